@@ -1,0 +1,54 @@
+// Names of things, as DESIGN's vocabulary has them. A fact about a run is always told with one of these.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+
+namespace seaway {
+
+// 128 random bits: of a run, or of a peer over all of its lives.
+struct Uuid {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+  auto operator<=>(const Uuid&) const = default;
+};
+
+// One life of a peer: its incarnation, 64 random bits drawn at each start, never 0 and never used twice. All
+// membership and every frame speaks of incarnations; a peer that comes back is another one.
+using PeerId = std::uint64_t;
+inline constexpr PeerId kNoPeer = 0;
+
+// A version of the roster. `term` is the authority of the master that raised it and never changes afterwards. Ordered
+// lexicographically. A cut is the newest epoch that was raised by a loss or a round, so it is an epoch by type too.
+struct Epoch {
+  std::uint64_t term = 0;
+  std::uint32_t number = 0;
+  auto operator<=>(const Epoch&) const = default;
+};
+using Cut = Epoch;
+
+// One collective call of group `lane`. `seq` counts the calls with this tag in this generation, from 0.
+struct OpKey {
+  std::uint16_t lane = 0;
+  std::uint32_t generation = 0;
+  std::uint64_t tag = 0;
+  std::uint32_t seq = 0;
+  auto operator<=>(const OpKey&) const = default;
+};
+
+// What a success means: two peers that were told of success were told the same value. `contributors` is a hash of the
+// contributors and their weights in roster order, `bits` one of the result.
+struct Value {
+  Cut attempt;
+  std::uint64_t contributors = 0;
+  std::uint64_t bits = 0;
+  auto operator<=>(const Value&) const = default;
+};
+
+// Names the owner of the core gives or is given; none of them is ever on the wire.
+using OpHandle = std::uint64_t;  // one posted op of one engine
+using ConnId = std::uint64_t;    // one connection of one process
+using SlotId = std::uint64_t;    // one piece of memory of at most a chunk, the library's own
+using JobId = std::uint64_t;     // one reduction, hash or copy
+
+}  // namespace seaway

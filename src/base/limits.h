@@ -1,0 +1,58 @@
+// Every limit of the core, in one place. Tests shrink them so that rare paths become common; docs/PROTOCOL.md lists
+// those that a stranger or a member can run into.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace seaway {
+
+// --- Limits that are part of the wire format: the same for everybody, never drawn. --------------------------------
+inline constexpr std::uint32_t kMaxMembers = 1024;            // members of one roster
+inline constexpr std::uint32_t kMaxNameBytes = 256;           // a name, an address
+inline constexpr std::uint32_t kMaxAddresses = 8;             // addresses a peer may advertise
+inline constexpr std::uint32_t kMaxReasonBytes = 1024;        // a reason in words
+inline constexpr std::uint32_t kMaxOpenOps = 4096;            // ops in a report, decisions in an epoch
+inline constexpr std::uint32_t kMaxOpenGenerations = 16;      // bases in an epoch; the next join waits for ops to end
+inline constexpr std::uint32_t kMaxControlBytes = 1u << 20;   // one message between a peer and the master
+inline constexpr std::uint32_t kMaxStrangerBytes = 4096;      // the same before its sender is known
+inline constexpr std::uint32_t kMaxLinkMessageBytes = 16384;  // READY, WANT, HOLD, ACK
+inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one PART or RESULT
+
+// --- Limits of one engine. Chunk size and the one-shot bound enter the plan: all members must use the same. --------
+struct Limits {
+  std::uint32_t chunk_bytes = 256 * 1024;      // the pipelining unit; stays in a core's L2 while it is reduced
+  std::uint64_t one_shot_bytes = 1536 * 1024;  // bandwidth times one-way delay below which one-shot wins
+  std::uint64_t eager_bytes = 1 << 20;         // per link: parts of ops that the receiver has not posted
+  std::uint64_t window_bytes = 8 << 20;        // per op and sender: parts a root asks for ahead of its reduction
+  std::uint64_t kept_bytes = 1ull << 30;       // contributions kept after use, so that a loss costs little
+  std::uint32_t unposted_ops = 4096;           // per link: ops that others posted and I did not
+  std::uint32_t ack_every = 8;                 // frames received before an ACK is due at once
+  Duration ack_delay = 10 * kMillisecond;      // and the longest that a due ACK may wait
+};
+
+// --- The timeout ladder: everything follows from one base, sent with the epoch (DESIGN 4). -------------------------
+struct Ladder {
+  Duration heartbeat = 500 * kMillisecond;    // a member says this often that it lives
+  Duration suspect = 1500 * kMillisecond;     // silence after which it is reported
+  Duration evict = 3000 * kMillisecond;       // silence after which it is lost
+  Duration connection = 4000 * kMillisecond;  // silence after which one connection is given up
+  Duration stall = 6000 * kMillisecond;       // an op that everybody posted moves no byte: its edge is reported
+  Duration forming = 8000 * kMillisecond;     // a newcomer has this long to link to everyone
+  Duration reconnect = 15000 * kMillisecond;  // dialling is given up and said so
+  Duration dead_grace = 250 * kMillisecond;   // FIN from everywhere: time left to say HELLO again
+
+  // `percent` of every rung, 100 = as it stands: max(1, RTT/100 ms) of a WAN, SEAWAY_TIME_SCALE of a test.
+  static constexpr Ladder scaled(std::uint32_t percent) {
+    Ladder ladder;
+    for (Duration* rung : {&ladder.heartbeat, &ladder.suspect, &ladder.evict, &ladder.connection, &ladder.stall,
+                           &ladder.forming, &ladder.reconnect, &ladder.dead_grace}) {
+      *rung = *rung * percent / 100;
+    }
+    return ladder;
+  }
+};
+
+}  // namespace seaway

@@ -1,0 +1,159 @@
+// The boundary of the engine. Payload never enters it; it owns no bytes. Memory has names: whoever drives the engine
+// (the runtime, the simulator) maps names to pointers, moves bytes and runs jobs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "wire/frame.h"
+
+namespace seaway::collective {
+
+// input, output: the caller's. scratch: as large as the input, the library's, exists while an in-place op runs.
+// slot: the library's, one chunk; memory comes into being when the engine first names it and goes with `FreeSlot`.
+enum class Buffer : std::uint8_t { input = 1, output = 2, scratch = 3, slot = 4 };
+
+struct Region {
+  Buffer buffer = Buffer::input;
+  std::uint64_t owner = 0;   // OpHandle of input, output, scratch; SlotId of a slot
+  std::uint64_t offset = 0;  // bytes
+  std::uint32_t length = 0;  // bytes
+  bool operator==(const Region&) const = default;
+};
+
+// Where the payload of a frame goes. Asked before a payload byte is read.
+struct Land {
+  Region region;
+};
+struct Sink {};     // read it and throw it away; then on_landed as for the others
+struct Message {};  // a small one: read it and hand it over with on_message
+struct Refuse {     // close the connection: this is no frame that a healthy peer would send
+  std::string reason;
+};
+using Landing = std::variant<Land, Sink, Message, Refuse>;
+
+// A frame to send. `message` is the payload of small frames, `region` that of PART and RESULT. Region bytes may be
+// read until the frame is sent, its connection is lost, or `Detach` asks for them back.
+struct OutFrame {
+  wire::FrameHeader header;
+  std::vector<std::byte> message;
+  Region region;  // length 0: none
+};
+
+enum class JobKind : std::uint8_t {
+  reduce = 1,  // dst = reduction of the sources in order, hashed
+  copy = 2,    // dst = sources[0], byte for byte, hashed (a broadcast's chunk, a result that landed in a slot)
+  hash = 3,    // hash of dst, which is where it should be
+};
+struct JobSource {
+  Region region;
+  double weight = 1;
+};
+struct Job {
+  JobId id = 0;
+  JobKind kind = JobKind::hash;
+  OpHandle op = 0;
+  Region dst;
+  std::vector<JobSource> sources;  // in roster order
+  DType dtype = DType::f32;
+  Reduction reduction = Reduction::sum;
+  std::uint64_t count = 0;  // elements
+  double weight_sum = 1;    // avg only
+};
+
+enum class OpKind : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3 };
+
+// What the caller wants. The same on every member but for weight, in_place and the time-outs.
+struct Descriptor {
+  OpKind kind = OpKind::all_reduce;
+  DType dtype = DType::f32;
+  Reduction reduction = Reduction::sum;
+  std::uint64_t count = 0;    // elements; 0 is legal
+  bool weighted = false;      // avg only: `weight` counts, otherwise everyone weighs 1
+  double weight = 1;          // finite, >= 0
+  bool fail_on_loss = false;  // on_loss = fail
+  bool in_place = false;      // results land in a scratch, copied over the input at commit
+  PeerId root = kNoPeer;      // broadcast: the source, an incarnation
+  std::uint64_t tag = 0;      // tags below 2^63 are the caller's; the others are the library's
+  std::uint64_t layout = 0;   // a hash of what else must be alike (names, shapes); part of the digest
+  Duration no_progress = 0;   // 0: none. No READY and no byte of this op for that long asks the master to decide
+  Time deadline = kNever;     // absolute; asks the master to decide
+};
+
+enum class Outcome : std::uint8_t {
+  committed = 1,
+  no_weight = 2,  // committed, but the weights of the contributors sum to 0: no result, buffers untouched
+  aborted = 3,    // decided for everyone: input intact, output undefined
+  refused = 4,    // members differ, or the broadcast's source is gone: input intact
+  evicted = 5,    // this incarnation was removed: input intact, the others may have committed with it
+  undecided = 6,  // this incarnation left by itself: the same
+};
+
+struct Contributor {
+  PeerId id = kNoPeer;
+  double weight = 1;
+  bool operator==(const Contributor&) const = default;
+};
+
+// All that is told of an ended op. With the data and `seaway_sim --reduce` it determines the bits of the result.
+struct Result {
+  Outcome outcome = Outcome::committed;
+  OpKey op;
+  Value value;                            // of a committed op
+  std::vector<Contributor> contributors;  // in roster order
+  double weight_sum = 0;
+  std::vector<PeerId> lost;    // in the op's first roster, not in its last
+  std::uint32_t attempts = 0;  // 1: undisturbed
+  bool one_shot = false;
+  std::uint64_t bytes_sent = 0;  // payload, repeats included
+  std::uint64_t bytes_received = 0;
+  std::uint64_t bytes_resent = 0;  // of bytes_sent, because of losses
+  Time posted = 0;
+  Time ended = 0;
+  std::string reason;  // of anything but committed: in words, and what to do next
+};
+
+// --- Effects of the engine, in order --------------------------------------------------------------------------------
+
+struct OpEnded {  // final; the buffers are the caller's again
+  OpHandle op = 0;
+  Result result;
+};
+// Whoever moves bytes must stop touching the op's input, output and scratch: a connection that is sending from them
+// copies the rest of its frame aside, one that is receiving into them goes on into a sink. Then on_released(op).
+struct Release {
+  OpHandle op = 0;
+};
+// The same for what one connection is receiving right now. Then on_detached(conn).
+struct Detach {
+  ConnId conn = 0;
+};
+struct FreeSlot {
+  SlotId slot = 0;
+};
+// Close it, then say on_lost.
+struct CloseLinkConnection {
+  ConnId conn = 0;
+  std::string reason;
+};
+// To the master, by way of core::Peer.
+struct AskMismatch {
+  OpKey op;
+};
+struct AskCancel {
+  OpKey op;
+  std::string reason;
+};
+// This edge holds an op up: no byte has moved on it for a stall.
+struct EdgeStalled {
+  PeerId peer = kNoPeer;
+};
+using EngineEffect =
+    std::variant<OpEnded, Release, Detach, FreeSlot, CloseLinkConnection, AskMismatch, AskCancel, EdgeStalled>;
+
+}  // namespace seaway::collective

@@ -1,0 +1,382 @@
+#include "collective/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "hash/hash.h"
+
+namespace seaway::collective {
+
+using wire::FrameHeader;
+using wire::FrameType;
+
+// --- What is called -------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;  // of one op; keeps every product of sizes in 64 bits
+constexpr std::size_t kMostOps = kMaxOpenOps / 4;             // in flight at once: all of them fit into a report
+
+// "" or what is wrong with which argument.
+std::string what_is_wrong(const Descriptor& d) {
+  if (d.kind == OpKind::barrier) {
+    return d.count == 0 ? "" : "a barrier has no data: count must be 0";
+  }
+  if (!is_valid(d.dtype)) {
+    return "dtype is none of the element types";
+  }
+  if (d.count > kMostBytes / size_of(d.dtype)) {
+    return "count is above what one op may carry (2^50 bytes)";
+  }
+  if (d.kind == OpKind::broadcast) {
+    return d.root == kNoPeer ? "root: a broadcast needs the member whose data it sends" : "";
+  }
+  if (!is_valid(d.reduction)) {
+    return "op is none of sum, avg, min, max, prod";
+  }
+  if (d.reduction == Reduction::avg && !is_floating(d.dtype)) {
+    return "op avg needs a floating dtype: an integer average would be rounded; use sum and divide";
+  }
+  if (d.weighted && d.reduction != Reduction::avg) {
+    return "weight counts for avg only";
+  }
+  if (!std::isfinite(d.weight) || d.weight < 0) {
+    return "weight must be finite and not negative";
+  }
+  return "";
+}
+
+std::string hex(std::uint64_t number) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string text(16, '0');
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    text[text.size() - 1 - i] = kDigits[number >> (4 * i) & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const Descriptor& d) {
+  std::string text;
+  switch (d.kind) {
+    case OpKind::barrier:
+      text = "barrier";
+      break;
+    case OpKind::broadcast:
+      text =
+          std::string("broadcast ") + name_of(d.dtype) + " count " + std::to_string(d.count) + " root " + hex(d.root);
+      break;
+    case OpKind::all_reduce:
+      text = std::string("all_reduce ") + name_of(d.reduction) + (d.weighted ? " weighted " : " ") + name_of(d.dtype) +
+             " count " + std::to_string(d.count);
+      break;
+  }
+  return text + (d.fail_on_loss ? " on_loss fail" : "") + (d.layout != 0 ? " layout " + hex(d.layout) : "");
+}
+
+std::uint64_t digest_of(const Descriptor& descriptor) {
+  const std::string text = describe(descriptor);
+  const std::uint64_t digest = hash64(std::as_bytes(std::span(text)));
+  return digest == 0 ? 1 : digest;  // 0 says "passed without posting"
+}
+
+Engine::Engine(EngineConfig config) : config_(config) {}
+
+Posted Engine::post(const Descriptor& descriptor, Time now) {
+  if (const std::string wrong = what_is_wrong(descriptor); !wrong.empty()) {
+    return {PostError::invalid, wrong, 0};
+  }
+  if (fenced_ || !is_member(config_.self)) {
+    return {PostError::not_member, "not a member of the run: join first", 0};
+  }
+  if (handles_.size() >= kMostOps) {
+    return {PostError::too_many, "too many ops in flight: wait for some of them", 0};
+  }
+  const TagKey tag{generation_, descriptor.tag};
+  Sequence& sequence = sequences_[tag];
+  const OpKey key{config_.lane, generation_, descriptor.tag, sequence.next++};
+  sequence.open.insert(key.seq);
+  Op& op = find_or_create(key);
+  op.handle = next_id_++;
+  handles_[op.handle] = key;
+  op.result.op = key;
+  op.result.posted = now;
+  op.descriptor = descriptor;
+  if (op.stage == Stage::aborted) {
+    SEAWAY_MARK("abort tombstone met by a post");
+    tell(op, now);
+  } else {
+    begin(op, descriptor, now);
+  }
+  settle(now);
+  return {PostError::none, "", op.handle};
+}
+
+void Engine::begin(Op& op, const Descriptor& descriptor, Time now) {
+  op.stage = Stage::run;
+  op.digest = digest_of(descriptor);
+  op.attempt = MUTANT(g10_attempt_is_epoch, cut_, epoch_);
+  op.roster = roster_of(MUTANT(g11_roster_is_everybody, op.key.generation, std::numeric_limits<std::uint32_t>::max()));
+  op.first_roster = op.roster;
+  op.progress_at = now;
+  for (const PeerId peer : op.roster) {
+    if (peer != config_.self) {
+      op.sides.try_emplace(peer);
+    }
+  }
+  release_unposted(op);
+  start_attempt(op, now);
+  send_ready(op, now);
+  queue_eager(op);
+  for (auto& [peer, side] : op.sides) {
+    for (const wire::Want& want : std::exchange(side.early_wants, {})) {
+      serve_want(op, side, want);
+    }
+  }
+  const bool source_gone = descriptor.kind == OpKind::broadcast &&
+                           std::find(op.roster.begin(), op.roster.end(), descriptor.root) == op.roster.end();
+  if (source_gone && MUTANT(g6_post_without_source, true, false)) {
+    // It takes its seq and is reported as ABORTED, so that those who posted it before the loss learn the same.
+    SEAWAY_MARK("broadcast posted after its source was lost");
+    end_op(op, Outcome::refused, "the broadcast's source is not a member any more: choose another one", now);
+    return;
+  }
+  ask_for_parts(op, now);
+  touch(op.key);
+}
+
+void Engine::cancel(OpHandle handle, const std::string& reason, Time now) {
+  Op* op = find(handle);
+  if (op != nullptr && op->open() && op->cancel_reason.empty()) {
+    op->cancel_reason = reason.empty() ? "cancelled" : reason;
+    effects_.push_back(AskCancel{op->key, op->cancel_reason});
+  }
+  settle(now);
+}
+
+void Engine::cancel_all(const std::string& reason, Time now) {
+  std::vector<OpHandle> open;
+  for (const auto& [handle, key] : handles_) {
+    open.push_back(handle);
+  }
+  for (const OpHandle handle : open) {
+    cancel(handle, reason, now);
+  }
+}
+
+std::optional<Progress> Engine::progress(OpHandle handle) const {
+  const auto it = handles_.find(handle);
+  if (it == handles_.end()) {
+    return std::nullopt;
+  }
+  const Op& op = ops_.at(it->second);
+  Progress progress;
+  progress.op = op.key;
+  for (const PeerId peer : op.roster) {
+    if (peer != config_.self && !op.sides.at(peer).ready) {
+      progress.not_posted.push_back(peer);
+    }
+  }
+  progress.bytes_total = op.plan.bytes;
+  progress.bytes_done = std::min(op.plan.bytes, std::uint64_t{op.chunks_done} * op.plan.chunk_bytes);
+  if (!op.open()) {
+    progress.phase = "ending";
+  } else if (frozen(op)) {
+    progress.phase = "waiting for the master's decision";
+  } else if (!progress.not_posted.empty()) {
+    progress.phase = "waiting for peers to post";
+  } else if (op.hold_sent) {
+    progress.phase = "HOLD";
+  } else if (op.reduced < op.my_chunks.size()) {
+    progress.phase = "contributing and reducing";
+  } else {
+    progress.phase = "broadcasting";
+  }
+  return progress;
+}
+
+bool Engine::idle() const { return handles_.empty(); }
+
+std::uint32_t Engine::oldest_generation() const {
+  std::uint32_t oldest = generation_;
+  for (const auto& [key, op] : ops_) {
+    if (op.handle != 0 || op.stage == Stage::unposted) {
+      oldest = std::min(oldest, key.generation);
+    }
+  }
+  return oldest;
+}
+
+// --- What everything else stands on ---------------------------------------------------------------------------------
+
+Op* Engine::find(const OpKey& key) {
+  const auto it = ops_.find(key);
+  return it == ops_.end() ? nullptr : &it->second;
+}
+
+Op* Engine::find(OpHandle handle) {
+  const auto it = handles_.find(handle);
+  return it == handles_.end() ? nullptr : find(it->second);
+}
+
+Op& Engine::find_or_create(const OpKey& key) {
+  Op& op = ops_[key];
+  op.key = key;
+  return op;
+}
+
+Link& Engine::link(PeerId peer, Time now) {
+  return links_.try_emplace(peer, peer, config_.limits, config_.ladder, now).first->second;
+}
+
+bool Engine::is_member(PeerId peer) const {
+  return std::any_of(roster_.begin(), roster_.end(), [&](const auto& member) { return member.id == peer; });
+}
+
+// The roster of an op of this generation: members admitted at or before it, by admission.
+std::vector<PeerId> Engine::roster_of(std::uint32_t generation) const {
+  std::vector<PeerId> roster;
+  for (const wire::MemberInfo& member : roster_) {
+    if (member.generation <= generation) {
+      roster.push_back(member.id);
+    }
+  }
+  return roster;
+}
+
+// No op of this key is to come any more.
+bool Engine::passed_or_ended(const OpKey& key) const {
+  const auto it = sequences_.find({key.generation, key.tag});
+  return it != sequences_.end() && key.seq < it->second.next;
+}
+
+void Engine::queue_message(PeerId to, FrameType type, const Op& op, std::vector<std::byte> payload, Time now) {
+  if (!is_member(to) && !links_.contains(to)) {
+    return;  // lost, while the op still waits for the decision
+  }
+  FrameHeader header;
+  header.type = type;
+  header.op = op.key;
+  header.attempt = op.attempt;
+  link(to, now).queue(header, std::move(payload));
+}
+
+void Engine::send_ready(Op& op, Time now) {
+  wire::Ready ready;
+  ready.digest = op.digest;
+  ready.weight = op.descriptor.weighted ? op.descriptor.weight : 1;
+  ready.contributes = contributes_;
+  ready.described = describe(op.descriptor);
+  op.contributes = contributes_;
+  const std::vector<std::byte> payload = wire::encode_payload(ready);
+  for (const PeerId peer : op.roster) {
+    if (peer != config_.self) {
+      queue_message(peer, FrameType::ready, op, payload, now);
+    }
+  }
+}
+
+void Engine::settle(Time now) {
+  settle_passed(now);
+  while (!dirty_.empty()) {
+    const OpKey key = *dirty_.begin();
+    dirty_.erase(dirty_.begin());
+    if (Op* op = find(key)) {
+      settle_op(*op, now);
+    }
+  }
+  forget_ended(now);
+}
+
+// Each step may make the next one's condition true, none an earlier one's, so once through is enough.
+void Engine::settle_op(Op& op, Time now) {
+  if (op.open()) {
+    if (refuse_if_different(op, now)) {
+      return;
+    }
+    learn_contributors(op);
+    reduce_ready_chunks(op);
+    hold_if_whole(op, now);
+    commit_if_all_hold(op, now);
+  } else if (op.ended()) {
+    finish_if_released(op, now);
+  }
+}
+
+std::vector<EngineEffect> Engine::take_effects() { return std::exchange(effects_, {}); }
+
+void Engine::tick(Time now) {
+  now_ = now;
+  for (auto& [peer, to] : links_) {
+    for (const ConnId conn : to.give_up_silent(now)) {
+      close_connection(conn, "nothing was heard on it for too long");
+    }
+  }
+  std::vector<std::pair<OpHandle, const char*>> overdue;
+  std::set<PeerId> waited_for;
+  for (const auto& [handle, key] : handles_) {
+    const Op& op = ops_.at(key);
+    if (!op.open()) {
+      continue;
+    }
+    if (now >= op.descriptor.deadline) {
+      overdue.emplace_back(handle, "its deadline passed");
+    } else if (op.descriptor.no_progress > 0 && now - op.progress_at >= op.descriptor.no_progress) {
+      overdue.emplace_back(handle, "it made no progress for its time-out");
+    }
+    waited_for.insert(op.roster.begin(), op.roster.end());
+  }
+  for (const auto& [handle, reason] : overdue) {
+    cancel(handle, reason, now);
+  }
+  for (const PeerId peer : waited_for) {
+    if (is_member(peer) && now >= stall_due(peer)) {
+      stall_told_[peer] = now;
+      effects_.push_back(EdgeStalled{peer});
+    }
+  }
+  settle(now);
+}
+
+// When the edge to `peer`, which some op waits for, counts as stalled; told again at every `suspect`.
+Time Engine::stall_due(PeerId peer) const {
+  const auto it = links_.find(peer);
+  if (peer == config_.self || it == links_.end()) {
+    return kNever;
+  }
+  const Time due = it->second.last_heard() + config_.ladder.stall;
+  const auto told = stall_told_.find(peer);
+  const bool again = told != stall_told_.end() && told->second >= it->second.last_heard();
+  return again ? std::max(due, told->second + config_.ladder.suspect) : due;
+}
+
+Time Engine::deadline() const {
+  Time due = kNever;
+  for (const auto& [peer, to] : links_) {
+    due = std::min(due, to.deadline(now_));
+  }
+  for (const auto& [handle, key] : handles_) {
+    const Op& op = ops_.at(key);
+    if (!op.open()) {
+      continue;
+    }
+    if (op.cancel_reason.empty()) {
+      due = std::min(due, op.descriptor.deadline);
+      if (op.descriptor.no_progress > 0) {
+        due = std::min(due, op.progress_at + op.descriptor.no_progress);
+      }
+    }
+    for (const PeerId peer : op.roster) {
+      due = std::min(due, is_member(peer) ? stall_due(peer) : kNever);
+    }
+  }
+  return due;
+}
+
+}  // namespace seaway::collective

@@ -1,0 +1,277 @@
+// The op engine: all-reduce, broadcast and barrier of one lane, under failures.
+//
+// It is pure: frames and local calls in, frames, jobs and endings out. It is driven by core::Peer (membership) and by
+// whoever owns the connections. After each input everything that input touched is evaluated again (`settle`), so that
+// a condition that became true is acted on whatever made it true.
+//
+// How an op goes (docs/ARCHITECTURE.md follows one byte): post -> READY to all, parts to the roots of their chunks ->
+// the root reduces in roster order -> RESULT to all -> HOLD to all -> HOLD from everyone -> committed.
+// What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/time.h"
+#include "collective/boundary.h"
+#include "collective/link.h"
+#include "collective/op.h"
+#include "wire/messages.h"
+
+namespace seaway::collective {
+
+struct EngineConfig {
+  PeerId self = kNoPeer;
+  std::uint16_t lane = 0;
+  Limits limits;
+  Ladder ladder;
+};
+
+enum class PostError : std::uint8_t { none = 0, invalid = 1, not_member = 2, too_many = 3 };
+struct Posted {
+  PostError error = PostError::none;
+  std::string text;  // of an error: what was wrong with which argument; nothing was sent and no seq used up
+  OpHandle op = 0;
+};
+
+// How far one op is, for status and for error texts.
+struct Progress {
+  OpKey op;
+  std::string phase;               // "waiting for peers", "contributing", "reducing", "broadcasting", "HOLD", ...
+  std::vector<PeerId> not_posted;  // stragglers
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;
+};
+
+class Engine {
+ public:
+  explicit Engine(EngineConfig config);
+
+  // --- Membership: core::Peer's calls ------------------------------------------------------------------------------
+
+  // An EPOCH taken: roster and bases, final decisions applied, attempts below its cut frozen. All one step.
+  void adopt(const wire::EpochMessage& epoch, Time now);
+  // Statuses of this lane's ops for the epoch just adopted. ABSENT ones are not listed.
+  std::vector<wire::OpReport> report() const;
+  // The decisions of the cut. Ends what is decided, starts the next attempt of the rest.
+  void resolve(Cut cut, std::span<const wire::Decision> decisions, Time now);
+  // My update count passed a join point: ops posted from now on belong to this generation.
+  void enter_generation(std::uint32_t generation, Time now);
+  // Unsynced joiners of a stateful run do not contribute.
+  void set_contributes(bool contributes);
+  // This incarnation is over: every open op ends evicted or undecided, no frame leaves any more.
+  void fence(Outcome outcome, const std::string& reason, Time now);
+  // Ask the master to abort everything that is open (leave). Ends come as for cancel.
+  void cancel_all(const std::string& reason, Time now);
+  // Asked again after each RESOLVE and by each new term, while the op runs.
+  std::vector<EngineEffect> standing_requests() const;
+  // Ops with a final decision (of the EPOCHs adopted and RESOLVEs) that have ended here.
+  std::vector<OpKey> finished_decisions() const;
+  // The final decisions known that not everyone is known to have finished (for HELLO).
+  std::vector<wire::Decision> final_decisions() const;
+  std::uint32_t oldest_generation() const;
+  bool idle() const;  // no op is posted and not ended
+
+  // --- The caller --------------------------------------------------------------------------------------------------
+
+  Posted post(const Descriptor& descriptor, Time now);
+  void cancel(OpHandle op, const std::string& reason, Time now);
+  std::optional<Progress> progress(OpHandle op) const;
+
+  // --- Connections -------------------------------------------------------------------------------------------------
+
+  // A connection to `peer` has exchanged hellos. The link to a peer begins with its first connection and lives until
+  // forget(peer): frames not acknowledged when a connection breaks are sent again on another.
+  void attach(PeerId peer, ConnId conn, bool control, Time now);
+  Landing on_header(ConnId conn, const wire::FrameHeader& header, Time now);
+  void on_bytes(ConnId conn, std::uint64_t bytes, Time now);  // progress inside a frame
+  void on_landed(ConnId conn, Time now);                      // all payload bytes of a Land or Sink are in
+  void on_message(ConnId conn, std::span<const std::byte> payload, Time now);  // of a Message
+  void on_lost(ConnId conn, Time now);
+  // Frames for this connection, at most 8 and about max_bytes; asked for when its socket can take more.
+  std::size_t pull(ConnId conn, std::size_t max_bytes, std::vector<OutFrame>& frames, Time now);
+  bool wants_to_send(ConnId conn) const;  // pull would give something; level-triggered, asked after each batch
+  void on_detached(ConnId conn, Time now);
+  void on_released(OpHandle op, Time now);
+  bool linked(PeerId peer) const;      // has a connection
+  void forget(PeerId peer, Time now);  // it left the roster, or is another incarnation
+
+  // --- Jobs --------------------------------------------------------------------------------------------------------
+
+  bool next_job(Job& job);
+  void on_done(JobId job, std::uint64_t hash, Time now);
+
+  // --- Time --------------------------------------------------------------------------------------------------------
+
+  void tick(Time now);
+  Time deadline() const;
+
+  std::vector<EngineEffect> take_effects();
+  void check_invariants() const;
+
+ private:
+  // What a connection is receiving.
+  struct Incoming {
+    enum class Kind : std::uint8_t { none, sink, message, part, result, aside };
+    Kind kind = Kind::none;
+    wire::FrameHeader header;
+    bool counts = false;  // to be counted as received once it is in
+    SlotId slot = 0;      // of part and aside; pinned
+    Cut attempt;          // of result and aside: the op's when it began
+    OpHandle op = 0;      // of result: whose memory it is
+  };
+  struct Connection {
+    PeerId peer = kNoPeer;
+    Incoming incoming;
+    bool closing = false;  // on_lost is awaited
+  };
+  struct Slot {
+    std::uint32_t length = 0;
+    std::uint32_t pins = 0;  // connections and jobs that touch it
+    bool doomed = false;     // to be freed with the last pin
+    bool kept = false;       // counts against Limits::kept_bytes
+  };
+  struct RunningJob {
+    OpKey op;
+    std::uint32_t chunk = 0;
+    Cut attempt;
+    bool commit_copy = false;
+    std::vector<SlotId> pinned;
+  };
+  // One tag of one generation.
+  struct Sequence {
+    std::uint32_t next = 0;        // of my next post
+    std::uint32_t told = 0;        // the others know that everything below has ended here
+    std::set<std::uint32_t> open;  // posted or tombstoned, not ended
+  };
+  using TagKey = std::pair<std::uint32_t, std::uint64_t>;  // generation, tag
+
+  // engine.cpp
+  void settle(Time now);
+  void settle_op(Op& op, Time now);
+  Op* find(const OpKey& key);
+  Op* find(OpHandle handle);
+  Op& find_or_create(const OpKey& key);
+  void touch(const OpKey& key) { dirty_.insert(key); }
+  Link& link(PeerId peer, Time now);
+  std::vector<PeerId> roster_of(std::uint32_t generation) const;
+  bool is_member(PeerId peer) const;
+  bool frozen(const Op& op) const { return op.attempt < cut_; }
+  bool passed_or_ended(const OpKey& key) const;
+  void begin(Op& op, const Descriptor& descriptor, Time now);
+  void send_ready(Op& op, Time now);
+  Time stall_due(PeerId peer) const;
+  void queue_message(PeerId to, wire::FrameType type, const Op& op, std::vector<std::byte> payload, Time now);
+
+  // engine_run.cpp: the conditions of a running op, in order
+  bool refuse_if_different(Op& op, Time now);
+  void learn_contributors(Op& op);
+  void start_attempt(Op& op, Time now);
+  void ask_for_parts(Op& op, Time now);
+  void reduce_ready_chunks(Op& op);
+  bool try_reduce(Op& op, std::uint32_t chunk);
+  void copy_aside(Op& op, std::uint32_t chunk);
+  void hold_if_whole(Op& op, Time now);
+  void commit_if_all_hold(Op& op, Time now);
+  bool holds(const Op& op) const;
+  Value value_of(const Op& op) const;
+  Region result_region(const Op& op, std::uint32_t chunk) const;
+  void queue_job(Op& op, std::uint32_t chunk, Job job, bool commit_copy);
+  void chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time now);
+  void drop_used_parts(Op& op, std::uint32_t chunk);
+
+  // engine_receive.cpp
+  Landing begin_frame(ConnId conn, Connection& connection, Link& from, const wire::FrameHeader& header, Time now);
+  Landing land_part(Connection& connection, Link& from, const wire::FrameHeader& header, Time now);
+  Landing land_result(ConnId conn, Connection& connection, const wire::FrameHeader& header);
+  void part_landed(Connection& connection);
+  void result_landed(Connection& connection, ConnId conn);
+  void abandon(Connection& connection);
+  std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
+  void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
+  void on_ended(PeerId from, const OpKey& op);
+  Op* op_for_frame(Link& from, const wire::FrameHeader& header, std::string& refusal);
+  void close_connection(ConnId conn, std::string reason);
+
+  // engine_send.cpp
+  std::optional<OutFrame> next_data(ConnId conn, PeerId peer, Link& to, Time now);
+  OutFrame next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time now);
+  bool has_data_for(PeerId peer, const Link& to) const;
+  bool has_data_for(const Op& op, PeerId peer, const Link& to) const;
+  void queue_eager(Op& op);
+  void stop_eager(Link& to, Side& side);
+  void serve_want(Op& op, Side& side, const wire::Want& want);
+
+  // engine_membership.cpp
+  void decide(const wire::Decision& decision, Time now);
+  void resume(Op& op, Time now);
+  void clear_results(Op& op);
+  void stop_sending(Side& side, PeerId peer);
+  void entomb(Op& op, const std::string& reason);
+  void settle_passed(Time now);
+  bool left(std::uint32_t generation, PeerId peer) const;
+
+  // engine_end.cpp
+  void end_op(Op& op, Outcome outcome, const std::string& reason, Time now);
+  void cancel_queued_jobs(Op& op);
+  void finish_if_released(Op& op, Time now);
+  void copy_in_place(Op& op);
+  void tell(Op& op, Time now);
+  void clear_sides(Op& op);
+  void release_unposted(Op& op);
+  std::uint32_t ended_upto(const TagKey& tag) const;
+  bool ended_everywhere(const Op& op) const;
+  void tell_ended(const TagKey& tag, Time now);
+  void forget_ended(Time now);
+  SlotId take_slot(std::uint32_t length);
+  void free_slot(SlotId slot);
+  void unpin(SlotId slot);
+  void keep_slot(SlotId slot);
+  void drop_part(Part& part);
+
+  EngineConfig config_;
+  Epoch epoch_;
+  Cut cut_;
+  std::vector<wire::MemberInfo> roster_;  // of my lane
+  std::vector<wire::Base> bases_;
+  std::map<OpKey, wire::Decision> decided_;  // final decisions that not everyone has finished
+  std::uint32_t generation_ = 0;
+  bool contributes_ = true;
+  bool fenced_ = false;
+
+  std::map<OpKey, Op> ops_;
+  std::map<OpHandle, OpKey> handles_;
+  std::map<TagKey, Sequence> sequences_;
+  std::map<PeerId, std::map<TagKey, std::uint32_t>> ended_by_;  // others' ENDED
+  std::set<OpKey> dirty_;
+  std::set<TagKey> dirty_tags_;
+  std::set<OpKey> passed_;  // never to be posted here although others did: to be said so
+
+  std::map<PeerId, Link> links_;
+  std::map<ConnId, Connection> connections_;
+  std::map<PeerId, Time> stall_told_;
+
+  std::map<SlotId, Slot> slots_;
+  std::uint64_t kept_bytes_ = 0;
+  std::deque<Job> jobs_;
+  std::map<JobId, RunningJob> running_jobs_;
+  std::uint64_t next_id_ = 1;
+  Time now_ = 0;  // of the last call
+
+  std::vector<EngineEffect> effects_;
+};
+
+// What `digest` covers, as a hash and in words ("all_reduce sum f32 count 1024 ..."): everything that all members must
+// state alike. Never the plan, the weight, the time-outs.
+std::uint64_t digest_of(const Descriptor& descriptor);
+std::string describe(const Descriptor& descriptor);
+
+}  // namespace seaway::collective

@@ -1,0 +1,276 @@
+// How an op ends: its buffers are asked back from whoever moves bytes, its jobs run out, an in-place result is copied
+// over the input, the caller is told. What was decided of it is remembered until it has ended everywhere: a member that
+// is still waiting may be lost, and then the master asks.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "collective/engine.h"
+
+namespace seaway::collective {
+
+void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now) {
+  SEAWAY_ASSERT(op.open(), "an op ends once");
+  const bool success = outcome == Outcome::committed || outcome == Outcome::no_weight;
+  op.stage = success ? Stage::committed : Stage::aborted;
+  op.result.outcome = outcome;
+  op.result.reason = reason;
+  op.result.value = success ? op.my_value : Value{};
+  op.result.ended = now;
+  op.result.one_shot = op.plan.one_shot;
+  if (success) {
+    op.result.contributors = *op.contributors;
+    op.result.weight_sum = op.weight_sum;
+  }
+  for (const PeerId peer : op.first_roster) {
+    if (std::find(op.roster.begin(), op.roster.end(), peer) == op.roster.end()) {
+      op.result.lost.push_back(peer);
+    }
+  }
+  for (auto& [peer, side] : op.sides) {
+    stop_sending(side, peer);
+  }
+  for (auto& [peer, to] : links_) {
+    op.result.bytes_resent += to.repeated_bytes(op.handle);
+    op.result.bytes_sent += to.repeated_bytes(op.handle);
+    to.drop_payload(op.handle);
+  }
+  cancel_queued_jobs(op);
+  op.releasing = true;
+  effects_.push_back(Release{op.handle});
+  if (MUTANT(release_not_awaited, false, true)) {
+    op.released = true;
+  }
+  touch(op.key);
+}
+
+// Jobs that nobody has taken yet are not needed any more.
+void Engine::cancel_queued_jobs(Op& op) {
+  for (const Job& job : jobs_) {
+    const auto running = running_jobs_.find(job.id);
+    if (running->second.op == op.key) {
+      for (const SlotId slot : running->second.pinned) {
+        unpin(slot);
+      }
+      op.chunks[running->second.chunk].job = 0;
+      running_jobs_.erase(running);
+      --op.jobs;
+    }
+  }
+  std::erase_if(jobs_, [&](const Job& job) { return !running_jobs_.contains(job.id); });
+}
+
+void Engine::on_released(OpHandle handle, Time now) {
+  now_ = now;
+  if (Op* op = find(handle)) {
+    op->released = true;
+    for (auto& [conn, connection] : connections_) {
+      if (connection.incoming.kind == Incoming::Kind::result && connection.incoming.op == handle) {
+        connection.incoming.kind = Incoming::Kind::sink;
+      }
+    }
+    touch(op->key);
+  }
+  settle(now);
+}
+
+void Engine::finish_if_released(Op& op, Time now) {
+  if (op.told || op.handle == 0 || !op.released || op.jobs > 0) {
+    return;
+  }
+  const bool copy = op.stage == Stage::committed && op.descriptor.in_place && op.has_result() &&
+                    MUTANT(m11_no_pre_image, true, false);
+  if (copy && !op.copying) {
+    copy_in_place(op);
+    return;
+  }
+  tell(op, now);
+}
+
+void Engine::copy_in_place(Op& op) {
+  op.copying = true;
+  for (std::uint32_t chunk = 0; chunk < op.plan.chunks; ++chunk) {
+    Job job;
+    job.kind = JobKind::copy;
+    job.dst = {Buffer::input, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
+    job.sources.push_back({{Buffer::scratch, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)}, 1});
+    queue_job(op, chunk, std::move(job), true);
+  }
+}
+
+void Engine::tell(Op& op, Time now) {
+  op.told = true;
+  op.result.ended = now;
+  effects_.push_back(OpEnded{op.handle, op.result});
+  handles_.erase(op.handle);
+  const TagKey tag{op.key.generation, op.key.tag};
+  sequences_.at(tag).open.erase(op.key.seq);
+  dirty_tags_.insert(tag);
+  clear_sides(op);
+}
+
+// Everything but what a report needs.
+void Engine::clear_sides(Op& op) {
+  for (auto& [peer, side] : op.sides) {
+    for (auto& [chunk, part] : side.parts) {
+      drop_part(part);
+    }
+  }
+  for (Chunk& chunk : op.chunks) {
+    if (chunk.aside != 0) {
+      free_slot(std::exchange(chunk.aside, 0));
+    }
+  }
+  op.sides.clear();
+  op.chunks.clear();
+  op.candidates.clear();
+}
+
+void Engine::release_unposted(Op& op) {
+  const auto creator = links_.find(std::exchange(op.created_by, kNoPeer));
+  if (creator != links_.end()) {
+    --creator->second.unposted_ops;
+  }
+  for (auto& [peer, side] : op.sides) {
+    const auto from = links_.find(peer);
+    if (from != links_.end()) {
+      from->second.unposted_bytes -= side.unposted_bytes;
+    }
+    side.unposted_bytes = 0;
+  }
+}
+
+// --- What has ended where -------------------------------------------------------------------------------------------
+
+std::uint32_t Engine::ended_upto(const TagKey& tag) const {
+  const Sequence& sequence = sequences_.at(tag);
+  if (!sequence.open.empty()) {
+    return *sequence.open.begin();
+  }
+  return tag.first < generation_ ? std::numeric_limits<std::uint32_t>::max() : sequence.next;
+}
+
+bool Engine::ended_everywhere(const Op& op) const {
+  for (const PeerId peer : roster_of(op.key.generation)) {
+    if (peer == config_.self) {
+      continue;
+    }
+    const auto by = ended_by_.find(peer);
+    if (by == ended_by_.end()) {
+      return false;
+    }
+    const auto upto = by->second.find({op.key.generation, op.key.tag});
+    if (upto == by->second.end() || upto->second <= op.key.seq) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void Engine::tell_ended(const TagKey& tag, Time now) {
+  if (tag.first < generation_) {
+    sequences_.try_emplace(tag);  // a passed tag that was never used has ended as well
+  }
+  const auto it = sequences_.find(tag);
+  if (it == sequences_.end() || ended_upto(tag) <= it->second.told) {
+    return;
+  }
+  it->second.told = ended_upto(tag);
+  for (const PeerId peer : roster_of(tag.first)) {
+    if (peer != config_.self) {
+      link(peer, now).queue_ended({config_.lane, tag.first, tag.second, 0}, it->second.told, now);
+    }
+  }
+}
+
+void Engine::forget_ended(Time now) {
+  for (const TagKey& tag : std::exchange(dirty_tags_, {})) {
+    tell_ended(tag, now);
+    const OpKey first{config_.lane, tag.first, tag.second, 0};
+    auto it = ops_.lower_bound(first);
+    while (it != ops_.end() && it->first.generation == tag.first && it->first.tag == tag.second) {
+      const Op& op = it->second;
+      const bool never = op.handle == 0 && op.stage == Stage::aborted && tag.first < generation_;
+      const bool ended = (op.told || never) && op.jobs == 0;
+      if (ended && (ended_everywhere(op) || MUTANT(g13_commit_forgotten, false, true))) {
+        it = ops_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  }
+}
+
+// --- Slots ----------------------------------------------------------------------------------------------------------
+
+SlotId Engine::take_slot(std::uint32_t length) {
+  const SlotId slot = next_id_++;
+  slots_[slot].length = length;
+  return slot;
+}
+
+// Memory that a connection or a job still touches goes with the last of them.
+void Engine::free_slot(SlotId id) {
+  Slot& slot = slots_.at(id);
+  if (std::exchange(slot.kept, false)) {
+    kept_bytes_ -= slot.length;
+  }
+  if (slot.pins > 0 && MUTANT(slot_freed_under_a_job, true, false)) {
+    SEAWAY_MARK("memory waits for who touches it");
+    slot.doomed = true;
+    return;
+  }
+  effects_.push_back(FreeSlot{id});
+  slots_.erase(id);
+}
+
+void Engine::unpin(SlotId id) {
+  const auto it = slots_.find(id);
+  if (it == slots_.end()) {
+    return;
+  }
+  SEAWAY_ASSERT(it->second.pins > 0, "a slot is unpinned as often as it was pinned");
+  if (--it->second.pins == 0 && it->second.doomed) {
+    free_slot(id);
+  }
+}
+
+void Engine::keep_slot(SlotId id) {
+  Slot& slot = slots_.at(id);
+  if (!std::exchange(slot.kept, true)) {
+    kept_bytes_ += slot.length;
+  }
+}
+
+void Engine::drop_part(Part& part) {
+  if (part.state == Part::State::landing || part.state == Part::State::present) {
+    free_slot(part.slot);
+  }
+  part = {};
+}
+
+void Engine::check_invariants() const {
+  std::uint64_t kept = 0;
+  for (const auto& [id, slot] : slots_) {
+    SEAWAY_ASSERT(!slot.doomed || slot.pins > 0, "a doomed slot waits for a pin");
+    kept += slot.kept ? slot.length : 0;
+  }
+  SEAWAY_ASSERT(kept == kept_bytes_, "kept bytes are those of the slots kept");
+  for (const auto& [handle, key] : handles_) {
+    const auto op = ops_.find(key);
+    SEAWAY_ASSERT(op != ops_.end() && op->second.handle == handle && !op->second.told, "a handle names an op not told");
+  }
+  for (const auto& [key, op] : ops_) {
+    SEAWAY_ASSERT(op.attempt <= cut_ || op.stage == Stage::unposted, "no attempt is above the cut");
+    if (op.open()) {
+      const auto done = std::count_if(op.chunks.begin(), op.chunks.end(), [](const Chunk& c) { return c.done; });
+      SEAWAY_ASSERT(static_cast<std::uint32_t>(done) == op.chunks_done, "done chunks are counted");
+      SEAWAY_ASSERT(!op.hold_sent || holds(op), "who said HOLD holds");
+    }
+  }
+}
+
+}  // namespace seaway::collective

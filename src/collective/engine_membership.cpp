@@ -1,0 +1,347 @@
+// What a loss does to ops: adopt() freezes, report() says where each op stands, resolve() goes on with what was
+// decided. The tables are those of docs/PROTOCOL.md ("Resolving open ops").
+//
+//   RESOLVE   stage, attempt            effect
+//   COMMIT    RUN and holds             COMMITTED
+//   RESUME    RUN, attempt < cut        next attempt over the survivors: kept parts stay, results are made anew
+//             UNPOSTED or attempt = cut nothing
+//   ABORT     RUN                       ABORTED, input intact
+//             UNPOSTED                  a tombstone: the later post returns it and uses up its seq
+//   any       ended                     nothing
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "collective/engine.h"
+
+namespace seaway::collective {
+
+using wire::FrameType;
+using wire::OpStatus;
+using wire::Verdict;
+
+void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
+  now_ = now;
+  epoch_ = epoch.epoch;
+  roster_.clear();
+  for (const wire::MemberInfo& member : epoch.roster) {
+    if (member.lane == config_.lane) {
+      roster_.push_back(member);
+    }
+  }
+  bases_ = epoch.bases;
+  // Final decisions come first: before the report and before any post, in whatever epoch they were made.
+  decided_.clear();
+  if (MUTANT(g1_decisions_not_applied, true, false)) {
+    for (const wire::Decision& decision : epoch.decisions) {
+      decide(decision, now);
+    }
+  }
+  if (epoch.cut > cut_) {
+    cut_ = epoch.cut;
+    SEAWAY_MARK("frozen by a cut");
+  }
+  for (auto& [key, op] : ops_) {
+    touch(key);
+    dirty_tags_.insert({key.generation, key.tag});
+  }
+  settle(now);
+}
+
+std::vector<wire::OpReport> Engine::report() const {
+  std::vector<wire::OpReport> reports;
+  for (const auto& [key, op] : ops_) {
+    if (op.stage == Stage::unposted) {
+      continue;
+    }
+    wire::OpReport report;
+    report.op = key;
+    report.fail_on_loss = op.descriptor.fail_on_loss;
+    report.mismatches = static_cast<std::uint8_t>(op.mismatches + (op.mismatch ? 1 : 0));
+    if (op.stage == Stage::aborted) {
+      report.status = OpStatus::aborted;
+    } else if (op.stage == Stage::committed) {
+      report.status = OpStatus::committed;
+      report.value = op.my_value;
+    } else if (!frozen(op) && MUTANT(g2_current_reported, true, false)) {
+      report.status = OpStatus::current;
+    } else {
+      report.status = holds(op) ? OpStatus::holds : OpStatus::running;
+      report.value = holds(op) ? value_of(op) : Value{};
+      report.essential_lost = op.descriptor.kind == OpKind::broadcast && !is_member(op.descriptor.root);
+      for (const PeerId peer : op.roster) {
+        report.roster_gone = report.roster_gone || (!is_member(peer) && !left(key.generation, peer));
+      }
+    }
+    reports.push_back(report);
+  }
+  return reports;
+}
+
+// Gone by LEAVE: every op it had posted ended at it first.
+bool Engine::left(std::uint32_t generation, PeerId peer) const {
+  for (const wire::Base& base : bases_) {
+    if (base.generation == generation) {
+      return std::any_of(base.members.begin(), base.members.end(),
+                         [&](const wire::BaseMember& member) { return member.id == peer && member.left; });
+    }
+  }
+  return false;
+}
+
+void Engine::resolve(Cut cut, std::span<const wire::Decision> decisions, Time now) {
+  now_ = now;
+  SEAWAY_ASSERT(cut == cut_, "RESOLVE is taken for the cut that was adopted");
+  for (const wire::Decision& decision : decisions) {
+    decide(decision, now);
+  }
+  settle(now);
+}
+
+void Engine::decide(const wire::Decision& decision, Time now) {
+  const auto me = std::find_if(roster_.begin(), roster_.end(), [&](const auto& m) { return m.id == config_.self; });
+  if (decision.op.lane != config_.lane || me == roster_.end() || me->generation > decision.op.generation) {
+    return;  // not an op of mine
+  }
+  if (decision.verdict != Verdict::resume) {
+    decided_[decision.op] = decision;
+  }
+  Op* op = find(decision.op);
+  if (op == nullptr && passed_or_ended(decision.op)) {
+    return;
+  }
+  switch (decision.verdict) {
+    case Verdict::commit:
+      SEAWAY_ASSERT(op != nullptr && op->stage != Stage::unposted && op->stage != Stage::aborted,
+                    "an op that is committed by decision is held by every member of its roster");
+      if (op->open()) {
+        SEAWAY_ASSERT(holds(*op), "an op that is committed by decision is held by every member of its roster");
+        SEAWAY_MARK("committed by decision");
+        op->my_value = value_of(*op);
+        end_op(*op, op->no_weight ? Outcome::no_weight : Outcome::committed, "", now);
+      }
+      break;
+    case Verdict::resume:
+      SEAWAY_ASSERT(op == nullptr || op->stage != Stage::committed || op->my_value.attempt == cut_,
+                    "no op is resumed that has committed at a member");
+      if (op != nullptr && op->open() && frozen(*op)) {
+        resume(*op, now);
+      }
+      break;
+    case Verdict::abort:
+      SEAWAY_ASSERT(op == nullptr || op->stage != Stage::committed, "no op is aborted that has committed at a member");
+      if (op != nullptr && op->open()) {
+        end_op(*op, Outcome::aborted, decision.reason, now);
+      } else if (op == nullptr || op->stage == Stage::unposted) {
+        SEAWAY_MARK("abort of an op that is not posted here");
+        entomb(find_or_create(decision.op), decision.reason);
+      }
+      break;
+  }
+}
+
+void Engine::resume(Op& op, Time now) {
+  SEAWAY_MARK("resume");
+  if (op.result.attempts > 1) {
+    SEAWAY_MARK("resume of a resumed op");
+  }
+  if (op.chunks_done > 0) {
+    SEAWAY_MARK("resume after results had come");
+  }
+  op.mismatches = static_cast<std::uint8_t>(op.mismatches + (op.mismatch ? 1 : 0));
+  op.attempt = cut_;
+  op.roster = roster_of(op.key.generation);
+  const auto stays = [&](PeerId peer) {
+    return std::find(op.roster.begin(), op.roster.end(), peer) != op.roster.end();
+  };
+  for (auto& [peer, side] : op.sides) {
+    side.results.clear();
+    if (!stays(peer)) {
+      if (side.ready && side.parts.empty() && op.plan.chunks > 0) {
+        SEAWAY_MARK("resume without a part of the lost member");
+      }
+      stop_sending(side, peer);
+      for (auto& [chunk, part] : side.parts) {
+        drop_part(part);
+      }
+      side.parts.clear();
+    }
+  }
+  const bool had_root = std::any_of(op.plan.roots.begin(), op.plan.roots.end(), [&](PeerId p) { return !stays(p); });
+  if (had_root) {
+    SEAWAY_MARK("resume with a root dead");
+  }
+  clear_results(op);
+  start_attempt(op, now);
+  for (const PeerId peer : op.roster) {
+    if (peer != config_.self) {  // "I am at this attempt"
+      queue_message(peer, FrameType::want, op, wire::encode_payload(wire::Want{}), now);
+    }
+  }
+  ask_for_parts(op, now);
+  touch(op.key);
+}
+
+// Results of the attempt that is over. A connection that writes one has to stop first; a job runs to its end.
+void Engine::clear_results(Op& op) {
+  for (std::size_t i = MUTANT(m6_one_chunk_not_cleared, 0, 1); i < op.chunks.size(); ++i) {
+    Chunk& chunk = op.chunks[i];
+    chunk.done = false;
+    chunk.hash = 0;
+    if (chunk.lease != 0) {
+      SEAWAY_MARK("a result is landing when its attempt ends");
+      effects_.push_back(Detach{chunk.lease});
+    }
+    if (chunk.aside != 0) {
+      free_slot(std::exchange(chunk.aside, 0));
+      chunk.aside_here = false;
+    }
+  }
+  op.chunks_done = static_cast<std::uint32_t>(
+      std::count_if(op.chunks.begin(), op.chunks.end(), [](const Chunk& chunk) { return chunk.done; }));
+  op.candidates.clear();
+  for (auto& [peer, to] : links_) {
+    to.drop_results(op.handle);
+  }
+}
+
+void Engine::stop_sending(Side& side, PeerId peer) {
+  side.wanted.clear();
+  side.results.clear();
+  const auto to = links_.find(peer);
+  if (to != links_.end()) {
+    stop_eager(to->second, side);
+  }
+  side.eager.clear();
+  side.eager_bytes = 0;
+}
+
+// An op that will never be posted here, or whose later post returns at once.
+void Engine::entomb(Op& op, const std::string& reason) {
+  op.stage = Stage::aborted;
+  op.result.outcome = Outcome::aborted;
+  op.result.reason = reason;
+  release_unposted(op);
+  clear_sides(op);
+}
+
+void Engine::enter_generation(std::uint32_t generation, Time now) {
+  now_ = now;
+  generation_ = generation;
+  for (const auto& [key, op] : ops_) {
+    dirty_tags_.insert({key.generation, key.tag});
+    const bool posted_elsewhere =
+        std::any_of(op.sides.begin(), op.sides.end(), [](const auto& entry) { return entry.second.ready.has_value(); });
+    if (op.stage == Stage::unposted && key.generation < generation && posted_elsewhere) {
+      passed_.insert(key);
+    }
+  }
+  for (const auto& [tag, sequence] : sequences_) {
+    dirty_tags_.insert(tag);
+  }
+  settle(now);
+}
+
+// Ops that others posted in a generation that I have left without posting them: said so to their roster with a digest
+// that differs from everyone's, so that they are refused there, with no master.
+void Engine::settle_passed(Time now) {
+  for (const OpKey& key : std::exchange(passed_, {})) {
+    Op* op = find(key);
+    if (op == nullptr || op->stage != Stage::unposted) {
+      continue;
+    }
+    SEAWAY_MARK("an op that others posted is passed without posting it");
+    entomb(*op, "this op's generation was left without posting it");
+    op->attempt = cut_;
+    if (MUTANT(passed_op_not_said, false, true)) {
+      continue;
+    }
+    const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, false, ""});
+    for (const PeerId peer : roster_of(key.generation)) {
+      if (peer != config_.self) {
+        queue_message(peer, FrameType::ready, *op, none, now);
+      }
+    }
+    dirty_tags_.insert({key.generation, key.tag});
+  }
+}
+
+void Engine::set_contributes(bool contributes) { contributes_ = contributes; }
+
+void Engine::fence(Outcome outcome, const std::string& reason, Time now) {
+  now_ = now;
+  fenced_ = true;  // before anybody is told: no frame leaves any more
+  for (auto& [key, op] : ops_) {
+    if (op.open()) {
+      end_op(op, outcome, reason, now);
+    }
+  }
+  settle(now);
+}
+
+void Engine::forget(PeerId peer, Time now) {
+  now_ = now;
+  links_.erase(peer);
+  stall_told_.erase(peer);
+  ended_by_.erase(peer);
+  std::vector<OpKey> orphans;
+  for (auto& [key, op] : ops_) {
+    dirty_tags_.insert({key.generation, key.tag});
+    const auto side = op.sides.find(peer);
+    if (side == op.sides.end() || op.stage != Stage::unposted) {
+      continue;
+    }
+    for (auto& [chunk, part] : side->second.parts) {
+      drop_part(part);
+    }
+    op.sides.erase(side);
+    if (op.sides.empty()) {
+      orphans.push_back(key);
+    }
+  }
+  for (const OpKey& key : orphans) {
+    release_unposted(ops_.at(key));
+    ops_.erase(key);
+  }
+  settle(now);
+}
+
+std::vector<EngineEffect> Engine::standing_requests() const {
+  std::vector<EngineEffect> requests;
+  for (const auto& [handle, key] : handles_) {
+    const Op& op = ops_.at(key);
+    if (op.open() && op.mismatch) {
+      requests.push_back(AskMismatch{key});
+    }
+    if (op.open() && !op.cancel_reason.empty()) {
+      requests.push_back(AskCancel{key, op.cancel_reason});
+    }
+  }
+  return requests;
+}
+
+std::vector<wire::Decision> Engine::final_decisions() const {
+  std::vector<wire::Decision> decisions;
+  for (const auto& [key, decision] : decided_) {
+    decisions.push_back(decision);
+  }
+  return decisions;
+}
+
+// An op has ended here when its caller was told, or when it will never be posted.
+std::vector<OpKey> Engine::finished_decisions() const {
+  std::vector<OpKey> finished;
+  for (const auto& [key, decision] : decided_) {
+    const auto op = ops_.find(key);
+    const bool told = op == ops_.end() ? passed_or_ended(key) : op->second.told;
+    const bool never = (op == ops_.end() || !op->second.handle) && key.generation < generation_;
+    if (told || never) {
+      finished.push_back(key);
+    }
+  }
+  return finished;
+}
+
+}  // namespace seaway::collective

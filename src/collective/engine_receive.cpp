@@ -1,0 +1,480 @@
+// Frames that arrive. A header says what a frame is; the engine says where its payload goes before a byte of it is
+// read; the frame is counted as received, and acknowledged, once all of it is in.
+//
+//   frame         taken if                                               otherwise
+//   READY, WANT   op not ended here                                      ignored
+//   PART          op not ended, sender a member or not known yet,        sunk; for lack of memory: sunk, and asked
+//                 no copy here, memory within the eager credit           for again once I post
+//   RESULT        running, attempt equal (frozen too), from the root,    attempt lower: sunk (its try is over)
+//                 no copy here                                           attempt higher: refused, I never asked
+//   HOLD          kept if its attempt is not below the one kept          ignored; counts when the attempt is mine
+//   any           link_seq seen: sunk. Still arriving elsewhere: that connection is dead to the sender, and closed
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "collective/engine.h"
+
+namespace seaway::collective {
+
+using wire::FrameHeader;
+using wire::FrameType;
+
+void Engine::attach(PeerId peer, ConnId conn, bool control, Time now) {
+  now_ = now;
+  link(peer, now).attach(conn, control, now);
+  connections_[conn] = {peer, {}, false};
+}
+
+bool Engine::linked(PeerId peer) const {
+  const auto it = links_.find(peer);
+  return it != links_.end() && it->second.connected();
+}
+
+void Engine::close_connection(ConnId conn, std::string reason) {
+  const auto it = connections_.find(conn);
+  if (it != connections_.end() && !std::exchange(it->second.closing, true)) {
+    effects_.push_back(CloseLinkConnection{conn, std::move(reason)});
+  }
+}
+
+void Engine::on_bytes(ConnId conn, std::uint64_t bytes, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  if (it == connections_.end()) {
+    return;
+  }
+  const auto from = links_.find(it->second.peer);
+  if (from != links_.end()) {
+    from->second.heard(conn, now);
+  }
+  if (Op* op = find(it->second.incoming.header.op); op != nullptr && it->second.incoming.kind != Incoming::Kind::none) {
+    op->progress_at = now;
+    op->result.bytes_received += bytes;
+  }
+}
+
+Landing Engine::on_header(ConnId conn, const FrameHeader& header, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  if (it == connections_.end()) {
+    return Refuse{"this connection is not known"};
+  }
+  Connection& connection = it->second;
+  SEAWAY_ASSERT(connection.incoming.kind == Incoming::Kind::none, "a frame begins when the one before it has ended");
+  connection.incoming = {};
+  connection.incoming.header = header;
+  connection.incoming.kind = Incoming::Kind::sink;
+  const auto from = links_.find(connection.peer);
+  if (from == links_.end() || fenced_ || connection.closing) {
+    return Sink{};
+  }
+  from->second.heard(conn, now);
+  const bool counted = header.type != FrameType::ack && header.type != FrameType::ping;
+  if (counted != (header.link_seq != 0)) {
+    return Refuse{std::string("a ") + wire::name_of(header.type) + " frame with a wrong number"};
+  }
+  Landing landing = begin_frame(conn, connection, from->second, header, now);
+  settle(now);
+  return landing;
+}
+
+Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, const FrameHeader& header, Time now) {
+  if (header.link_seq != 0) {
+    if (from.has_seen(header.link_seq) && MUTANT(link_no_dedup, true, false)) {
+      SEAWAY_MARK("duplicate frame");
+      return Sink{};
+    }
+    for (auto& [other, state] : connections_) {
+      if (other != conn && state.peer == connection.peer && state.incoming.counts &&
+          state.incoming.header.link_seq == header.link_seq) {
+        SEAWAY_MARK("a frame comes again while its first copy is landing");
+        abandon(state);
+        close_connection(other, "its sender has given it up");
+      }
+    }
+    connection.incoming.counts = true;
+  }
+  switch (header.type) {
+    case FrameType::part:
+      return land_part(connection, from, header, now);
+    case FrameType::result:
+      return land_result(conn, connection, header);
+    case FrameType::ready:
+    case FrameType::want:
+    case FrameType::hold:
+    case FrameType::ended:
+    case FrameType::ack:
+      connection.incoming.kind = Incoming::Kind::message;
+      return Message{};
+    case FrameType::ping:
+    case FrameType::gone:
+      return Sink{};
+  }
+  return Sink{};
+}
+
+// The op that a frame speaks of; nullptr when it has ended here, or `refusal` says why no healthy peer would say this.
+Op* Engine::op_for_frame(Link& from, const FrameHeader& header, std::string& refusal) {
+  if (header.op.lane != config_.lane) {
+    refusal = "a frame of lane " + std::to_string(header.op.lane) + ", this is lane " + std::to_string(config_.lane);
+    return nullptr;
+  }
+  if (Op* op = find(header.op)) {
+    return op;
+  }
+  if (passed_or_ended(header.op)) {
+    return nullptr;
+  }
+  if (from.unposted_ops >= config_.limits.unposted_ops) {
+    refusal = "too many ops that this peer has not posted";
+    return nullptr;
+  }
+  Op& op = find_or_create(header.op);
+  op.created_by = from.peer();
+  ++from.unposted_ops;
+  return &op;
+}
+
+// --- PART -----------------------------------------------------------------------------------------------------------
+
+Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader& header, Time now) {
+  std::string refusal;
+  Op* op = op_for_frame(from, header, refusal);
+  if (!refusal.empty()) {
+    return Refuse{refusal};
+  }
+  if (op == nullptr || op->ended()) {
+    return Sink{};
+  }
+  const PeerId sender = connection.peer;
+  if (op->open()) {
+    if (std::find(op->roster.begin(), op->roster.end(), sender) == op->roster.end()) {
+      return Sink{};
+    }
+    if (header.chunk >= op->plan.chunks || header.length != op->plan.length_of(header.chunk)) {
+      // Its descriptor differs, which its READY will say; or it is no healthy peer, and then nothing is lost.
+      return Sink{};
+    }
+  }
+  Side& side = op->sides[sender];
+  side.parts_epoch = std::max(side.parts_epoch, header.epoch);
+  Part& part = side.parts[header.chunk];
+  if (part.state == Part::State::landing || part.state == Part::State::present) {
+    SEAWAY_MARK("a second copy of a part is sunk");
+    return Sink{};
+  }
+  if (op->stage == Stage::unposted) {
+    if (from.unposted_bytes + header.length > config_.limits.eager_bytes) {
+      SEAWAY_MARK("a part beyond the eager credit is sunk");
+      part.state = MUTANT(eager_overflow_not_asked, Part::State::dropped, Part::State::absent);
+      return Sink{};
+    }
+    from.unposted_bytes += header.length;
+    side.unposted_bytes += header.length;
+  }
+  op->progress_at = now;
+  part.state = Part::State::landing;
+  part.length = header.length;
+  part.slot = take_slot(header.length);
+  ++slots_.at(part.slot).pins;
+  connection.incoming.kind = Incoming::Kind::part;
+  connection.incoming.slot = part.slot;
+  return Land{{Buffer::slot, part.slot, 0, header.length}};
+}
+
+void Engine::part_landed(Connection& connection) {
+  Incoming& incoming = connection.incoming;
+  Op* op = find(incoming.header.op);
+  unpin(incoming.slot);
+  if (op == nullptr || op->ended()) {
+    return;  // its slot went with it
+  }
+  const auto side = op->sides.find(connection.peer);
+  if (side == op->sides.end()) {
+    return;
+  }
+  Part& part = side->second.parts[incoming.header.chunk];
+  if (part.state == Part::State::landing && part.slot == incoming.slot) {
+    part.state = Part::State::present;
+    if (op->contributors) {
+      op->candidates.push_back(incoming.header.chunk);
+    }
+    touch(op->key);
+  }
+}
+
+// --- RESULT ---------------------------------------------------------------------------------------------------------
+
+Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHeader& header) {
+  Op* op = find(header.op);
+  if (op == nullptr || !op->open()) {
+    return Sink{};
+  }
+  const bool old = header.attempt < op->attempt && MUTANT(m9_old_result_taken, true, false);
+  if (old) {
+    SEAWAY_MARK("a result of an earlier attempt is sunk");
+    return Sink{};
+  }
+  if (header.attempt > op->attempt) {
+    return Refuse{"a result of an attempt that I have not said to be at"};
+  }
+  if (header.chunk >= op->plan.chunks || header.length != op->plan.length_of(header.chunk) ||
+      (!op->plan.is_root(connection.peer, header.chunk) && MUTANT(m9_old_result_taken, true, false))) {
+    return Refuse{"a result from a peer that is not its root"};
+  }
+  Chunk& chunk = op->chunks[header.chunk];
+  if (chunk.done || chunk.aside != 0) {
+    SEAWAY_MARK("a second copy of a result is sunk");
+    return Sink{};
+  }
+  Incoming& incoming = connection.incoming;
+  incoming.attempt = op->attempt;
+  incoming.op = op->handle;
+  if (chunk.lease == 0 && chunk.job == 0) {
+    chunk.lease = conn;
+    incoming.kind = Incoming::Kind::result;
+    return Land{result_region(*op, header.chunk)};
+  }
+  if (MUTANT(detach_not_awaited, false, true)) {
+    incoming.kind = Incoming::Kind::result;
+    chunk.lease = conn;
+    return Land{result_region(*op, header.chunk)};
+  }
+  chunk.aside = take_slot(header.length);
+  chunk.aside_here = false;
+  ++slots_.at(chunk.aside).pins;
+  incoming.kind = Incoming::Kind::aside;
+  incoming.slot = chunk.aside;
+  return Land{{Buffer::slot, chunk.aside, 0, header.length}};
+}
+
+void Engine::result_landed(Connection& connection, ConnId conn) {
+  Incoming& incoming = connection.incoming;
+  Op* op = find(incoming.header.op);
+  const bool aside = incoming.kind == Incoming::Kind::aside;
+  if (aside) {
+    unpin(incoming.slot);
+  }
+  if (op == nullptr || !op->open()) {
+    return;
+  }
+  Chunk& chunk = op->chunks[incoming.header.chunk];
+  touch(op->key);
+  if (aside) {
+    if (chunk.aside == incoming.slot) {
+      chunk.aside_here = true;
+      op->candidates.push_back(incoming.header.chunk);
+    }
+    return;
+  }
+  if (chunk.lease == conn) {
+    chunk.lease = 0;
+  }
+  if (incoming.attempt != op->attempt) {
+    op->candidates.push_back(incoming.header.chunk);
+  } else if (chunk.job == 0 && !chunk.done) {
+    Job job;
+    job.kind = JobKind::hash;
+    queue_job(*op, incoming.header.chunk, std::move(job), false);
+  }
+}
+
+// --- The end of a frame ---------------------------------------------------------------------------------------------
+
+void Engine::on_landed(ConnId conn, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  SEAWAY_ASSERT(it != connections_.end() && it->second.incoming.kind != Incoming::Kind::none,
+                "on_landed ends a frame that on_header began");
+  Connection& connection = it->second;
+  switch (connection.incoming.kind) {
+    case Incoming::Kind::part:
+      part_landed(connection);
+      break;
+    case Incoming::Kind::result:
+    case Incoming::Kind::aside:
+      result_landed(connection, conn);
+      break;
+    default:
+      break;
+  }
+  const Incoming incoming = std::exchange(connection.incoming, {});
+  const auto from = links_.find(connection.peer);
+  if (incoming.header.link_seq != 0 && from != links_.end() && !connection.closing) {
+    from->second.received(incoming.header.link_seq, now);
+  }
+  settle(now);
+}
+
+void Engine::on_message(ConnId conn, std::span<const std::byte> payload, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  SEAWAY_ASSERT(it != connections_.end() && it->second.incoming.kind == Incoming::Kind::message,
+                "on_message ends a frame that on_header called a message");
+  Connection& connection = it->second;
+  const FrameHeader header = connection.incoming.header;
+  const auto from = links_.find(connection.peer);
+  if (from == links_.end() || fenced_ || connection.closing) {
+    connection.incoming = {};
+    return;
+  }
+  const std::string refusal = take_message(from->second, header, payload, now);
+  if (!refusal.empty()) {
+    close_connection(conn, refusal);
+    return;
+  }
+  connection.incoming = {};
+  if (header.link_seq != 0) {
+    from->second.received(header.link_seq, now);
+  }
+  settle(now);
+}
+
+// "" or why the connection has to be closed.
+std::string Engine::take_message(Link& from, const FrameHeader& header, std::span<const std::byte> payload, Time now) {
+  const std::string malformed = std::string("a malformed ") + wire::name_of(header.type) + " frame";
+  if (header.type == FrameType::ack) {
+    const auto ack = wire::decode_payload<wire::Ack>(payload);
+    if (!ack) {
+      return malformed;
+    }
+    from.on_ack(*ack);
+    return "";
+  }
+  if (header.type == FrameType::ended) {
+    on_ended(from.peer(), header.op);
+    return "";
+  }
+  std::string refusal;
+  Op* op = op_for_frame(from, header, refusal);
+  if (op == nullptr) {
+    return refusal;
+  }
+  Side& side = op->sides[from.peer()];
+  side.attempt = std::max(side.attempt, header.attempt);
+  side.shown = true;
+  op->progress_at = now;
+  touch(op->key);
+  if (header.type == FrameType::ready) {
+    auto ready = wire::decode_payload<wire::Ready>(payload);
+    if (!ready) {
+      return malformed;
+    }
+    on_ready(*op, from, side, std::move(*ready));
+  } else if (header.type == FrameType::want) {
+    auto want = wire::decode_payload<wire::Want>(payload);
+    if (!want) {
+      return malformed;
+    }
+    if (op->open()) {
+      serve_want(*op, side, *want);
+    } else if (op->stage == Stage::unposted && side.early_wants.size() < wire::kMaxWantRanges) {
+      side.early_wants.push_back(std::move(*want));
+    }
+  } else {
+    const auto hold = wire::decode_payload<wire::Hold>(payload);
+    if (!hold || hold->value.attempt != header.attempt) {
+      return malformed;
+    }
+    if (!side.hold || side.hold->attempt <= hold->value.attempt) {
+      side.hold = hold->value;
+    }
+  }
+  return "";
+}
+
+void Engine::on_ready(Op& op, Link& from, Side& side, wire::Ready ready) {
+  if (side.ready) {
+    return;  // it is said once
+  }
+  side.ready = std::move(ready);
+  stop_eager(from, side);
+  if (op.stage == Stage::unposted && op.key.generation < generation_) {
+    passed_.insert(op.key);
+  }
+}
+
+void Engine::on_ended(PeerId from, const OpKey& op) {
+  const TagKey tag{op.generation, op.tag};
+  std::uint32_t& upto = ended_by_[from][tag];
+  upto = std::max(upto, op.seq);
+  dirty_tags_.insert(tag);
+}
+
+// What a connection was receiving does not arrive: the sender sends it again elsewhere.
+void Engine::abandon(Connection& connection) {
+  Incoming& incoming = connection.incoming;
+  Op* op = find(incoming.header.op);
+  if (incoming.kind == Incoming::Kind::part && op != nullptr && !op->ended()) {
+    const auto side = op->sides.find(connection.peer);
+    if (side != op->sides.end()) {
+      Part& part = side->second.parts[incoming.header.chunk];
+      if (part.state == Part::State::landing && part.slot == incoming.slot) {
+        free_slot(part.slot);
+        part = {};
+        if (op->stage == Stage::unposted) {
+          side->second.unposted_bytes -= incoming.header.length;
+          links_.at(connection.peer).unposted_bytes -= incoming.header.length;
+        }
+      }
+    }
+  }
+  if (incoming.kind == Incoming::Kind::aside && op != nullptr && op->open()) {
+    Chunk& chunk = op->chunks[incoming.header.chunk];
+    if (chunk.aside == incoming.slot) {
+      free_slot(std::exchange(chunk.aside, 0));
+    }
+  }
+  incoming.counts = false;
+}
+
+void Engine::on_lost(ConnId conn, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  if (it == connections_.end()) {
+    return;
+  }
+  Connection& connection = it->second;
+  Incoming& incoming = connection.incoming;
+  if (incoming.kind != Incoming::Kind::none) {
+    SEAWAY_MARK("connection lost in the middle of a frame");
+  }
+  if (incoming.counts) {
+    abandon(connection);
+  }
+  if (incoming.kind == Incoming::Kind::part || incoming.kind == Incoming::Kind::aside) {
+    unpin(incoming.slot);
+  }
+  if (incoming.kind == Incoming::Kind::result) {
+    on_detached(conn, now);
+  }
+  const auto to = links_.find(connection.peer);
+  if (to != links_.end()) {
+    to->second.detach(conn, now);
+  }
+  connections_.erase(it);
+  settle(now);
+}
+
+// Nothing is written any more through this connection into the region that it had leased.
+void Engine::on_detached(ConnId conn, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  if (it == connections_.end() || it->second.incoming.kind != Incoming::Kind::result) {
+    return;
+  }
+  Incoming& incoming = it->second.incoming;
+  incoming.kind = Incoming::Kind::sink;
+  Op* op = find(incoming.header.op);
+  if (op != nullptr && op->open() && op->chunks[incoming.header.chunk].lease == conn) {
+    op->chunks[incoming.header.chunk].lease = 0;
+    op->candidates.push_back(incoming.header.chunk);
+    touch(op->key);
+  }
+  settle(now);
+}
+
+}  // namespace seaway::collective

@@ -1,0 +1,387 @@
+// A running op: its conditions, in the order in which they come true.
+//
+//   READY of everyone is here, digests equal   -> the contributors are known
+//   all contributors' parts of a chunk of mine -> reduce it, in roster order
+//   a chunk of mine is reduced                 -> RESULT to everyone who is at this attempt
+//   every chunk is here                        -> HOLD to everyone, unless frozen
+//   my HOLD is sent and everyone's equal one is here -> committed, also while frozen
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "collective/engine.h"
+#include "hash/hash.h"
+
+namespace seaway::collective {
+
+using wire::FrameType;
+
+// A descriptor that differs ends the op here, without the master: everybody else sees the same two READYs. Not while
+// frozen, and not once I said HOLD: what I reported or said must stay true.
+bool Engine::refuse_if_different(Op& op, Time now) {
+  if ((frozen(op) && MUTANT(g4_refuse_while_frozen, true, false)) || op.hold_sent) {
+    return false;
+  }
+  for (const PeerId peer : op.roster) {
+    const auto it = op.sides.find(peer);
+    if (it == op.sides.end() || !it->second.ready || it->second.ready->digest == op.digest) {
+      continue;
+    }
+    const auto member = std::find_if(roster_.begin(), roster_.end(), [&](const auto& m) { return m.id == peer; });
+    const std::string name = member == roster_.end() ? "a member" : member->name;
+    end_op(op, Outcome::refused,
+           it->second.ready->digest == 0 ? name + " went on without posting this op: its calls differ from yours"
+                                         : name + " posted \"" + it->second.ready->described + "\", you posted \"" +
+                                               describe(op.descriptor) + "\": make the calls alike",
+           now);
+    return true;
+  }
+  return false;
+}
+
+// The contributors of an attempt: those of its roster whose READY says that they contribute, for a broadcast its
+// source. Known to all alike, since a READY is said once.
+void Engine::learn_contributors(Op& op) {
+  if (op.contributors) {
+    return;
+  }
+  std::vector<Contributor> contributors;
+  for (const PeerId peer : op.roster) {
+    bool contributes = op.contributes;
+    double weight = op.descriptor.weighted ? op.descriptor.weight : 1;
+    if (peer != config_.self) {
+      const auto& ready = op.sides.at(peer).ready;
+      if (!ready) {
+        return;
+      }
+      contributes = ready->contributes;
+      weight = ready->weight;
+    }
+    if (contributes && (op.descriptor.kind != OpKind::broadcast || peer == op.descriptor.root)) {
+      contributors.push_back({peer, weight});
+    }
+  }
+  op.weight_sum = 0;
+  std::vector<std::uint64_t> hashed;
+  for (const Contributor& contributor : contributors) {
+    op.weight_sum += contributor.weight;
+    hashed.push_back(contributor.id);
+    hashed.push_back(std::bit_cast<std::uint64_t>(contributor.weight));
+  }
+  op.contributors_hash = combine(hashed);
+  op.no_weight = op.descriptor.kind != OpKind::barrier && (contributors.empty() || op.weight_sum == 0) &&
+                 MUTANT(no_weight_ignored, true, false);
+  op.contributors = std::move(contributors);
+  op.candidates.insert(op.candidates.end(), op.my_chunks.begin(), op.my_chunks.end());
+}
+
+// --- Attempts -------------------------------------------------------------------------------------------------------
+
+void Engine::start_attempt(Op& op, Time now) {
+  const auto base = std::find_if(bases_.begin(), bases_.end(),
+                                 [&](const wire::Base& b) { return b.generation == op.key.generation; });
+  SEAWAY_ASSERT(base != bases_.end(), "EPOCH carries the base of every generation with open ops");
+  std::vector<PlanMember> members;
+  for (const wire::BaseMember& member : base->members) {
+    if (member.lane == config_.lane) {
+      members.push_back({member.id, member.rate_mbps});
+    }
+  }
+  const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
+  const std::uint64_t bytes = op.descriptor.kind == OpKind::barrier ? 0 : op.descriptor.count * element;
+  op.plan = make_plan(members, op.roster, bytes, element, config_.limits);
+  op.my_chunks = op.plan.chunks_of(config_.self);
+  op.asked = 0;
+  op.reduced = 0;
+  op.contributors.reset();
+  op.chunks.resize(op.plan.chunks);
+  op.hold_sent = false;
+  op.mismatch = false;
+  op.progress_at = now;
+  ++op.result.attempts;
+}
+
+// A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
+// is not sent again; what was dropped for memory is.
+void Engine::ask_for_parts(Op& op, Time now) {
+  const std::size_t window = std::max<std::size_t>(1, config_.limits.window_bytes / std::max(op.plan.chunk_bytes, 1u));
+  if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
+    return;
+  }
+  const std::size_t upto = std::min(op.my_chunks.size(), op.reduced + window);
+  const bool broadcast = op.descriptor.kind == OpKind::broadcast;
+  for (const PeerId peer : op.roster) {
+    if (peer == config_.self || (broadcast && peer != op.descriptor.root)) {
+      continue;
+    }
+    Side& side = op.sides[peer];
+    wire::Want fresh;
+    wire::Want again;
+    again.again = true;
+    const auto flush = [&](wire::Want& want) {
+      if (!want.ranges.empty()) {
+        queue_message(peer, FrameType::want, op, wire::encode_payload(want), now);
+        want.ranges.clear();
+      }
+    };
+    for (std::size_t i = op.asked; i < upto; ++i) {
+      const std::uint32_t chunk = op.my_chunks[i];
+      Part& part = side.parts[chunk];
+      if (part.state == Part::State::landing || part.state == Part::State::present) {
+        continue;
+      }
+      const bool dropped = part.state == Part::State::dropped;
+      part.state = Part::State::absent;
+      std::vector<wire::ChunkRange>& ranges = dropped ? again.ranges : fresh.ranges;
+      if (!ranges.empty() && ranges.back().first + ranges.back().count == chunk) {
+        ++ranges.back().count;
+        continue;
+      }
+      if (ranges.size() == wire::kMaxWantRanges) {
+        flush(dropped ? again : fresh);
+      }
+      ranges.push_back({chunk, 1});
+    }
+    if (!again.ranges.empty()) {
+      SEAWAY_MARK("a part dropped for memory is asked for again");
+    }
+    flush(fresh);
+    flush(again);
+  }
+  op.asked = std::max(op.asked, upto);
+}
+
+// --- Reducing -------------------------------------------------------------------------------------------------------
+
+Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
+  const Buffer in_place = MUTANT(m11_no_pre_image, Buffer::scratch, Buffer::input);
+  return {op.descriptor.in_place ? in_place : Buffer::output, op.handle, op.plan.offset_of(chunk),
+          op.plan.length_of(chunk)};
+}
+
+void Engine::reduce_ready_chunks(Op& op) {
+  if (!op.contributors || op.no_weight) {
+    return;
+  }
+  while (!op.candidates.empty()) {
+    const std::uint32_t chunk = op.candidates.front();
+    op.candidates.pop_front();
+    if (op.chunks[chunk].aside != 0) {
+      copy_aside(op, chunk);
+    } else if (op.plan.is_root(config_.self, chunk)) {
+      try_reduce(op, chunk);
+    }
+  }
+}
+
+bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
+  const Chunk& at = op.chunks[chunk];
+  if (at.done || at.job != 0 || at.lease != 0) {
+    return false;
+  }
+  Job job;
+  job.kind = op.descriptor.kind == OpKind::broadcast ? JobKind::copy : JobKind::reduce;
+  for (const Contributor& contributor : *op.contributors) {
+    Region source{Buffer::input, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
+    if (contributor.id != config_.self) {
+      const auto& parts = op.sides.at(contributor.id).parts;
+      const auto part = parts.find(chunk);
+      if (part == parts.end() || part->second.state != Part::State::present) {
+        return false;
+      }
+      source = {Buffer::slot, part->second.slot, 0, part->second.length};
+    }
+    job.sources.push_back({source, contributor.weight});
+  }
+  if (MUTANT(reduce_in_wrong_order, false, true) && job.sources.size() > 2) {
+    std::swap(job.sources[0], job.sources[2]);
+  }
+  queue_job(op, chunk, std::move(job), false);
+  return true;
+}
+
+// A result that landed in a slot, because its region had a writer, goes to its place.
+void Engine::copy_aside(Op& op, std::uint32_t chunk) {
+  Chunk& at = op.chunks[chunk];
+  if (!at.aside_here || at.job != 0 || at.lease != 0) {
+    return;
+  }
+  if (at.done) {
+    free_slot(std::exchange(at.aside, 0));
+    at.aside_here = false;
+    return;
+  }
+  SEAWAY_MARK("a result that landed aside is copied to its place");
+  Job job;
+  job.kind = JobKind::copy;
+  job.sources.push_back({{Buffer::slot, at.aside, 0, op.plan.length_of(chunk)}, 1});
+  queue_job(op, chunk, std::move(job), false);
+}
+
+void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, bool commit_copy) {
+  job.id = next_id_++;
+  job.op = op.handle;
+  if (!commit_copy) {
+    job.dst = result_region(op, chunk);
+  }
+  job.dtype = op.descriptor.dtype;
+  job.reduction = op.descriptor.reduction;
+  job.count = job.dst.length / size_of(job.dtype);
+  job.weight_sum = op.weight_sum;
+  RunningJob running{op.key, chunk, op.attempt, commit_copy, {}};
+  for (const JobSource& source : job.sources) {
+    if (source.region.buffer == Buffer::slot) {
+      ++slots_.at(source.region.owner).pins;
+      running.pinned.push_back(source.region.owner);
+    }
+  }
+  if (!commit_copy) {
+    op.chunks[chunk].job = job.id;
+  }
+  ++op.jobs;
+  running_jobs_.emplace(job.id, std::move(running));
+  jobs_.push_back(std::move(job));
+}
+
+bool Engine::next_job(Job& job) {
+  if (jobs_.empty()) {
+    return false;
+  }
+  job = std::move(jobs_.front());
+  jobs_.pop_front();
+  return true;
+}
+
+void Engine::on_done(JobId id, std::uint64_t hash, Time now) {
+  now_ = now;
+  const auto it = running_jobs_.find(id);
+  SEAWAY_ASSERT(it != running_jobs_.end(), "a job is done once");
+  const RunningJob job = std::move(it->second);
+  running_jobs_.erase(it);
+  for (const SlotId slot : job.pinned) {
+    unpin(slot);
+  }
+  Op* op = find(job.op);
+  SEAWAY_ASSERT(op != nullptr && op->jobs > 0, "an op outlives its jobs");
+  --op->jobs;
+  touch(job.op);
+  if (op->open()) {
+    Chunk& chunk = op->chunks[job.chunk];
+    chunk.job = 0;
+    op->progress_at = now;
+    if (job.attempt == op->attempt) {
+      if (chunk.aside_here) {
+        free_slot(std::exchange(chunk.aside, 0));
+        chunk.aside_here = false;
+      }
+      chunk_done(*op, job.chunk, hash, now);
+    } else {
+      SEAWAY_MARK("a job of an earlier attempt ends after the resume");
+      op->candidates.push_back(job.chunk);
+    }
+  }
+  settle(now);
+}
+
+void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time now) {
+  op.chunks[chunk].done = true;
+  op.chunks[chunk].hash = hash;
+  ++op.chunks_done;
+  if (!op.plan.is_root(config_.self, chunk)) {
+    return;
+  }
+  ++op.reduced;
+  if (!op.plan.one_shot) {
+    for (const PeerId peer : op.roster) {
+      if (peer != config_.self) {
+        op.sides.at(peer).results.push_back(chunk);
+      }
+    }
+  }
+  drop_used_parts(op, chunk);
+  ask_for_parts(op, now);
+}
+
+// Contributions are kept until commit, so that a loss need not send them again, as far as memory allows.
+void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
+  for (auto& [peer, side] : op.sides) {
+    const auto it = side.parts.find(chunk);
+    if (it == side.parts.end() || it->second.state != Part::State::present) {
+      continue;
+    }
+    keep_slot(it->second.slot);
+    if (kept_bytes_ > config_.limits.kept_bytes) {
+      drop_part(it->second);
+      it->second.state = MUTANT(m14_kept_parts_dropped, Part::State::dropped, Part::State::absent);
+    }
+  }
+}
+
+// --- HOLD and commit ------------------------------------------------------------------------------------------------
+
+// I have the whole result of the op's attempt and know who contributed to it.
+bool Engine::holds(const Op& op) const {
+  return op.open() && op.contributors && (op.no_weight || op.chunks_done == op.chunks.size());
+}
+
+Value Engine::value_of(const Op& op) const {
+  std::vector<std::uint64_t> hashes;
+  for (const Chunk& chunk : op.chunks) {
+    hashes.push_back(chunk.hash);
+  }
+  return {op.attempt, op.contributors_hash, op.no_weight ? 0 : combine(hashes)};
+}
+
+void Engine::hold_if_whole(Op& op, Time now) {
+  if (op.hold_sent || !holds(op) || (frozen(op) && MUTANT(m3_hold_after_freeze, true, false))) {
+    return;
+  }
+  op.my_value = value_of(op);
+  op.hold_sent = true;
+  const std::vector<std::byte> payload = wire::encode_payload(wire::Hold{op.my_value});
+  for (const PeerId peer : op.roster) {
+    if (peer != config_.self) {
+      queue_message(peer, FrameType::hold, op, payload, now);
+    }
+  }
+}
+
+void Engine::commit_if_all_hold(Op& op, Time now) {
+  // My own HOLD was sent, which was before any freeze: only then can nobody decide against this commit.
+  if (!op.hold_sent && MUTANT(m13_others_holds_suffice, true, !holds(op))) {
+    return;
+  }
+  const Value mine = MUTANT(m13_others_holds_suffice, op.my_value, value_of(op));
+  bool equal = true;
+  for (const PeerId peer : op.roster) {
+    if (peer == config_.self) {
+      continue;
+    }
+    const std::optional<Value>& theirs = op.sides.at(peer).hold;
+    if (!theirs) {
+      return;
+    }
+    const bool any_attempt = MUTANT(m4_old_hold_counts, false, true) || MUTANT(m18_hold_without_attempt, false, true);
+    if (theirs->attempt != op.attempt && !any_attempt) {
+      return;
+    }
+    const bool bits_only = MUTANT(g7_value_is_bits, false, true) || MUTANT(m18_hold_without_attempt, false, true);
+    equal = equal && (theirs->bits == mine.bits) && (bits_only || theirs->contributors == mine.contributors);
+  }
+  if (equal || MUTANT(commit_without_comparing, false, true)) {
+    if (frozen(op)) {
+      SEAWAY_MARK("late commit while frozen");
+    }
+    op.my_value = mine;
+    end_op(op, op.no_weight ? Outcome::no_weight : Outcome::committed, "", now);
+  } else if (!op.mismatch && MUTANT(g8_mismatch_untold, true, false)) {
+    SEAWAY_MARK("HOLDs differ");
+    op.mismatch = true;
+    effects_.push_back(AskMismatch{op.key});
+  }
+}
+
+}  // namespace seaway::collective

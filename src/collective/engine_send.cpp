@@ -1,0 +1,176 @@
+// Frames that leave. They are made when a connection can take them (late binding): first what the link has (an ACK that
+// is due, frames to repeat, messages), then results, then parts, ops in the order of their posting.
+//
+// A part goes to a root that asked for it, or, until that root's READY is here, within the link's eager credit. A
+// result goes to who has shown to be at the attempt, so that nobody ever has to park one.
+#include <algorithm>
+#include <utility>
+
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "collective/engine.h"
+
+namespace seaway::collective {
+
+using wire::FrameHeader;
+using wire::FrameType;
+
+namespace {
+
+constexpr std::size_t kMostFrames = 8;  // of one pull: one sendmsg
+
+bool gives_parts(const Op& op, PeerId self) {
+  return op.open() && op.contributes && (op.descriptor.kind != OpKind::broadcast || op.descriptor.root == self);
+}
+
+bool may_have_results(const Op& op, const Side& side) {
+  return !side.results.empty() &&
+         ((side.shown && side.attempt == op.attempt) || MUTANT(result_before_shown, false, true));
+}
+
+}  // namespace
+
+std::size_t Engine::pull(ConnId conn, std::size_t max_bytes, std::vector<OutFrame>& frames, Time now) {
+  now_ = now;
+  const auto it = connections_.find(conn);
+  if (it == connections_.end() || fenced_ || it->second.closing) {
+    return 0;
+  }
+  const auto to = links_.find(it->second.peer);
+  if (to == links_.end()) {
+    return 0;
+  }
+  std::size_t bytes = 0;
+  std::size_t count = 0;
+  while (count < kMostFrames && (count == 0 || bytes < max_bytes)) {
+    std::optional<OutFrame> frame = to->second.pull(conn, epoch_, now);
+    if (!frame) {
+      frame = next_data(conn, it->second.peer, to->second, now);
+    }
+    if (!frame) {
+      break;
+    }
+    bytes += wire::kFrameHeaderBytes + frame->header.length;
+    ++count;
+    frames.push_back(std::move(*frame));
+  }
+  return count;
+}
+
+bool Engine::wants_to_send(ConnId conn) const {
+  const auto it = connections_.find(conn);
+  if (it == connections_.end() || fenced_ || it->second.closing) {
+    return false;
+  }
+  const auto to = links_.find(it->second.peer);
+  return to != links_.end() && (to->second.wants_to_send(conn, now_) ||
+                                (to->second.carries_data(conn) && has_data_for(it->second.peer, to->second)));
+}
+
+bool Engine::has_data_for(PeerId peer, const Link& to) const {
+  return std::any_of(handles_.begin(), handles_.end(),
+                     [&](const auto& entry) { return has_data_for(ops_.at(entry.second), peer, to); });
+}
+
+bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
+  const auto it = op.sides.find(peer);
+  if (!op.open() || it == op.sides.end()) {
+    return false;
+  }
+  const Side& side = it->second;
+  return may_have_results(op, side) || !side.wanted.empty() ||
+         (!side.eager.empty() && to.eager_used + op.plan.length_of(side.eager.front()) <= config_.limits.eager_bytes);
+}
+
+std::optional<OutFrame> Engine::next_data(ConnId conn, PeerId peer, Link& to, Time now) {
+  if (!to.carries_data(conn)) {
+    return std::nullopt;
+  }
+  for (const auto& [handle, key] : handles_) {
+    Op& op = ops_.at(key);
+    if (has_data_for(op, peer, to)) {
+      return next_data_of(op, conn, peer, to, now);
+    }
+  }
+  return std::nullopt;
+}
+
+OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time now) {
+  Side& side = op.sides.at(peer);
+  FrameHeader header;
+  header.op = op.key;
+  header.epoch = epoch_;
+  Region region{Buffer::input, op.handle, 0, 0};
+  if (may_have_results(op, side)) {
+    header.type = FrameType::result;
+    header.attempt = op.attempt;
+    header.chunk = side.results.front();
+    side.results.pop_front();
+    region = result_region(op, header.chunk);
+  } else {
+    const bool asked = !side.wanted.empty();
+    std::deque<std::uint32_t>& parts = asked ? side.wanted : side.eager;
+    header.type = FrameType::part;
+    header.chunk = parts.front();
+    parts.pop_front();
+    region.offset = op.plan.offset_of(header.chunk);
+    region.length = op.plan.length_of(header.chunk);
+    side.sent[header.chunk] = true;
+    if (!asked) {
+      side.eager_bytes += region.length;
+      to.eager_used += region.length;
+    }
+  }
+  op.result.bytes_sent += region.length;
+  if (op.result.attempts > 1) {
+    op.result.bytes_resent += region.length;
+  }
+  op.progress_at = now;
+  return to.push_data(conn, header, region, now);
+}
+
+// Until a root's READY is here, nobody knows whether it has posted: within the link's credit its parts go at once.
+void Engine::queue_eager(Op& op) {
+  if (!gives_parts(op, config_.self)) {
+    return;
+  }
+  for (const PeerId peer : op.roster) {
+    if (peer == config_.self) {
+      continue;
+    }
+    Side& side = op.sides[peer];
+    side.sent.resize(op.plan.chunks);
+    if (!side.ready) {
+      const std::vector<std::uint32_t> chunks = op.plan.chunks_of(peer);
+      side.eager.assign(chunks.begin(), chunks.end());
+    }
+  }
+}
+
+// Its READY is here: from now on it asks for what it wants, and what it kept in credit is its op's.
+void Engine::stop_eager(Link& to, Side& side) {
+  side.eager.clear();
+  to.eager_used -= MUTANT(eager_credit_not_returned, std::exchange(side.eager_bytes, 0), 0);
+}
+
+void Engine::serve_want(Op& op, Side& side, const wire::Want& want) {
+  if (!gives_parts(op, config_.self)) {
+    return;
+  }
+  side.sent.resize(op.plan.chunks);
+  for (const wire::ChunkRange& range : want.ranges) {
+    for (std::uint64_t chunk = range.first; chunk < std::uint64_t{range.first} + range.count; ++chunk) {
+      if (chunk >= op.plan.chunks) {
+        break;
+      }
+      if (!side.sent[chunk] || (want.again && MUTANT(want_again_ignored, true, false))) {
+        side.sent[chunk] = true;
+        side.wanted.push_back(static_cast<std::uint32_t>(chunk));
+      }
+    }
+  }
+  // What is asked for is not also sent without being asked.
+  std::erase_if(side.eager, [&](std::uint32_t chunk) { return side.sent[chunk]; });
+}
+
+}  // namespace seaway::collective

@@ -1,0 +1,114 @@
+// What the engine knows of one op. Everything a member of the op did or was sent stands in its one `Side`.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "collective/boundary.h"
+#include "collective/plan.h"
+#include "wire/frame.h"
+
+namespace seaway::collective {
+
+//   UNPOSTED --post--> RUN --HOLD from everyone, or COMMIT--> COMMITTED
+//       |               +--ABORT, refusal, fence------------> ABORTED
+//       +--ABORT, or passed without posting: a tombstone----> ABORTED, which the later post returns
+enum class Stage : std::uint8_t { unposted, run, committed, aborted };
+
+// One sender's contribution to one chunk of which I am a root.
+struct Part {
+  enum class State : std::uint8_t {
+    absent,
+    landing,  // a connection writes into the slot
+    present,
+    dropped,  // had arrived, and was dropped for memory: has to be asked for again
+  };
+  State state = State::absent;
+  SlotId slot = 0;
+  std::uint32_t length = 0;
+  bool used = false;  // reduced at least once: counts as kept
+};
+
+struct Side {
+  std::optional<wire::Ready> ready;
+  Cut attempt;  // the newest it has shown to be at
+  bool shown = false;
+  std::optional<Value> hold;
+  std::map<std::uint32_t, Part> parts;  // by chunk
+  Epoch parts_epoch;                    // the newest epoch in which it sent one
+
+  // What goes to it. Parts it asked for stand in `wanted`; until its READY is here, `eager` ones may go within the
+  // link's eager credit.
+  std::vector<bool> sent;               // by chunk
+  std::vector<wire::Want> early_wants;  // of an op I have not posted
+  std::deque<std::uint32_t> wanted;
+  std::deque<std::uint32_t> eager;
+  std::deque<std::uint32_t> results;
+  std::uint64_t eager_bytes = 0;
+  std::uint64_t unposted_bytes = 0;
+};
+
+// One chunk of the result. Its region has one writer at a time: a connection, a job, or nobody.
+struct Chunk {
+  bool done = false;  // holds the result of the op's attempt, hashed
+  std::uint64_t hash = 0;
+  ConnId lease = 0;  // this connection writes (or, after a resume, has not yet stopped writing)
+  JobId job = 0;     // this job writes or hashes (or has not yet ended)
+  SlotId aside = 0;  // the result landed, or lands, in a slot because the region had a writer
+  bool aside_here = false;
+};
+
+struct Op {
+  OpKey key;
+  OpHandle handle = 0;  // 0: not posted
+  Stage stage = Stage::unposted;
+  Descriptor descriptor;
+  std::uint64_t digest = 0;
+  bool contributes = true;      // what my READY said
+  PeerId created_by = kNoPeer;  // of an op that exists only because of this peer's frames
+
+  Cut attempt;
+  std::vector<PeerId> roster;        // of the attempt
+  std::vector<PeerId> first_roster;  // of the first
+  Plan plan;
+  std::map<PeerId, Side> sides;  // of everyone but me
+
+  // Known once everybody's READY is here, anew for each attempt.
+  std::optional<std::vector<Contributor>> contributors;
+  double weight_sum = 0;
+  std::uint64_t contributors_hash = 0;
+  bool no_weight = false;
+
+  std::vector<std::uint32_t> my_chunks;  // I am root of, in the order in which they are asked for
+  std::size_t asked = 0;                 // of my_chunks: parts asked for
+  std::size_t reduced = 0;               // of my_chunks
+  std::deque<std::uint32_t> candidates;  // chunks of mine that may have become ready to reduce
+  std::vector<Chunk> chunks;
+  std::uint32_t chunks_done = 0;
+
+  bool hold_sent = false;
+  Value my_value;               // once I hold
+  bool mismatch = false;        // this attempt's HOLDs differ; the master was told
+  std::uint8_t mismatches = 0;  // attempts that ended so
+  std::string cancel_reason;    // the master was asked to abort it
+
+  // The end: buffers are asked back, jobs run out, an in-place result is copied, the caller is told.
+  bool releasing = false;
+  bool released = false;
+  bool told = false;
+  std::uint32_t jobs = 0;  // queued or running
+  bool copying = false;
+  Result result;
+  Time progress_at = 0;  // the last READY or byte of this op
+
+  bool open() const { return stage == Stage::run; }
+  bool ended() const { return stage == Stage::committed || stage == Stage::aborted; }
+  bool has_result() const { return !no_weight && !chunks.empty(); }
+};
+
+}  // namespace seaway::collective

@@ -1,0 +1,50 @@
+// How an op runs: which member is the root of which chunk. A pure function, so that every member computes the same
+// plan from what all of them know: the base roster of the op's generation, the roster of the attempt, the size.
+//
+// one-shot: everybody sends its whole payload to everybody and reduces locally; every member is root of every chunk.
+// direct:   chunk c has one root. Contributors send their part of c to it, it reduces and sends the result to all.
+//           Member i is root of a share w_i of the chunks: traffic of i is S(1 + (n-2) w_i), so
+//           w_i = clamp((t B_i / S - 1) / (n - 2), 0, 1) with the t for which the shares sum to 1 makes all finish
+//           at t; n = 2: w = 1/2 (DESIGN 5). Members that say no rate count as fast as the mean of those that do.
+// A root that is lost has its chunks dealt to the attempt's roster; nobody else's chunks move, so that contributions
+// which were received stay useful.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/limits.h"
+
+namespace seaway::collective {
+
+struct PlanMember {
+  PeerId id = kNoPeer;
+  std::uint32_t rate_mbps = 0;
+};
+
+struct Plan {
+  bool one_shot = false;
+  std::uint64_t bytes = 0;
+  std::uint32_t chunk_bytes = 0;  // of every chunk but the last
+  std::uint32_t chunks = 0;
+  std::vector<PeerId> roots;  // of each chunk; empty when one-shot
+
+  std::uint64_t offset_of(std::uint32_t chunk) const { return std::uint64_t{chunk} * chunk_bytes; }
+  std::uint32_t length_of(std::uint32_t chunk) const {
+    const std::uint64_t left = bytes - offset_of(chunk);
+    return left < chunk_bytes ? static_cast<std::uint32_t>(left) : chunk_bytes;
+  }
+  bool is_root(PeerId peer, std::uint32_t chunk) const { return one_shot || roots[chunk] == peer; }
+  std::vector<std::uint32_t> chunks_of(PeerId peer) const;
+};
+
+// `base` and `roster` in roster order; `roster` is a part of `base`, not empty. `bytes` is a multiple of element_bytes.
+Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster, std::uint64_t bytes,
+               std::uint32_t element_bytes, const Limits& limits);
+
+// The shares of the direct plan; they sum to 1. Exposed for tests and for whoever shows a plan.
+std::vector<double> direct_shares(std::span<const PlanMember> members);
+
+}  // namespace seaway::collective

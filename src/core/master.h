@@ -1,0 +1,145 @@
+// The master's state machine: who is a member, what becomes of ops that a loss or a round touched, who joins and where.
+//
+// It does no I/O. Whoever owns it feeds it inputs in the order in which they happened, performs the effects in the
+// order in which they stand, and calls `tick` at `deadline()`. After each input everything open is evaluated again
+// until nothing changes (`settle`), so no departure can be forgotten by one kind of vote.
+//
+// Rules: docs/PROTOCOL.md. Durable before visible: effects that depend on a write stand behind its reply.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "wire/messages.h"
+
+namespace seaway::core {
+
+// What the store keeps: one record, replaced as a whole by compared writes. `version` counts them.
+struct StoredRun {
+  std::uint64_t term = 0;
+  std::uint64_t version = 0;
+  Uuid run;
+  Epoch epoch;
+  Cut cut;
+  bool resolved = true;                          // the cut's decisions are in
+  std::vector<wire::Decision> resolutions;       // all of the resolved cut, RESUME too: a new term repeats them
+  std::vector<wire::MemberInfo> roster;
+  std::vector<wire::JoinRecord> joins;
+  std::vector<wire::Base> bases;
+  std::vector<wire::Decision> decisions;         // final, not yet finished by all
+  bool stateful = false;
+  bool operator==(const StoredRun&) const = default;
+};
+
+struct MasterConfig {
+  Uuid run;
+  Ladder ladder;
+  std::uint32_t ladder_percent = 100;
+  bool has_store = false;   // false: the run is adopted from the peers' HELLOs after a restart (protocol 9)
+  bool majority = false;    // without a store only: no cut leaves half or less of the last roster
+};
+
+// --- Inputs ---------------------------------------------------------------------------------------------------------
+
+struct Connected {
+  ConnId conn = 0;
+};
+struct Received {
+  ConnId conn = 0;
+  wire::PeerMessage message;
+};
+struct Disconnected {
+  ConnId conn = 0;
+  bool closed = false;  // FIN or RST; false: given up after silence
+};
+enum class StoreOutcome : std::uint8_t { ok = 1, fenced = 2 };
+struct StoreReply {
+  std::uint64_t write = 0;
+  StoreOutcome outcome = StoreOutcome::ok;
+};
+struct EvictRequest {  // an operator's
+  PeerId peer = kNoPeer;
+  std::string reason;
+};
+// The store's lock or lease is lost: another master may start any time. Only liveness hangs on it: what an old master
+// writes before it hears of it is fenced.
+struct LeaseLost {};
+using MasterInput = std::variant<Connected, Received, Disconnected, StoreReply, EvictRequest, LeaseLost>;
+
+// --- Effects, to be performed in order ------------------------------------------------------------------------------
+
+struct SendToPeer {
+  ConnId conn = 0;
+  wire::MasterMessage message;
+};
+struct CloseConnection {  // after what was sent on it before
+  ConnId conn = 0;
+  std::string reason;
+};
+// Replace the record if the stored (term, version) is the expected one; answer with StoreReply. A master without a
+// store gets its reply at once from whoever owns it.
+struct WriteStore {
+  std::uint64_t write = 0;
+  std::uint64_t expected_term = 0;
+  std::uint64_t expected_version = 0;
+  StoredRun record;
+};
+struct SteppedDown {  // another master has taken over; say nothing any more
+  std::string reason;
+};
+struct Log {
+  std::string text;
+};
+using MasterEffect = std::variant<SendToPeer, CloseConnection, WriteStore, SteppedDown, Log>;
+using MasterEffects = std::vector<MasterEffect>;
+
+// --- What `seaway status` shows -------------------------------------------------------------------------------------
+
+struct MemberStatus {
+  wire::MemberInfo info;
+  bool connected = false;
+  bool pending = false;
+  Duration silence = 0;
+  std::uint64_t update_count = 0;
+  std::string waits_for;  // of a pending one, in words
+};
+struct MasterStatus {
+  std::uint64_t term = 0;
+  Epoch epoch;
+  Cut cut;
+  bool resolved = true;
+  std::string stage;  // in words: what the master waits for
+  std::vector<MemberStatus> members;
+};
+
+class Master {
+ public:
+  Master(MasterConfig config, Random random);
+  ~Master();
+  Master(Master&&) noexcept;
+  Master& operator=(Master&&) noexcept;
+
+  // The first call. `stored` is what the store had; nothing for a new run or without a store.
+  void start(Time now, std::optional<StoredRun> stored, MasterEffects& effects);
+  void step(Time now, const MasterInput& input, MasterEffects& effects);
+  void tick(Time now, MasterEffects& effects);
+  Time deadline() const;  // call `tick` then; kNever: nothing is due
+
+  // Throws InvariantError when the state contradicts itself. Called by tests after every step.
+  void check_invariants() const;
+  MasterStatus status(Time now) const;
+
+ private:
+  struct State;  // core/master_state.h
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace seaway::core

@@ -1,0 +1,243 @@
+#include "wire/messages.h"
+
+#include <type_traits>
+#include <utility>
+
+namespace seaway::wire {
+
+// --- Fields, once each ----------------------------------------------------------------------------------------------
+
+template <class A>
+void fields(A& a, MemberInfo& m) {
+  a(m.id);
+  a(m.uuid);
+  a(m.name, kMaxNameBytes);
+  a(m.replica);
+  a(m.lane);
+  a(m.generation);
+  a(m.rate_mbps);
+  a(m.addresses, kMaxAddresses);
+}
+template <class A>
+void fields(A& a, JoinRecord& m) {
+  a(m.generation);
+  a(m.point);
+  a(m.joiners, kMaxMembers);
+}
+template <class A>
+void fields(A& a, BaseMember& m) {
+  a(m.id);
+  a(m.lane);
+  a(m.rate_mbps);
+  a(m.left);
+}
+template <class A>
+void fields(A& a, Base& m) {
+  a(m.generation);
+  a(m.members, kMaxMembers);
+}
+template <class A>
+void fields(A& a, Decision& m) {
+  a(m.op);
+  a(m.verdict, Verdict::abort);
+  a(m.reason, kMaxReasonBytes);
+}
+template <class A>
+void fields(A& a, OpReport& m) {
+  a(m.op);
+  a(m.status, OpStatus::current);
+  a(m.value);
+  a(m.fail_on_loss);
+  a(m.roster_gone);
+  a(m.essential_lost);
+  a(m.mismatches);
+}
+template <class A>
+void fields(A& a, Promise& m) {
+  a(m.asked);
+  a(m.term);
+  a(m.count);
+  a(m.joiners, kMaxMembers);
+}
+
+template <class A>
+void fields(A& a, EpochMessage& m) {
+  a(m.term);
+  a(m.epoch);
+  a(m.cut);
+  a(m.roster, kMaxMembers);
+  a(m.joins, kMaxMembers);
+  a(m.bases, kMaxMembers);
+  a(m.decisions, kMaxOpenOps);
+  a(m.stateful);
+  a(m.ladder_percent);
+}
+template <class A>
+void fields(A& a, Resolve& m) {
+  a(m.term);
+  a(m.cut);
+  a(m.decisions, kMaxOpenOps);
+}
+template <class A>
+void fields(A& a, Ask& m) {
+  a(m.term);
+  a(m.epoch);
+  a(m.joiners, kMaxMembers);
+}
+template <class A>
+void fields(A& a, CancelAsk& m) {
+  a(m.term);
+  a(m.epoch);
+}
+template <class A>
+void fields(A& a, Introduce& m) {
+  a(m.peers, kMaxMembers);
+}
+template <class A>
+void fields(A& a, Waiting& m) {
+  a(m.reason, kMaxReasonBytes);
+}
+template <class A>
+void fields(A& a, Refused& m) {
+  a(m.reason, kMaxReasonBytes);
+}
+template <class A>
+void fields(A& a, Evicted& m) {
+  a(m.reason, kMaxReasonBytes);
+}
+template <class A>
+void fields(A& a, HeartbeatReply& m) {
+  a(m.stamp);
+}
+
+template <class A>
+void fields(A& a, Hello& m) {
+  a(m.version_low);
+  a(m.version_high);
+  a(m.run);
+  a(m.uuid);
+  a(m.id);
+  a(m.promise);
+  a(m.taken);
+  a(m.learned, kMaxOpenOps);
+  a(m.update_count);
+}
+template <class A>
+void fields(A& a, Join& m) {
+  a(m.name, kMaxNameBytes);
+  a(m.replica);
+  a(m.lane);
+  a(m.lanes);
+  a(m.min_world);
+  a(m.rate_mbps);
+  a(m.addresses, kMaxAddresses);
+}
+template <class A>
+void fields(A& a, Linked& m) {
+  a(m.peers, kMaxMembers);
+}
+template <class A>
+void fields(A& a, Report& m) {
+  a(m.term);
+  a(m.epoch);
+  a(m.ops, kMaxOpenOps);
+}
+template <class A>
+void fields(A& a, Promised& m) {
+  a(m.promise);
+}
+template <class A>
+void fields(A& a, Mismatch& m) {
+  a(m.op);
+}
+template <class A>
+void fields(A& a, CancelOp& m) {
+  a(m.op);
+  a(m.reason, kMaxReasonBytes);
+}
+template <class A>
+void fields(A& a, Lost& m) {
+  a(m.peer);
+  a(m.kind, LostKind::stalled);
+}
+template <class A>
+void fields(A&, Leave&) {}
+template <class A>
+void fields(A& a, Synced& m) {
+  a(m.revision);
+}
+template <class A>
+void fields(A& a, Heartbeat& m) {
+  a(m.stamp);
+  a(m.update_count);
+  a(m.oldest_generation);
+  a(m.finished, kMaxOpenOps);
+}
+
+// --- One byte says which: the alternative's place in its variant. New messages go to the end. ---------------------
+
+namespace {
+
+template <class Message>
+std::vector<std::byte> encode_any(const Message& message) {
+  Writer body;
+  body(static_cast<std::uint8_t>(message.index()));
+  std::visit([&](const auto& m) { body(m); }, message);
+  const std::vector<std::byte> bytes = body.take();
+  Writer framed;
+  framed(static_cast<std::uint32_t>(bytes.size()));
+  std::vector<std::byte> out = framed.take();
+  out.insert(out.end(), bytes.begin(), bytes.end());
+  return out;
+}
+
+template <class Message, std::size_t... I>
+std::optional<Message> decode_alternative(Reader& reader, std::size_t type, std::index_sequence<I...>) {
+  std::optional<Message> message;
+  const auto read_one = [&]<std::size_t Index>() {
+    auto& alternative = message.emplace().template emplace<Index>();
+    reader(alternative);
+  };
+  static_cast<void>(((type == I ? (read_one.template operator()<I>(), true) : false) || ...));
+  return message;
+}
+
+template <class Message>
+std::optional<Message> decode_any(std::span<const std::byte> body) {
+  Reader reader(body);
+  std::uint8_t type = 0;
+  reader(type);
+  auto message = decode_alternative<Message>(reader, type, std::make_index_sequence<std::variant_size_v<Message>>());
+  if (!message || !reader.finished()) {
+    return std::nullopt;
+  }
+  return message;
+}
+
+}  // namespace
+
+std::vector<std::byte> encode(const MasterMessage& message) { return encode_any(message); }
+std::vector<std::byte> encode(const PeerMessage& message) { return encode_any(message); }
+
+std::optional<MasterMessage> decode_master_message(std::span<const std::byte> body) {
+  return decode_any<MasterMessage>(body);
+}
+std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body) {
+  return decode_any<PeerMessage>(body);
+}
+
+const char* name_of(const MasterMessage& message) {
+  constexpr const char* names[] = {"EPOCH",   "RESOLVE", "ASK",     "CANCEL",         "INTRODUCE",
+                                   "WAITING", "REFUSED", "EVICTED", "HEARTBEAT_REPLY"};
+  static_assert(std::size(names) == std::variant_size_v<MasterMessage>);
+  return names[message.index()];
+}
+
+const char* name_of(const PeerMessage& message) {
+  constexpr const char* names[] = {"HELLO",     "JOIN", "LINKED", "REPORT", "PROMISED", "MISMATCH",
+                                   "CANCEL_OP", "LOST", "LEAVE",  "SYNCED", "HEARTBEAT"};
+  static_assert(std::size(names) == std::variant_size_v<PeerMessage>);
+  return names[message.index()];
+}
+
+}  // namespace seaway::wire

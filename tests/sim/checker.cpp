@@ -1,0 +1,255 @@
+#include "sim/checker.h"
+
+#include <algorithm>
+
+#include "base/mark.h"
+#include "sim/peer_process.h"
+#include "sim/record.h"
+#include "sim/reference.h"
+#include "sim/world.h"
+
+namespace seaway::sim {
+
+using collective::Contributor;
+using collective::Descriptor;
+using collective::OpKind;
+using collective::Outcome;
+using collective::Result;
+
+const char* name_of(Outcome outcome) {
+  constexpr const char* names[] = {"?", "committed", "no weight", "aborted", "refused", "evicted", "undecided"};
+  return names[static_cast<std::size_t>(outcome)];
+}
+
+namespace {
+bool is_success(Outcome outcome) { return outcome == Outcome::committed || outcome == Outcome::no_weight; }
+
+std::string text_of_epoch(const Epoch& epoch) {
+  return "(" + std::to_string(epoch.term) + ", " + std::to_string(epoch.number) + ")";
+}
+}  // namespace
+
+std::string Checker::text_of(const OpKey& op) const {
+  return "lane " + std::to_string(op.lane) + " generation " + std::to_string(op.generation) + " tag " +
+         std::to_string(op.tag) + " seq " + std::to_string(op.seq);
+}
+
+std::string Checker::record_of(const PlannedOp& planned, const Descriptor& descriptor, const Result& result) const {
+  return to_text({planned, descriptor, result.one_shot, world_->options.seed, result.contributors});
+}
+
+void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor) {
+  posted_[planned][peer.id()] = descriptor;
+}
+
+// --- Promises 1 to 5: what a caller is told -------------------------------------------------------------------------
+
+void Checker::on_ended(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
+                       const Result& result, std::span<const std::byte> output) {
+  world_->clock.note(static_cast<std::uint64_t>(result.outcome) ^ result.value.bits);
+  ++world_->stats.ops[name_of(result.outcome)];
+  History& history = ops_[result.op];
+  if (history.told.empty()) {
+    history.planned = planned;
+  } else if (history.planned != planned && (is_success(result.outcome) || history.succeeded)) {
+    throw Violation("op " + text_of(result.op) + " is another call here than there");
+  }
+  history.told.push_back({peer.id(), result.outcome});
+  if (is_success(result.outcome)) {
+    check_contributors(peer, planned, result);
+    if (result.outcome == Outcome::committed) {
+      check_reference(planned, descriptor, result, output);
+    }
+    check_agreement(peer, history, result, output);
+  } else if (result.outcome == Outcome::aborted || result.outcome == Outcome::refused) {
+    check_cause(planned, descriptor, result);
+  }
+  check_split(result.op, history);
+}
+
+void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& planned, const Result& result) const {
+  std::set<PeerId> seen;
+  const auto& posts = posted_.at(planned);
+  const OpKind kind = posts.at(peer.id()).kind;
+  for (const Contributor& contributor : result.contributors) {
+    if (!seen.insert(contributor.id).second) {
+      throw Violation("promise 2: somebody contributes twice to op " + text_of(result.op));
+    }
+    const auto post = posts.find(contributor.id);
+    if (post == posts.end()) {
+      throw Violation("promise 2: somebody contributes who has not posted op " + text_of(result.op));
+    }
+    const double weight = post->second.weighted ? post->second.weight : 1;
+    if (contributor.weight != weight) {
+      throw Violation("promise 2: a weight is not the one that was posted, op " + text_of(result.op));
+    }
+  }
+  const bool all_contribute = !world_->options.stateful && kind != OpKind::broadcast;
+  if (all_contribute && !seen.contains(peer.id())) {
+    throw Violation("promise 2: a member that was told of success does not contribute to op " + text_of(result.op));
+  }
+}
+
+void Checker::check_reference(const PlannedOp& planned, const Descriptor& descriptor, const Result& result,
+                              std::span<const std::byte> output) {
+  if (descriptor.kind == OpKind::barrier) {
+    return;
+  }
+  std::vector<ReferenceInput> inputs;
+  for (const Contributor& contributor : result.contributors) {
+    inputs.push_back({input_of(world_->options.seed, contributor.id, planned, descriptor), contributor.weight});
+  }
+  ++checked_;
+  const std::vector<std::byte> expected = reference(descriptor, inputs);
+  if (!std::equal(expected.begin(), expected.end(), output.begin(), output.end())) {
+    throw Violation("promise 1: wrong bits, op " + text_of(result.op) + " after " + std::to_string(result.attempts) +
+                    " attempts; record: " + record_of(planned, descriptor, result));
+  }
+}
+
+void Checker::check_agreement(const PeerProcess& peer, History& history, const Result& result,
+                              std::span<const std::byte> output) {
+  if (!history.succeeded) {
+    history.succeeded = true;
+    history.value = result.value;
+    history.contributors = result.contributors;
+    history.bits.assign(output.begin(), output.end());
+    history.first = peer.id();
+    return;
+  }
+  const bool same_bits = result.outcome != Outcome::committed ||
+                         std::equal(history.bits.begin(), history.bits.end(), output.begin(), output.end());
+  if (history.value != result.value || history.contributors != result.contributors || !same_bits) {
+    throw Violation("promise 3: two members were told of different successes of op " + text_of(result.op));
+  }
+  if (dead_.contains(history.first)) {
+    SEAWAY_MARK("sim: success at the dead and at the living is one value");
+  }
+}
+
+// Promise 5: a death alone aborts nothing that was not asked to fail.
+void Checker::check_cause(const PlannedOp& planned, const Descriptor& descriptor, const Result& result) const {
+  const bool source_lost = descriptor.kind == OpKind::broadcast && somebody_lost_;
+  const bool asked = descriptor.fail_on_loss && somebody_lost_;
+  if (!may_fail_.contains(planned) && !flipped_.contains(planned) && !source_lost && !asked && !leaving_) {
+    throw Violation("promise 5: op " + text_of(result.op) + " is " + name_of(result.outcome) +
+                    " without a cause: " + result.reason);
+  }
+}
+
+// Promise 3: success here and failure there, both live members of the newest roster. An ABORT that the master decided
+// is final for everybody where a store keeps it.
+void Checker::check_split(const OpKey& key, const History& history) const {
+  const auto live_success = [&](const Told& told) { return is_success(told.outcome) && is_live_member(told.peer); };
+  for (const Told& told : history.told) {
+    if (told.outcome != Outcome::aborted && told.outcome != Outcome::refused) {
+      continue;
+    }
+    const bool final_everywhere = told.outcome == Outcome::aborted && world_->options.has_store;
+    if (final_everywhere && history.succeeded) {
+      throw Violation("promise 3: op " + text_of(key) + " is aborted by decision and was a success");
+    }
+    if (is_live_member(told.peer) && std::any_of(history.told.begin(), history.told.end(), live_success)) {
+      throw Violation("promise 3: op " + text_of(key) + " succeeds at one live member and fails at another");
+    }
+  }
+}
+
+bool Checker::is_live_member(PeerId peer) const {
+  return !dead_.contains(peer) && std::any_of(newest_roster_.begin(), newest_roster_.end(),
+                                              [&](const auto& member) { return member.id == peer; });
+}
+
+// --- Epochs: one epoch, one roster; one generation, one join point --------------------------------------------------
+
+void Checker::on_epoch(const wire::EpochMessage& epoch) {
+  std::vector<PeerId> ids;
+  for (const wire::MemberInfo& member : epoch.roster) {
+    ids.push_back(member.id);
+  }
+  const auto [it, fresh] = rosters_.emplace(epoch.epoch, ids);
+  if (!fresh && it->second != ids) {
+    throw Violation("epoch " + text_of_epoch(epoch.epoch) + " has two rosters");
+  }
+  for (const wire::JoinRecord& join : epoch.joins) {
+    const auto [point, first] = join_points_.emplace(join.generation, join.point);
+    if (!first && point->second != join.point && world_->options.has_store) {
+      throw Violation("generation " + std::to_string(join.generation) + " has two join points");
+    }
+  }
+  if (epoch.epoch > newest_) {
+    for (const wire::MemberInfo& member : newest_roster_) {
+      if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) {
+        somebody_lost_ = true;
+      }
+    }
+    newest_ = epoch.epoch;
+    newest_roster_ = epoch.roster;
+  }
+  if (world_->options.has_store && (!world_->store.record || world_->store.record->epoch < epoch.epoch)) {
+    throw Violation("an epoch is announced before it is durable");
+  }
+}
+
+void Checker::on_durable(const core::StoredRun&) {}
+
+// --- Promises 6 and 8: nobody healthy is punished -------------------------------------------------------------------
+
+void Checker::excuse(HostId host, Time until) {
+  Time& excused = excused_[host];
+  excused = std::max(excused, until);
+}
+
+void Checker::excuse_everyone(Time until) {
+  for (const auto& site : world_->sites) {
+    excuse(site->host, until);
+  }
+}
+
+void Checker::trouble(HostId host) {
+  constexpr Duration kSoon = 8 * kSecond;
+  const Time now = world_->clock.now();
+  const auto before = troubled_.find(host);
+  if (before != troubled_.end() && now - before->second < kSoon) {
+    excuse(host, now + kSoon);
+  }
+  troubled_[host] = now;
+}
+
+void Checker::trouble_everyone() {
+  for (const auto& site : world_->sites) {
+    trouble(site->host);
+  }
+}
+
+void Checker::on_evicted(const PeerProcess& peer, const std::string& reason) {
+  somebody_lost_ = true;
+  dead_.insert(peer.id());
+  const Time now = world_->clock.now();
+  for (const auto& site : world_->sites) {
+    // A replica lives and dies with each of its lanes.
+    const auto excused = excused_.find(site->host);
+    if (site->replica == peer.site().replica && excused != excused_.end() && now <= excused->second) {
+      return;
+    }
+  }
+  throw Violation("promise 8: a healthy peer (h" + std::to_string(peer.site().host) + ") is evicted: " + reason);
+}
+
+void Checker::on_left(const PeerProcess& peer) {
+  left_.insert(peer.id());
+  dead_.insert(peer.id());
+}
+
+void Checker::on_death(const PeerProcess& peer) {
+  dead_.insert(peer.id());
+  excuse(peer.site().host, kNever);
+}
+
+void Checker::at_the_end() const {
+  for (const auto& [key, history] : ops_) {
+    check_split(key, history);
+  }
+}
+
+}  // namespace seaway::sim

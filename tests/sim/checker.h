@@ -1,0 +1,100 @@
+// What has to hold, watched while it happens: the promises of DESIGN 2, each as a check over what was told to callers.
+#pragma once
+
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "collective/boundary.h"
+#include "core/master.h"
+#include "sim/network.h"
+#include "sim/program.h"
+
+namespace seaway::sim {
+
+class Violation : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+const char* name_of(collective::Outcome outcome);
+
+class Checker {
+ public:
+  explicit Checker(World& world) : world_(&world) {}
+
+  // --- What happens ---
+  void on_post(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor);
+  void on_ended(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
+                const collective::Result& result, std::span<const std::byte> output);
+  void on_epoch(const wire::EpochMessage& epoch);
+  void on_durable(const core::StoredRun& record);
+  void on_evicted(const PeerProcess& peer, const std::string& reason);
+  void on_left(const PeerProcess& peer);
+  void on_death(const PeerProcess& peer);
+  void on_leave_called() { leaving_ = true; }
+  void on_bit_flip(const PlannedOp& planned) { flipped_.insert(planned); }
+  // Somebody does something for which this op may be aborted or refused.
+  void expect_failure(const PlannedOp& planned) { may_fail_.insert(planned); }
+  // A fault touches this machine for so long that its peer may be taken for dead.
+  void excuse(HostId host, Time until);
+  void excuse_everyone(Time until);
+  // A short fault that nobody is lost for alone; a second one soon after may add up to more than `evict`.
+  void trouble(HostId host);
+  void trouble_everyone();
+
+  // --- What must hold at the end ---
+  void at_the_end() const;
+  std::string text_of(const OpKey& op) const;
+  // The record that `seaway_sim --reduce` takes.
+  std::string record_of(const PlannedOp& planned, const collective::Descriptor& descriptor,
+                        const collective::Result& result) const;
+  const std::vector<wire::MemberInfo>& newest_roster() const { return newest_roster_; }
+  std::uint64_t reductions_checked() const { return checked_; }
+
+ private:
+  struct Told {
+    PeerId peer = kNoPeer;
+    collective::Outcome outcome = collective::Outcome::committed;
+  };
+  struct History {
+    PlannedOp planned;
+    std::vector<Told> told;
+    bool succeeded = false;
+    Value value;
+    std::vector<collective::Contributor> contributors;
+    std::vector<std::byte> bits;
+    PeerId first = kNoPeer;
+  };
+
+  void check_reference(const PlannedOp& planned, const collective::Descriptor& descriptor,
+                       const collective::Result& result, std::span<const std::byte> output);
+  void check_contributors(const PeerProcess& peer, const PlannedOp& planned, const collective::Result& result) const;
+  void check_agreement(const PeerProcess& peer, History& history, const collective::Result& result,
+                       std::span<const std::byte> output);
+  void check_cause(const PlannedOp& planned, const collective::Descriptor& descriptor,
+                   const collective::Result& result) const;
+  void check_split(const OpKey& key, const History& history) const;
+  bool is_live_member(PeerId peer) const;
+
+  World* world_;
+  std::map<OpKey, History> ops_;
+  std::map<PlannedOp, std::map<PeerId, collective::Descriptor>> posted_;
+  std::set<PlannedOp> may_fail_;
+  std::set<PlannedOp> flipped_;
+  std::map<Epoch, std::vector<PeerId>> rosters_;
+  std::map<std::uint32_t, std::uint64_t> join_points_;
+  Epoch newest_;
+  std::vector<wire::MemberInfo> newest_roster_;
+  std::map<HostId, Time> excused_;  // until
+  std::map<HostId, Time> troubled_;  // since
+  std::set<PeerId> dead_;           // ended by themselves or by a fault
+  std::set<PeerId> left_;
+  bool somebody_lost_ = false;
+  bool leaving_ = false;            // somebody says goodbye, and cancels what it has open
+  std::uint64_t checked_ = 0;
+};
+
+}  // namespace seaway::sim

@@ -1,0 +1,279 @@
+// The faults of a seed: when, which, to whom. Whoever may be taken for dead because of one is excused (promise 8).
+#include <algorithm>
+
+#include "base/mark.h"
+#include "sim/master_process.h"
+#include "sim/peer_process.h"
+#include "sim/world.h"
+
+namespace seaway::sim {
+
+namespace {
+// After a fault has ended its effects go on: a reconnect, an eviction that was decided while it lasted.
+constexpr Duration kAftermath = 15 * kSecond;
+}  // namespace
+
+void World::schedule_faults() {
+  if (options.kinds.empty() || options.faults == 0) {
+    faults_done_ = true;
+    return;
+  }
+  const std::vector<Fault> kinds(options.kinds.begin(), options.kinds.end());
+  Time when = options.quiet_before + 300 * kMillisecond;
+  for (std::uint32_t i = 0; i < options.faults; ++i) {
+    const Fault fault = kinds[random.below(kinds.size())];
+    const bool last = i + 1 == options.faults;
+    clock.at(when, [this, fault, last] {
+      inject(fault);
+      faults_done_ = faults_done_ || last;
+    });
+    // Sometimes several in one breath: a second death while the first is being resolved.
+    when += random.one_in(3) ? up_to(300 * kMillisecond) : up_to(5 * kSecond);
+  }
+}
+
+PeerProcess* World::some_peer() {
+  const std::vector<PeerProcess*> list = living();
+  return list.empty() ? nullptr : list[random.below(list.size())];
+}
+
+void World::injected(Fault fault) { ++stats.faults[name_of(fault)]; }
+
+void World::inject(Fault fault) {
+  switch (fault) {
+    case Fault::crash:
+    case Fault::stall:
+    case Fault::leave:
+    case Fault::join:
+      inject_process(fault);
+      break;
+    case Fault::cut:
+    case Fault::master_cut:
+    case Fault::reset:
+    case Fault::half_open:
+    case Fault::slow_link:
+      inject_network(fault);
+      break;
+    case Fault::wrong_call:
+    case Fault::cancel:
+    case Fault::slow_caller:
+    case Fault::bit_flip:
+      inject_program(fault);
+      break;
+    case Fault::master_restart:
+    case Fault::master_stall:
+      inject_master(fault);
+      break;
+    case Fault::count:
+      break;
+  }
+}
+
+void World::inject_process(Fault fault) {
+  PeerProcess* peer = some_peer();
+  if (peer == nullptr) {
+    return;
+  }
+  const std::size_t members =
+      static_cast<std::size_t>(std::count_if(sites.begin(), sites.end(), [](const auto& site) {
+        return site->process && site->process->is_member();
+      }));
+  if (fault == Fault::crash && members > options.lanes) {
+    injected(fault);
+    if (random.one_in(3)) {
+      peer->crash(random.one_in(4));
+    } else {
+      peer->crash_soon(static_cast<int>(random.below(30)));
+    }
+  } else if (fault == Fault::stall) {
+    injected(fault);
+    const bool is_long = random.one_in(2);
+    const Duration length = is_long ? ladder.evict + up_to(10 * kSecond) : up_to(ladder.evict / 3);
+    tell("h" + std::to_string(peer->site().host) + " stands still for " + std::to_string(length / kMillisecond) + " ms");
+    network.stall(peer->process(), clock.now() + length);
+    if (is_long) {
+      checker.excuse(peer->site().host, clock.now() + length + kAftermath);
+    } else {
+      checker.trouble(peer->site().host);
+    }
+  } else if (fault == Fault::leave && members > 2u * options.lanes && peer->is_member()) {
+    injected(fault);
+    for (PeerProcess* lane : living()) {  // a replica leaves as a whole
+      if (lane->site().replica == peer->site().replica) {
+        checker.excuse(lane->site().host, kNever);
+        lane->leave();
+      }
+    }
+  } else if (fault == Fault::join && sites.size() < 12) {
+    injected(fault);
+    for (std::uint64_t n = random.between(1, 2); n > 0; --n) {
+      add_replica();
+    }
+    if (random.one_in(3)) {
+      Site* victim = sites.back().get();
+      clock.after(up_to(500 * kMillisecond), [this, victim] {
+        if (victim->process && victim->process->alive()) {
+          SEAWAY_MARK("sim: a newcomer dies while it joins");
+          checker.excuse(victim->host, kNever);
+          victim->process->crash(false);
+        }
+      });
+    }
+  }
+}
+
+void World::restore(Duration after, std::function<void()> what) {
+  clock.after(after, [this, what = std::move(what)] {
+    if (!healed) {
+      what();
+    }
+  });
+}
+
+void World::inject_network(Fault fault) {
+  PeerProcess* a = some_peer();
+  PeerProcess* b = some_peer();
+  if (a == nullptr || b == nullptr) {
+    return;
+  }
+  const HostId here = a->site().host;
+  const HostId there = fault == Fault::master_cut ? 0 : b->site().host;
+  const Duration length = random.one_in(2) ? up_to(ladder.evict / 4) : up_to(4 * ladder.stall);
+  const bool is_long = length > ladder.evict / 4;
+  if (fault == Fault::cut || fault == Fault::master_cut) {
+    if (here == there) {
+      return;
+    }
+    injected(fault);
+    const int ways = static_cast<int>(random.between(1, 3));
+    tell("h" + std::to_string(here) + (ways == 1 ? " -> " : ways == 2 ? " <- " : " <-> ") + "h" + std::to_string(there) +
+         " cut for " + std::to_string(length / kMillisecond) + " ms");
+    for (const auto& [way, from, to] : {std::tuple{1, here, there}, std::tuple{2, there, here}}) {
+      if ((ways & way) != 0) {
+        network.cut(from, to, true);
+        restore(length, [this, from = from, to = to] { network.cut(from, to, false); });
+      }
+    }
+    if (is_long) {
+      checker.excuse(here, clock.now() + length + kAftermath);
+      if (there != 0) {
+        checker.excuse(there, clock.now() + length + kAftermath);
+      }
+    } else {
+      checker.trouble(here);
+      checker.trouble(there);
+    }
+  } else if (fault == Fault::slow_link && here != there) {
+    injected(fault);
+    network.slow(here, there, true);
+    restore(length, [this, here, there] { network.slow(here, there, false); });
+  } else if (fault == Fault::reset || fault == Fault::half_open) {
+    const std::vector<ConnId> conns = network.connections_of(a->process());
+    if (conns.empty()) {
+      return;
+    }
+    injected(fault);
+    const ConnId conn = conns[random.below(conns.size())];
+    if (a->in_mid_frame(conn)) {
+      SEAWAY_MARK("sim: a connection breaks in mid-frame");
+    }
+    if (fault == Fault::reset) {
+      network.reset(conn);
+      checker.trouble(a->site().host);
+    } else {
+      // The line to the master may be the one that went quiet: a peer notices after `suspect`, and comes back in time.
+      network.half_open(conn);
+      checker.trouble(a->site().host);
+    }
+  }
+}
+
+void World::inject_program(Fault fault) {
+  PeerProcess* peer = some_peer();
+  if (peer == nullptr || !peer->is_member()) {
+    return;
+  }
+  injected(fault);
+  Program& program = peer->program();
+  switch (fault) {
+    case Fault::wrong_call:
+      (random.one_in(3) ? program.skip_tail : random.one_in(2) ? program.differ : program.invalid) = true;
+      break;
+    case Fault::cancel:
+      if (random.one_in(2)) {
+        program.cancel_one();
+      } else {
+        program.hurry = true;
+      }
+      break;
+    case Fault::slow_caller:
+      program.slow = true;
+      break;
+    default:
+      ++bit_flips_;
+      break;
+  }
+}
+
+bool World::take_bit_flip() {
+  if (bit_flips_ == 0 || healed) {
+    return false;
+  }
+  --bit_flips_;
+  return true;
+}
+
+void World::inject_master(Fault fault) {
+  MasterProcess& master = *masters.back();
+  if (fault == Fault::master_restart && master.alive()) {
+    injected(fault);
+    checker.trouble_everyone();
+    if (!options.has_store) {
+      checker.excuse_everyone(clock.now() + kAftermath);  // it forgets whom it could not hear (protocol 7)
+    }
+    if (random.one_in(3)) {
+      master.crash();
+    } else {
+      master.crash_soon(static_cast<int>(random.below(12)));
+    }
+    const Duration pause = up_to(random.one_in(4) ? 8 * kSecond : kSecond);
+    clock.after(pause, [this] {
+      MasterProcess& old = *masters.back();
+      if (old.alive()) {
+        old.crash();
+      }
+      start_master(true);
+    });
+  } else if (fault == Fault::master_stall && master.alive()) {
+    injected(fault);
+    checker.trouble_everyone();
+    const Duration length = random.one_in(2) ? up_to(kSecond) : up_to(10 * kSecond);
+    network.stall(master.process(), clock.now() + length);
+    tell("the master stands still for " + std::to_string(length / kMillisecond) + " ms");
+    if (options.has_store && random.one_in(2)) {
+      // A second one takes over; the first wakes up and can change nothing.
+      // A little later it hears that its lease is gone, whether or not a write was fenced.
+      MasterProcess* old = &master;
+      clock.after(up_to(length), [this, old] {
+        start_master(true);
+        network.in(old->process(), up_to(500 * kMillisecond), [old] { old->lose_lease(); });
+      });
+    }
+  }
+}
+
+void World::heal() {
+  healed = true;
+  faults_done_ = true;
+  network.heal();
+  bool master = false;
+  for (const auto& each : masters) {
+    master = master || (each->alive() && each == masters.back());
+  }
+  if (!master) {
+    start_master(true);
+  }
+  tell("everything is healed");
+}
+
+}  // namespace seaway::sim

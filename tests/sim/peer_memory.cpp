@@ -1,0 +1,90 @@
+// Memory that the engine names, and jobs on real bytes.
+#include <algorithm>
+#include <cstring>
+
+#include "base/mark.h"
+#include "hash/hash.h"
+#include "reduce/reduce.h"
+#include "sim/peer_process.h"
+#include "sim/world.h"
+
+namespace seaway::sim {
+
+using collective::Buffer;
+using collective::Job;
+using collective::JobKind;
+
+std::byte* PeerProcess::address(const collective::Region& region) {
+  if (region.buffer == Buffer::slot) {
+    if (freed_.contains(region.owner)) {
+      throw Violation("memory is used after it was freed");
+    }
+    std::vector<std::byte>& slot = slots_[region.owner];
+    slot.resize(std::max<std::size_t>(slot.size(), region.offset + region.length));
+    return slot.data() + region.offset;
+  }
+  Memory& memory = memory_.at(region.owner);
+  std::vector<std::byte>& bytes = region.buffer == Buffer::input    ? memory.input
+                                  : region.buffer == Buffer::output ? memory.output
+                                                                    : memory.scratch;
+  if (region.offset + region.length > bytes.size()) {
+    throw Violation("a region lies outside of its buffer");
+  }
+  return bytes.data() + region.offset;
+}
+
+void PeerProcess::start_jobs() {
+  std::vector<Job> jobs;
+  Job job;
+  while (peer_.engine().next_job(job)) {
+    jobs.push_back(job);
+  }
+  while (!jobs.empty()) {
+    const auto drawn = static_cast<std::ptrdiff_t>(world_->random.below(jobs.size()));
+    job = jobs[static_cast<std::size_t>(drawn)];
+    jobs.erase(jobs.begin() + drawn);
+    const Duration delay = world_->up_to(world_->options.job_delay);
+    const bool reads_first = world_->random.one_in(2);
+    if (reads_first) {
+      run_job(job);
+      const std::uint64_t hash = finish_job(job, hash64({address(job.dst), job.dst.length}));
+      later(delay, [this, id = job.id, hash] { peer_.engine().on_done(id, hash, world_->clock.now()); });
+    } else {
+      later(delay, [this, job] {
+        run_job(job);
+        const std::uint64_t hash = finish_job(job, hash64({address(job.dst), job.dst.length}));
+        peer_.engine().on_done(job.id, hash, world_->clock.now());
+      });
+    }
+  }
+}
+
+void PeerProcess::run_job(const Job& job) {
+  std::byte* dst = address(job.dst);
+  if (job.kind == JobKind::copy) {
+    std::memcpy(dst, address(job.sources.at(0).region), job.dst.length);
+  } else if (job.kind == JobKind::reduce) {
+    std::vector<Source> sources;
+    for (const collective::JobSource& source : job.sources) {
+      sources.push_back({address(source.region), source.weight});
+    }
+    const Kernels* simd = world_->options.seed % 2 == 0 ? avx2_kernels() : nullptr;
+    const Kernels& kernels = simd != nullptr && __builtin_cpu_supports("avx2") ? *simd : scalar_kernels();
+    kernels.reduce(job.dtype, job.reduction)({dst, sources, job.count, job.weight_sum});
+  }
+}
+
+// Memory may lie once, where somebody else's memory tells the truth about the same bits.
+std::uint64_t PeerProcess::finish_job(const Job& job, std::uint64_t hash) {
+  const bool compared = job.kind == JobKind::hash && peer_.roster().size() > 2u * world_->options.lanes;
+  if (compared && job.dst.length > 0 && world_->take_bit_flip()) {
+    world_->tell("a bit flips in the memory of h" + std::to_string(site_->host));
+    world_->checker.on_bit_flip(memory_.at(job.op).planned);
+    std::byte* dst = address(job.dst);
+    dst[world_->random.below(job.dst.length)] ^= std::byte{4};
+    return hash64({dst, job.dst.length});
+  }
+  return hash;
+}
+
+}  // namespace seaway::sim

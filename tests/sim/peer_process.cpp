@@ -1,0 +1,367 @@
+#include "sim/peer_process.h"
+
+#include <cstring>
+
+#include "base/mark.h"
+#include "sim/master_process.h"
+#include "sim/world.h"
+
+namespace seaway::sim {
+
+namespace {
+
+core::PeerConfig config_of(const World& world, const Site& site, PeerId id) {
+  core::PeerConfig config;
+  config.run = {1, world.options.seed};
+  config.uuid = site.uuid;
+  config.id = id;
+  config.name = "h" + std::to_string(site.host) + "." + std::to_string(site.lives);
+  config.replica = site.replica;
+  config.lane = site.lane;
+  config.lanes = world.options.lanes;
+  config.min_world = world.options.replicas;
+  config.addresses = {std::to_string(site.host)};
+  config.data_connections = world.options.data_connections;
+  config.limits = world.options.limits;
+  config.ladder = world.ladder;
+  return config;
+}
+
+}  // namespace
+
+PeerProcess::PeerProcess(World& world, Site& site, PeerId id, std::uint64_t seed)
+    : world_(&world),
+      site_(&site),
+      id_(id),
+      peer_(config_of(world, site, id), Random(seed)),
+      program_(world, *this),
+      process_(world.network.add(site.host, this)) {}
+
+void PeerProcess::start() {
+  peer_.join(world_->clock.now());
+  pump();
+}
+
+void PeerProcess::later(Duration delay, std::function<void()> what) {
+  world_->network.in(process_, delay, [this, what = std::move(what)] {
+    if (alive_) {
+      what();
+      pump();
+    }
+  });
+}
+
+void PeerProcess::crash(bool silently) {
+  if (!alive_) {
+    return;
+  }
+  alive_ = false;
+  world_->tell(peer_.roster().empty() ? "a joining peer dies" : "peer h" + std::to_string(site_->host) + " dies");
+  world_->checker.on_death(*this);
+  world_->network.remove(process_, silently);
+  Site* site = site_;
+  World* world = world_;
+  world->clock.after(0, [world, site] { world->bury(*site); });
+}
+
+bool PeerProcess::dies_here() {
+  if (crash_after_ >= 0 && crash_after_-- == 0) {
+    crash(false);
+    return true;
+  }
+  return false;
+}
+
+void PeerProcess::leave() {
+  if (is_member()) {
+    world_->tell("peer h" + std::to_string(site_->host) + " leaves");
+    site_->finished = true;
+    program_.stop();
+    world_->checker.on_leave_called();
+    peer_.leave(world_->clock.now());
+    pump();
+  }
+}
+
+// --- Effects --------------------------------------------------------------------------------------------------------
+
+void PeerProcess::pump() {
+  if (!alive_ || pumping_) {
+    pump_again_ = true;
+    return;
+  }
+  pumping_ = true;
+  do {
+    pump_again_ = false;
+    std::vector<collective::EngineEffect> rest;
+    peer_.drain_engine(rest, world_->clock.now());
+    const std::vector<core::PeerEffect> effects = peer_.take_effects();
+    pump_again_ = !rest.empty() || !effects.empty();
+    for (const core::PeerEffect& effect : effects) {
+      if (!alive_ || dies_here()) {
+        return;
+      }
+      perform(effect);
+    }
+    for (const collective::EngineEffect& effect : rest) {
+      if (!alive_ || dies_here()) {
+        return;
+      }
+      perform(effect);
+    }
+    start_jobs();
+  } while (pump_again_);
+  std::vector<ConnId> conns;
+  for (const auto& [conn, link] : links_) {
+    if (link.linked) {
+      conns.push_back(conn);
+    }
+  }
+  for (const ConnId conn : conns) {
+    send_frames(conn);
+  }
+  pumping_ = false;
+  schedule_tick();
+  exit_if_over();
+}
+
+void PeerProcess::schedule_tick() {
+  const Time due = peer_.deadline();
+  if (due == kNever || due == tick_at_) {
+    return;
+  }
+  tick_at_ = due;
+  const Time now = world_->clock.now();
+  world_->network.in(process_, due > now ? due - now : 0, [this, due] {
+    if (alive_ && tick_at_ == due) {
+      tick_at_ = kNever;
+      peer_.tick(world_->clock.now());
+      pump();
+    }
+  });
+}
+
+void PeerProcess::exit_if_over() {
+  if (alive_ && over_ && peer_.engine().idle()) {
+    check();
+    alive_ = false;
+    world_->network.remove(process_, false);
+    Site* site = site_;
+    World* world = world_;
+    world->clock.after(0, [world, site] { world->bury(*site); });
+  }
+}
+
+void PeerProcess::perform(const core::PeerEffect& effect) {
+  if (std::holds_alternative<core::ConnectMaster>(effect)) {
+    master_ = world_->network.connect(process_, 0);
+    master_reading_.clear();
+  } else if (const auto* send = std::get_if<core::SendToMaster>(&effect)) {
+    if (master_up_) {
+      world_->network.send(master_, process_, wire::encode(send->message));
+    }
+  } else if (std::holds_alternative<core::CloseMaster>(effect)) {
+    world_->network.close(master_, process_);
+    master_ = 0;
+    master_up_ = false;
+  } else if (const auto* dial_effect = std::get_if<core::Dial>(&effect)) {
+    dial(*dial_effect);
+  } else if (const auto* close = std::get_if<core::CloseConnectionTo>(&effect)) {
+    std::vector<ConnId> conns;
+    for (const auto& [conn, link] : links_) {
+      if (link.peer == close->peer) {
+        conns.push_back(conn);
+      }
+    }
+    for (const ConnId conn : conns) {
+      links_.erase(conn);
+      peer_.engine().on_lost(conn, world_->clock.now());
+      world_->network.close(conn, process_);
+    }
+  } else if (const auto* joined = std::get_if<core::Joined>(&effect)) {
+    world_->tell("peer h" + std::to_string(site_->host) + " is admitted");
+    program_.begin(joined->update_count);
+  } else if (const auto* done = std::get_if<core::UpdateDone>(&effect)) {
+    program_.updated(done->update_count);
+  } else if (const auto* evicted = std::get_if<core::EvictedFromRun>(&effect)) {
+    world_->tell("peer h" + std::to_string(site_->host) + " is evicted: " + evicted->reason);
+    world_->checker.on_evicted(*this, evicted->reason);
+    program_.stop();
+    over_ = true;
+  } else if (const auto* refused = std::get_if<core::JoinRefused>(&effect)) {
+    world_->tell("peer h" + std::to_string(site_->host) + " is refused: " + refused->reason);
+    over_ = true;
+  } else if (std::holds_alternative<core::LeftRun>(effect)) {
+    world_->checker.on_left(*this);
+    over_ = true;
+  } else if (const auto* log = std::get_if<core::LogLine>(&effect)) {
+    world_->tell("h" + std::to_string(site_->host) + ": " + log->text);
+  }
+}
+
+void PeerProcess::perform(const collective::EngineEffect& effect) {
+  World& world = *world_;
+  if (const auto* end = std::get_if<collective::OpEnded>(&effect)) {
+    ended(*end);
+  } else if (const auto* released = std::get_if<collective::Release>(&effect)) {
+    later(world.up_to(world.options.release_delay), [this, op = released->op] {
+      release(op);
+      peer_.engine().on_released(op, world_->clock.now());
+    });
+  } else if (const auto* detach = std::get_if<collective::Detach>(&effect)) {
+    const auto link = links_.find(detach->conn);
+    if (link == links_.end()) {
+      return;
+    }
+    // Until then this connection goes on writing where it wrote: like a thread in the middle of recvmsg.
+    later(world.up_to(world.options.release_delay), [this, conn = detach->conn, frame = link->second.frames] {
+      const auto at = links_.find(conn);
+      if (at != links_.end() && at->second.frames == frame && at->second.region) {
+        SEAWAY_MARK("sim: detached while landing");
+        at->second.sink = true;
+        peer_.engine().on_detached(conn, world_->clock.now());
+      }
+    });
+  } else if (const auto* free = std::get_if<collective::FreeSlot>(&effect)) {
+    slots_.erase(free->slot);
+    freed_.insert(free->slot);
+  } else if (const auto* close = std::get_if<collective::CloseLinkConnection>(&effect)) {
+    world.tell("h" + std::to_string(site_->host) + " closes a connection: " + close->reason);
+    close_link(close->conn, false);
+  }
+}
+
+void PeerProcess::ended(const collective::OpEnded& end) {
+  Memory& memory = memory_.at(end.op);
+  memory.ended = true;
+  const bool success = end.result.outcome == collective::Outcome::committed;
+  if (world_->verbose) {
+    world_->tell("h" + std::to_string(site_->host) + ": " + collective::describe(memory.descriptor) + " is " +
+                 name_of(end.result.outcome) +
+                 (success ? " over " + std::to_string(end.result.contributors.size()) + " contributors" : "") +
+                 (end.result.attempts > 1 ? ", " + std::to_string(end.result.attempts) + " attempts" : "") +
+                 (end.result.reason.empty() ? "" : ": " + end.result.reason));
+  }
+  world_->checker.on_ended(*this, memory.planned, memory.descriptor, end.result,
+                           memory.descriptor.in_place && success ? memory.input : memory.output);
+  if (!(success && memory.descriptor.in_place) && memory.input != memory.original) {
+    throw Violation("promise 4: an input has changed, op " + world_->checker.text_of(end.result.op) + " " +
+                    name_of(end.result.outcome) + " at h" + std::to_string(site_->host));
+  }
+  memory.final_input = memory.input;
+  memory.final_output = memory.output;
+  program_.ended(end.op, end.result);
+}
+
+// --- The program's calls --------------------------------------------------------------------------------------------
+
+std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descriptor, const PlannedOp& planned) {
+  const collective::Posted posted = peer_.engine().post(descriptor, world_->clock.now());
+  if (posted.error != collective::PostError::none) {
+    return std::nullopt;
+  }
+  Memory& memory = memory_[posted.op];
+  memory.descriptor = descriptor;
+  memory.planned = planned;
+  memory.input = input_of(world_->options.seed, id_, planned, descriptor);
+  memory.original = memory.input;
+  memory.output.resize(memory.input.size(), std::byte{0xAA});
+  if (descriptor.in_place) {
+    memory.scratch.resize(memory.input.size(), std::byte{0xBB});
+  }
+  world_->checker.on_post(*this, planned, descriptor);
+  return posted.op;
+}
+
+void PeerProcess::update() {
+  peer_.update(world_->clock.now());
+  pump();
+}
+
+void PeerProcess::cancel(OpHandle op) { peer_.engine().cancel(op, "a test cancels it", world_->clock.now()); }
+
+void PeerProcess::check() const {
+  peer_.check_invariants();
+  const_cast<core::Peer&>(peer_).engine().check_invariants();
+  for (const auto& [op, memory] : memory_) {
+    if (memory.ended && (memory.input != memory.final_input || memory.output != memory.final_output)) {
+      throw Violation("promise 4: a buffer was written to after its op had ended");
+    }
+  }
+}
+
+// --- Connections ----------------------------------------------------------------------------------------------------
+
+void PeerProcess::on_connected(ConnId conn) {
+  if (conn == master_) {
+    master_up_ = true;
+    peer_.on_master_connected(world_->clock.now());
+  } else if (const auto it = links_.find(conn); it != links_.end()) {
+    send_hello(conn, it->second);
+  }
+  pump();
+}
+
+void PeerProcess::on_connect_failed(ConnId conn) {
+  if (conn == master_) {
+    master_ = 0;
+    peer_.on_master_lost(world_->clock.now());
+  } else if (const auto it = links_.find(conn); it != links_.end()) {
+    const LinkConn link = it->second;
+    links_.erase(it);
+    peer_.on_dial_failed(link.peer, link.control, world_->clock.now());
+  }
+  pump();
+}
+
+void PeerProcess::on_accepted(ConnId conn) { links_[conn]; }
+
+void PeerProcess::on_bytes(ConnId conn, std::span<const std::byte> bytes) {
+  if (conn == master_) {
+    read_master(bytes);
+  } else if (links_.contains(conn)) {
+    read_frames(conn, bytes);
+  }
+  pump();
+}
+
+void PeerProcess::on_writable(ConnId conn) {
+  if (const auto it = links_.find(conn); it != links_.end() && it->second.linked && !it->second.queue.empty()) {
+    send_frames(conn);
+  } else if (it != links_.end() && it->second.linked && peer_.engine().wants_to_send(conn)) {
+    send_frames(conn);
+  }
+}
+
+void PeerProcess::on_closed(ConnId conn) {
+  if (conn == master_) {
+    master_ = 0;
+    master_up_ = false;
+    peer_.on_master_lost(world_->clock.now());
+  } else if (links_.contains(conn)) {
+    close_link(conn, true);
+  }
+  pump();
+}
+
+void PeerProcess::read_master(std::span<const std::byte> bytes) {
+  std::vector<std::byte>& reading = master_reading_;
+  reading.insert(reading.end(), bytes.begin(), bytes.end());
+  const ConnId conn = master_;
+  while (alive_ && master_ == conn && reading.size() >= wire::kControlHeaderBytes) {
+    std::uint32_t length = 0;
+    std::memcpy(&length, reading.data(), sizeof length);
+    if (reading.size() < wire::kControlHeaderBytes + length) {
+      return;
+    }
+    const auto message = wire::decode_master_message(std::span(reading).subspan(wire::kControlHeaderBytes, length));
+    if (!message) {
+      throw Violation("a peer cannot read what the master wrote");
+    }
+    reading.erase(reading.begin(), reading.begin() + wire::kControlHeaderBytes + length);
+    peer_.on_master_message(*message, world_->clock.now());
+    pump();
+  }
+}
+
+}  // namespace seaway::sim

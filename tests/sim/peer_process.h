@@ -1,0 +1,144 @@
+// One life of a trainer's process: drives core::Peer and its engine as the runtime will (connections, memory, jobs),
+// and runs the user's program on top of it.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/peer.h"
+#include "sim/network.h"
+#include "sim/program.h"
+
+namespace seaway::sim {
+
+class World;
+struct Site;
+
+class PeerProcess : public Endpoint {
+ public:
+  PeerProcess(World& world, Site& site, PeerId id, std::uint64_t seed);
+  void start();
+
+  PeerId id() const { return id_; }
+  ProcessId process() const { return process_; }
+  Site& site() const { return *site_; }
+  const core::Peer& core() const { return peer_; }
+  core::Peer& core() { return peer_; }
+  Program& program() { return program_; }
+  const Program& program() const { return program_; }
+  bool alive() const { return alive_; }
+  bool is_member() const { return alive_ && peer_.stage() == core::PeerStage::member; }
+
+  // --- Faults ---
+  void crash(bool silently);
+  void crash_soon(int effects) { crash_after_ = effects; }
+  void leave();
+  std::vector<ConnId> links() const;
+  // A frame is half received or half sent on this connection.
+  bool in_mid_frame(ConnId conn) const;
+  bool lands_payload(ConnId conn) const;  // of a PART or RESULT
+
+  // --- The program's calls ---
+  std::optional<OpHandle> post(const collective::Descriptor& descriptor, const PlannedOp& planned);
+  void update();
+  void cancel(OpHandle op);
+  void later(Duration delay, std::function<void()> what);
+  // After anything that may have given the cores something to do.
+  void pump();
+
+  // --- Network ---
+  void on_accepted(ConnId conn) override;
+  void on_connected(ConnId conn) override;
+  void on_connect_failed(ConnId conn) override;
+  void on_bytes(ConnId conn, std::span<const std::byte> bytes) override;
+  void on_writable(ConnId conn) override;
+  void on_closed(ConnId conn) override;
+
+  void check() const;  // invariants, and that nobody wrote where nobody may
+
+ private:
+  struct Memory {
+    std::vector<std::byte> input, original, output, scratch;
+    collective::Descriptor descriptor;
+    PlannedOp planned;
+    bool ended = false;
+    std::vector<std::byte> final_input, final_output;  // what must not change after the end
+  };
+  struct Outgoing {
+    collective::OutFrame frame;
+    std::vector<std::byte> aside;  // payload copied, because its op has ended
+    bool copied = false;
+  };
+  struct LinkConn {
+    bool dialled = false;
+    bool control = false;
+    PeerId peer = kNoPeer;
+    bool linked = false;
+    std::vector<std::byte> reading;  // of a hello or a header
+    // The frame whose payload comes in.
+    std::optional<wire::FrameHeader> header;
+    std::optional<collective::Region> region;
+    bool message = false;
+    bool sink = false;
+    std::vector<std::byte> payload;  // of a message
+    std::uint32_t got = 0;
+    std::uint64_t frames = 0;        // names the current frame
+    // Frames that go out.
+    std::deque<Outgoing> queue;
+    std::size_t sent = 0;            // bytes of the front one
+  };
+
+  void perform(const core::PeerEffect& effect);
+  void perform(const collective::EngineEffect& effect);
+  void ended(const collective::OpEnded& end);
+  bool dies_here();
+  void exit_if_over();
+  void schedule_tick();
+
+  // The master's connection
+  void read_master(std::span<const std::byte> bytes);
+
+  // Links (peer_links.cpp)
+  void dial(const core::Dial& dial);
+  void send_hello(ConnId conn, const LinkConn& link);
+  bool read_hello(ConnId conn);
+  void read_frames(ConnId conn, std::span<const std::byte> bytes);
+  bool begin_frame(ConnId conn);
+  void end_frame(ConnId conn);
+  void close_link(ConnId conn, bool closed_by_them);
+  void send_frames(ConnId conn);
+  void release(OpHandle op);
+
+  // Memory and jobs (peer_memory.cpp)
+  std::byte* address(const collective::Region& region);
+  void start_jobs();
+  void run_job(const collective::Job& job);
+  std::uint64_t finish_job(const collective::Job& job, std::uint64_t hash);
+
+  World* world_;
+  Site* site_;
+  PeerId id_;
+  core::Peer peer_;
+  Program program_;
+  ProcessId process_ = 0;
+  bool alive_ = true;
+  bool over_ = false;      // this incarnation has ended
+  int crash_after_ = -1;
+  bool pumping_ = false;
+  bool pump_again_ = false;
+  Time tick_at_ = kNever;
+
+  ConnId master_ = 0;
+  bool master_up_ = false;
+  std::vector<std::byte> master_reading_;
+  std::map<ConnId, LinkConn> links_;
+
+  std::map<OpHandle, Memory> memory_;
+  std::map<SlotId, std::vector<std::byte>> slots_;
+  std::set<SlotId> freed_;
+};
+
+}  // namespace seaway::sim

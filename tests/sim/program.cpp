@@ -1,0 +1,238 @@
+#include "sim/program.h"
+
+#include <bit>
+#include <cstring>
+
+#include "hash/hash.h"
+#include "sim/peer_process.h"
+#include "sim/world.h"
+
+namespace seaway::sim {
+
+using collective::Descriptor;
+using collective::OpKind;
+
+namespace {
+
+std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) { return combine(std::span(numbers.begin(), numbers.size())); }
+
+Descriptor draw_op(Random& random, std::uint32_t most_elements) {
+  Descriptor op;
+  const std::uint64_t kind = random.below(10);
+  op.kind = kind == 0 ? OpKind::barrier : kind <= 2 ? OpKind::broadcast : OpKind::all_reduce;
+  op.tag = random.below(3);
+  if (op.kind == OpKind::barrier) {
+    return op;
+  }
+  op.dtype = kAllDTypes[random.below(std::size(kAllDTypes))];
+  op.count = random.one_in(12) ? 0 : random.between(1, most_elements);
+  op.fail_on_loss = random.one_in(6);
+  op.layout = random.one_in(4) ? random.below(4) : 0;
+  if (op.kind == OpKind::broadcast) {
+    op.root = 1 + random.below(8);  // a position; the program puts the incarnation there
+    return op;
+  }
+  do {
+    op.reduction = kAllReductions[random.below(std::size(kAllReductions))];
+  } while (op.reduction == Reduction::avg && !is_floating(op.dtype));
+  op.weighted = op.reduction == Reduction::avg && random.one_in(2);
+  return op;
+}
+
+}  // namespace
+
+Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
+               bool with_tails) {
+  Random random(mix({seed, update, 77}));
+  Batch batch;
+  batch.at_once = random.one_in(2);
+  for (std::uint64_t n = random.between(4, ops_per_batch); n > 0; --n) {
+    batch.ops.push_back(draw_op(random, most_elements));
+  }
+  if (with_tails && random.one_in(2)) {
+    Descriptor tail;
+    tail.count = 3;
+    tail.tag = 1000 + update;
+    batch.ops.push_back(tail);
+    batch.has_tail = true;
+  }
+  return batch;
+}
+
+std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp& op, const Descriptor& descriptor) {
+  if (descriptor.kind == OpKind::barrier) {
+    return {};
+  }
+  Random random(mix({seed, peer, op.lane, op.update, op.index}));
+  std::vector<std::byte> bytes(descriptor.count * size_of(descriptor.dtype));
+  const bool wild = random.one_in(5);  // any bits: NaN, infinities, subnormals
+  const std::size_t element = size_of(descriptor.dtype);
+  for (std::size_t at = 0; at < bytes.size(); at += element) {
+    std::uint64_t bits = random.next();
+    if (!wild && descriptor.dtype == DType::f32) {
+      bits = std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int64_t>(bits >> 40) - (1 << 23)) / 1000.0F);
+    } else if (!wild && descriptor.dtype == DType::f64) {
+      bits = std::bit_cast<std::uint64_t>(static_cast<double>(static_cast<std::int64_t>(bits >> 20)) / 1e6);
+    } else if (!wild && descriptor.dtype == DType::bf16) {
+      bits = 0x3f00 + (bits & 0x80ff);
+    } else if (!wild && descriptor.dtype == DType::f16) {
+      bits = 0x3000 + (bits & 0x8fff);
+    }
+    std::memcpy(bytes.data() + at, &bits, element);
+  }
+  return bytes;
+}
+
+void Program::begin(std::uint64_t update) {
+  update_ = update;
+  const Options& options = world_->options;
+  if (update >= options.updates) {
+    finished_ = true;
+    return;
+  }
+  if (options.stateful && update % 2 == 1) {
+    peer_->core().synced(update, world_->clock.now());
+  }
+  batch_ = batch_of(options.seed, update, options.ops_per_batch, options.most_elements,
+                    options.kinds.contains(Fault::wrong_call));
+  next_ = 0;
+  peer_->later(world_->up_to(10 * kMillisecond), [this] { post_next(); });
+}
+
+// The position counts over the base of the generation, lost members included, so that everybody means the same one.
+PeerId Program::root_at(std::uint64_t position) const {
+  const auto& taken = peer_->core().taken();
+  for (const wire::Base& base : taken->bases) {
+    if (base.generation == peer_->core().generation()) {
+      std::vector<PeerId> ids;
+      for (const wire::BaseMember& member : base.members) {
+        if (member.lane == peer_->site().lane) {
+          ids.push_back(member.id);
+        }
+      }
+      return ids.at(position % ids.size());
+    }
+  }
+  throw Violation("the base of a member's own generation is not in EPOCH");
+}
+
+void Program::post_next() {
+  if (stopped_ || finished_) {
+    return;
+  }
+  if (next_ == batch_.ops.size()) {
+    batch_done();
+    return;
+  }
+  if (!batch_.at_once && !running_.empty()) {
+    return;  // goes on when it has ended
+  }
+  Duration wait = world_->up_to(2 * kMillisecond);
+  if (slow) {
+    slow = false;
+    wait = static_cast<Duration>(world_->random.between(1, 2'500)) * kMillisecond;
+  }
+  peer_->later(wait, [this] {
+    if (!stopped_) {
+      post_one();
+      post_next();
+    }
+  });
+}
+
+void Program::post_one() {
+  if (next_ >= batch_.ops.size()) {
+    return;
+  }
+  const auto index = static_cast<std::uint32_t>(next_++);
+  Descriptor op = batch_.ops[index];
+  const PlannedOp planned{peer_->site().lane, update_, index};
+  const bool tail = batch_.has_tail && index + 1 == batch_.ops.size();
+  Random own(mix({world_->options.seed, peer_->id(), update_, index}));
+  if (op.kind == OpKind::broadcast) {
+    op.root = root_at(op.root);
+  }
+  op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
+  op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;
+  if (tail) {
+    op.deadline = world_->clock.now() + 4 * kSecond;
+    world_->checker.expect_failure(planned);
+    if (skip_tail) {
+      skip_tail = false;
+      return;
+    }
+  }
+  if (invalid) {
+    invalid = false;
+    Descriptor wrong = op;
+    wrong.weight = -1;
+    wrong.dtype = static_cast<DType>(99);
+    wrong.kind = OpKind::all_reduce;
+    if (peer_->post(wrong, planned)) {
+      throw Violation("a descriptor with wrong arguments was taken");
+    }
+  }
+  if (differ && !tail) {
+    differ = false;
+    op.layout = 99;
+    world_->checker.expect_failure(planned);
+  }
+  if (hurry) {
+    hurry = false;
+    const auto soon = static_cast<Duration>(own.between(1, 800)) * kMillisecond;
+    (own.one_in(2) ? op.deadline : op.no_progress) = soon;
+    op.deadline = op.deadline == soon ? world_->clock.now() + soon : op.deadline;
+    world_->checker.expect_failure(planned);
+  }
+  if (const auto handle = peer_->post(op, planned)) {
+    running_[*handle] = planned;
+  }
+}
+
+void Program::ended(OpHandle op, const collective::Result&) {
+  running_.erase(op);
+  if (running_.empty() && (next_ == batch_.ops.size() || !batch_.at_once)) {
+    peer_->later(world_->up_to(2 * kMillisecond), [this] { post_next(); });
+  }
+}
+
+void Program::batch_done() {
+  if (!running_.empty() || updating_ || stopped_) {
+    return;
+  }
+  updating_ = true;
+  peer_->later(world_->up_to(10 * kMillisecond), [this] {
+    if (!stopped_) {
+      peer_->update();
+    }
+  });
+}
+
+void Program::updated(std::uint64_t update) {
+  updating_ = false;
+  begin(update);
+}
+
+void Program::cancel_one() {
+  if (!running_.empty()) {
+    world_->checker.expect_failure(running_.begin()->second);
+    peer_->cancel(running_.begin()->first);
+    peer_->pump();
+  }
+}
+
+std::string Program::what_it_waits_for() const {
+  if (finished_) {
+    return "nothing";
+  }
+  std::string text = "update " + std::to_string(update_) + (updating_ ? ", in update()" : "");
+  for (const auto& [op, planned] : running_) {
+    text += ", op " + std::to_string(planned.index);
+    if (const auto progress = const_cast<core::Peer&>(peer_->core()).engine().progress(op)) {
+      text += " (" + progress->phase + ")";
+    }
+  }
+  return text;
+}
+
+}  // namespace seaway::sim

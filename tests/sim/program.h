@@ -1,0 +1,74 @@
+// The user's program: between update u and update u + 1 every member runs batch(u), the same function of (seed, u) for
+// everybody. A newcomer starts at the update count at which it was admitted.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "base/ids.h"
+#include "collective/boundary.h"
+
+namespace seaway::sim {
+
+class World;
+class PeerProcess;
+
+// Which op of the program this is, whoever runs it.
+struct PlannedOp {
+  std::uint16_t lane = 0;
+  std::uint64_t update = 0;
+  std::uint32_t index = 0;
+  auto operator<=>(const PlannedOp&) const = default;
+};
+
+struct Batch {
+  std::vector<collective::Descriptor> ops;  // broadcast: `root` is a position in the generation's base
+  bool at_once = false;                     // all posted before the first is waited for
+  bool has_tail = false;                    // the last one has a tag of its own and a deadline: a member may skip it
+};
+Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
+               bool with_tails);
+
+// What this member contributes to this op.
+std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp& op,
+                                const collective::Descriptor& descriptor);
+
+class Program {
+ public:
+  Program(World& world, PeerProcess& peer) : world_(&world), peer_(&peer) {}
+
+  void begin(std::uint64_t update);
+  void updated(std::uint64_t update);
+  void ended(OpHandle op, const collective::Result& result);
+  void stop() { stopped_ = true; }
+  bool finished() const { return finished_; }
+  std::uint64_t update_count() const { return update_; }
+  std::string what_it_waits_for() const;
+
+  // --- Faults: what this member does wrong next ---
+  bool differ = false;     // posts another descriptor once
+  bool skip_tail = false;  // does not post the tail of a batch
+  bool slow = false;       // posts late, once
+  bool hurry = false;      // gives its next op a deadline
+  bool invalid = false;    // posts with arguments that are wrong by themselves first
+  void cancel_one();
+
+ private:
+  void post_next();
+  void post_one();
+  void batch_done();
+  PeerId root_at(std::uint64_t position) const;
+
+  World* world_;
+  PeerProcess* peer_;
+  Batch batch_;
+  std::uint64_t update_ = 0;
+  std::size_t next_ = 0;
+  std::map<OpHandle, PlannedOp> running_;
+  bool updating_ = false;
+  bool finished_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace seaway::sim

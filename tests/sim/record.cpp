@@ -1,0 +1,117 @@
+#include "sim/record.h"
+
+#include <bit>
+#include <cinttypes>
+#include <cstdio>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+
+#include "hash/hash.h"
+#include "sim/reference.h"
+
+namespace seaway::sim {
+
+namespace {
+
+constexpr std::uint64_t kMostElements = 1u << 24;
+
+std::uint64_t number(const std::map<std::string, std::string>& fields, const char* name) {
+  const auto it = fields.find(name);
+  if (it == fields.end()) {
+    throw std::invalid_argument(std::string("the record lacks ") + name + "=");
+  }
+  std::size_t used = 0;
+  const std::uint64_t value = std::stoull(it->second, &used);
+  if (used != it->second.size()) {
+    throw std::invalid_argument(std::string(name) + "=" + it->second + " is no number");
+  }
+  return value;
+}
+
+template <class T, std::size_t N>
+T named(const std::map<std::string, std::string>& fields, const char* name, const T (&all)[N]) {
+  const auto it = fields.find(name);
+  for (const T value : all) {
+    if (it != fields.end() && it->second == name_of(value)) {
+      return value;
+    }
+  }
+  throw std::invalid_argument(std::string("the record lacks a known ") + name + "=");
+}
+
+Record parse(const std::string& text) {
+  std::map<std::string, std::string> fields;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) {
+      throw std::invalid_argument("\"" + word + "\" is not name=value");
+    }
+    fields[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  Record record;
+  record.descriptor.kind = static_cast<collective::OpKind>(number(fields, "kind"));
+  record.descriptor.dtype = named(fields, "dtype", kAllDTypes);
+  record.descriptor.reduction = named(fields, "op", kAllReductions);
+  record.descriptor.count = number(fields, "count");
+  record.one_shot = fields["plan"] == "one-shot";
+  record.seed = number(fields, "seed");
+  record.planned = {static_cast<std::uint16_t>(number(fields, "lane")), number(fields, "update"),
+                    static_cast<std::uint32_t>(number(fields, "index"))};
+  if (fields["codec"] != "none") {
+    throw std::invalid_argument("codec=none is the only codec so far");
+  }
+  if (record.descriptor.count > kMostElements) {
+    throw std::invalid_argument("count is above what a record may ask for");
+  }
+  std::istringstream list(fields["contributors"]);
+  for (std::string item; std::getline(list, item, ',');) {
+    const std::size_t colon = item.find(':');
+    if (colon == std::string::npos) {
+      throw std::invalid_argument("contributors= takes ID:WEIGHT,ID:WEIGHT,...");
+    }
+    record.contributors.push_back({std::stoull(item), std::stod(item.substr(colon + 1))});
+  }
+  if (record.contributors.empty()) {
+    throw std::invalid_argument("a result without contributors has no bits");
+  }
+  return record;
+}
+
+}  // namespace
+
+std::string to_text(const Record& record) {
+  const collective::Descriptor& d = record.descriptor;
+  std::ostringstream text;
+  text << "kind=" << static_cast<int>(d.kind) << " dtype=" << name_of(d.dtype) << " op=" << name_of(d.reduction)
+       << " count=" << d.count << " plan=" << (record.one_shot ? "one-shot" : "direct") << " codec=none seed="
+       << record.seed << " lane=" << record.planned.lane << " update=" << record.planned.update
+       << " index=" << record.planned.index << " contributors=";
+  for (std::size_t i = 0; i < record.contributors.size(); ++i) {
+    text << (i > 0 ? "," : "") << record.contributors[i].id << ":" << record.contributors[i].weight;
+  }
+  return text.str();
+}
+
+int print_reference(const std::string& text) {
+  try {
+    const Record record = parse(text);
+    std::vector<ReferenceInput> inputs;
+    for (const collective::Contributor& contributor : record.contributors) {
+      inputs.push_back({input_of(record.seed, contributor.id, record.planned, record.descriptor), contributor.weight});
+    }
+    const std::vector<std::byte> bits = reference(record.descriptor, inputs);
+    std::printf("xxh3 %016" PRIx64 ", %zu bytes:", hash64(bits), bits.size());
+    for (std::size_t i = 0; i < bits.size() && i < 32; ++i) {
+      std::printf(" %02x", static_cast<unsigned>(bits[i]));
+    }
+    std::puts(bits.size() > 32 ? " ..." : "");
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "--reduce: %s\n", error.what());
+    return 2;
+  }
+}
+
+}  // namespace seaway::sim

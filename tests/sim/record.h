@@ -1,0 +1,24 @@
+// The record of one op: all that its result's bits follow from, in a line.
+#pragma once
+
+#include <string>
+
+#include "collective/boundary.h"
+#include "sim/program.h"
+
+namespace seaway::sim {
+
+struct Record {
+  PlannedOp planned;
+  collective::Descriptor descriptor;
+  bool one_shot = false;
+  std::uint64_t seed = 0;
+  std::vector<collective::Contributor> contributors;  // in roster order
+};
+
+std::string to_text(const Record& record);
+
+// Prints the reference of the record's result; 2 when it is none, saying what is wrong.
+int print_reference(const std::string& text);
+
+}  // namespace seaway::sim

@@ -1,0 +1,189 @@
+#include "sim/reference.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+namespace seaway::sim {
+
+namespace {
+
+// 16-bit floats by arithmetic on their fields: sign, exponent, fraction.
+struct Format {
+  int exponent_bits;
+  int fraction_bits;
+  int bias() const { return (1 << (exponent_bits - 1)) - 1; }
+};
+constexpr Format kF16{5, 10};
+constexpr Format kBf16{8, 7};
+
+float widen(std::uint16_t bits, Format format) {
+  const int exponent = bits >> format.fraction_bits & ((1 << format.exponent_bits) - 1);
+  const int fraction = bits & ((1 << format.fraction_bits) - 1);
+  const float sign = (bits & 0x8000) != 0 ? -1.0F : 1.0F;
+  if (exponent == (1 << format.exponent_bits) - 1) {
+    return fraction != 0 ? std::numeric_limits<float>::quiet_NaN() : sign * std::numeric_limits<float>::infinity();
+  }
+  const int scale = (exponent == 0 ? 1 : exponent) - format.bias() - format.fraction_bits;
+  const int significand = exponent == 0 ? fraction : fraction + (1 << format.fraction_bits);
+  return sign * std::ldexp(static_cast<float>(significand), scale);
+}
+
+// The nearest value of the format, ties to even: found in exact double arithmetic.
+std::uint16_t narrow(float value, Format format) {
+  const std::uint16_t infinity = static_cast<std::uint16_t>(((1 << format.exponent_bits) - 1) << format.fraction_bits);
+  if (std::isnan(value)) {
+    return static_cast<std::uint16_t>(infinity | 1 << (format.fraction_bits - 1));
+  }
+  const std::uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  const double magnitude = std::fabs(static_cast<double>(value));
+  if (std::isinf(value)) {
+    return static_cast<std::uint16_t>(sign | infinity);
+  }
+  if (magnitude == 0) {
+    return sign;
+  }
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  const int lowest = 1 - format.bias();
+  const int unit = std::max(exponent - 1, lowest) - format.fraction_bits;  // exponent of the last place
+  const double steps = std::nearbyint(std::ldexp(magnitude, -unit));     // default rounding: nearest, ties to even
+  const auto bits = static_cast<std::int64_t>(steps) +
+                    (static_cast<std::int64_t>(unit + format.fraction_bits - lowest) << format.fraction_bits);
+  return static_cast<std::uint16_t>(sign | (bits >= infinity ? infinity : static_cast<std::uint16_t>(bits)));
+}
+
+template <class T>
+T smaller(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(a) || std::isnan(b)) {
+      return std::numeric_limits<T>::quiet_NaN();
+    }
+    if (a == b) {
+      return std::signbit(a) ? a : b;
+    }
+  }
+  return a < b ? a : b;
+}
+
+template <class T>
+T fold(Reduction reduction, T acc, T value) {
+  switch (reduction) {
+    case Reduction::min:
+      return smaller(acc, value);
+    case Reduction::max:
+      if constexpr (std::is_floating_point_v<T>) {
+        return -smaller(static_cast<T>(-acc), static_cast<T>(-value));
+      } else {
+        return acc > value ? acc : value;
+      }
+    case Reduction::prod:
+      if constexpr (std::is_integral_v<T>) {
+        return static_cast<T>(static_cast<std::uint64_t>(acc) * static_cast<std::uint64_t>(value));
+      } else {
+        return acc * value;
+      }
+    default:
+      if constexpr (std::is_integral_v<T>) {
+        return static_cast<T>(static_cast<std::uint64_t>(acc) + static_cast<std::uint64_t>(value));
+      } else {
+        return acc + value;
+      }
+  }
+}
+
+template <class T>
+T reduce_element(Reduction reduction, std::span<const T> values, std::span<const T> weights, T weight_sum) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (reduction == Reduction::avg) {
+      T sum = 0;
+      bool first = true;
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        if (weights[i] != 0) {
+          const T product = weights[i] * values[i];
+          sum = first ? product : sum + product;
+          first = false;
+        }
+      }
+      const T result = sum / weight_sum;
+      return std::isnan(result) ? std::numeric_limits<T>::quiet_NaN() : result;
+    }
+  }
+  T acc = values[0];
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    acc = fold(reduction, acc, values[i]);
+  }
+  if constexpr (std::is_floating_point_v<T>) {
+    return std::isnan(acc) ? std::numeric_limits<T>::quiet_NaN() : acc;
+  }
+  return acc;
+}
+
+// `load` and `store` know the element's form in memory, T is the accumulator.
+template <class T, class Load, class Store>
+void reduce_all(const collective::Descriptor& d, std::span<const ReferenceInput> inputs, Load load, Store store) {
+  std::vector<T> values(inputs.size());
+  std::vector<T> weights;
+  double sum = 0;
+  for (const ReferenceInput& input : inputs) {
+    weights.push_back(static_cast<T>(input.weight));
+    sum += input.weight;
+  }
+  for (std::size_t at = 0; at < d.count; ++at) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      values[i] = load(inputs[i].data, at);
+    }
+    store(at, reduce_element<T>(d.reduction, values, weights, static_cast<T>(sum)));
+  }
+}
+
+}  // namespace
+
+std::vector<std::byte> reference(const collective::Descriptor& d, std::span<const ReferenceInput> inputs) {
+  if (d.kind != collective::OpKind::all_reduce) {
+    return inputs[0].data;
+  }
+  std::vector<std::byte> out(inputs[0].data.size());
+  const auto plain = [&]<class T>(T) {
+    reduce_all<T>(
+        d, inputs,
+        [](const std::vector<std::byte>& data, std::size_t at) {
+          T value;
+          std::memcpy(&value, data.data() + at * sizeof value, sizeof value);
+          return value;
+        },
+        [&](std::size_t at, T value) { std::memcpy(out.data() + at * sizeof value, &value, sizeof value); });
+  };
+  const auto half = [&](Format format) {
+    reduce_all<float>(
+        d, inputs,
+        [&](const std::vector<std::byte>& data, std::size_t at) {
+          std::uint16_t bits = 0;
+          std::memcpy(&bits, data.data() + at * 2, 2);
+          return widen(bits, format);
+        },
+        [&](std::size_t at, float value) {
+          const std::uint16_t bits = narrow(value, format);
+          std::memcpy(out.data() + at * 2, &bits, 2);
+        });
+  };
+  switch (d.dtype) {
+    case DType::f32: plain(float{}); break;
+    case DType::f64: plain(double{}); break;
+    case DType::f16: half(kF16); break;
+    case DType::bf16: half(kBf16); break;
+    case DType::i8: plain(std::int8_t{}); break;
+    case DType::u8: plain(std::uint8_t{}); break;
+    case DType::i16: plain(std::int16_t{}); break;
+    case DType::u16: plain(std::uint16_t{}); break;
+    case DType::i32: plain(std::int32_t{}); break;
+    case DType::u32: plain(std::uint32_t{}); break;
+    case DType::i64: plain(std::int64_t{}); break;
+    case DType::u64: plain(std::uint64_t{}); break;
+  }
+  return out;
+}
+
+}  // namespace seaway::sim

@@ -1,0 +1,233 @@
+#include "sim/scenarios.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include "sim/master_process.h"
+#include "sim/peer_process.h"
+#include "sim/world.h"
+
+namespace seaway::sim {
+
+namespace {
+
+// A cluster without faults of its own: whatever goes wrong is in the script.
+Options quiet(std::uint32_t replicas) {
+  Options options;
+  options.seed = 4242;
+  options.replicas = replicas;
+  options.faults = 0;
+  options.latency = 10 * kMillisecond;
+  options.jitter = 2 * kMillisecond;
+  options.limits.chunk_bytes = 128;
+  options.limits.one_shot_bytes = 0;
+  options.bytes_per_ms = 40;
+  return options;
+}
+
+class Cluster {
+ public:
+  Cluster(const Options& options, bool verbose) : world(options) {
+    world.verbose = verbose;
+    world.on_line = [](const std::string& line) { std::puts(line.c_str()); };
+    world.begin();
+  }
+
+  bool until(const std::function<bool()>& condition) {
+    const Time end = world.clock.now() + 60 * kSecond;
+    while (!condition()) {
+      if (!world.clock.step(end)) {
+        throw Violation("the scenario waits for something that does not happen");
+      }
+    }
+    return true;
+  }
+  PeerProcess& peer(std::size_t i) { return *world.sites.at(i)->process; }
+  std::size_t members() const {
+    return static_cast<std::size_t>(std::ranges::count_if(world.living(), [](const auto* p) { return p->is_member(); }));
+  }
+  // Everybody is admitted, and some op moves payload at member i.
+  void until_in_the_middle_of_an_op(std::size_t i) {
+    until([&] { return world.sites.at(i)->process && peer(i).is_member() && receives_payload(i); });
+  }
+  bool receives_payload(std::size_t i) {
+    return std::ranges::any_of(peer(i).links(), [&](ConnId conn) { return peer(i).lands_payload(conn); });
+  }
+  void kill(std::size_t i) { peer(i).crash(false); }
+  void kill_master() { world.masters.back()->crash(); }
+  void start_master() { world.start_master(true); }
+  void pass(Duration time) { world.run_until(world.clock.now() + time, false); }
+  std::uint64_t count(const char* outcome) const {
+    const auto it = world.stats.ops.find(outcome);
+    return it == world.stats.ops.end() ? 0 : it->second;
+  }
+  void finish() {
+    world.heal();
+    until([&] { return world.finished(); });
+    for (PeerProcess* p : world.living()) {
+      p->check();
+    }
+    world.checker.at_the_end();
+    if (count("committed") == 0) {
+      throw Violation("nothing was committed");
+    }
+  }
+
+  World world;
+};
+
+void root_dies(bool verbose) {
+  Cluster cluster(quiet(4), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.kill(2);
+  cluster.finish();
+}
+
+void two_die_in_one_breath(bool verbose) {
+  Cluster cluster(quiet(5), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.kill(1);
+  cluster.pass(300 * kMillisecond);
+  cluster.kill(3);
+  cluster.finish();
+}
+
+void all_but_one_die(bool verbose) {
+  Cluster cluster(quiet(4), verbose);
+  cluster.until_in_the_middle_of_an_op(3);
+  for (const std::size_t i : {0u, 1u, 2u}) {
+    cluster.world.sites[i]->finished = true;  // for good
+    cluster.kill(i);
+  }
+  cluster.finish();
+}
+
+void master_dies_and_nobody_notices(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.kill_master();
+  const std::uint64_t before = cluster.count("committed");
+  cluster.pass(5 * kSecond);
+  if (cluster.count("committed") <= before) {
+    throw Violation("promise 6: nothing commits without a master");
+  }
+  cluster.start_master();
+  cluster.finish();
+  if (cluster.count("evicted") > 0) {
+    throw Violation("promise 6: somebody is evicted because the master died");
+  }
+}
+
+void member_dies_without_master(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.kill_master();
+  cluster.kill(1);
+  cluster.pass(2 * kSecond);
+  cluster.start_master();
+  cluster.finish();
+}
+
+void master_dies_between_effects(bool verbose) {
+  for (int effects = 0; effects < 8; ++effects) {
+    Cluster cluster(quiet(4), verbose);
+    cluster.until_in_the_middle_of_an_op(0);
+    cluster.kill(3);
+    cluster.world.masters.back()->crash_soon(effects);
+    cluster.until([&] { return !cluster.world.masters.back()->alive(); });
+    cluster.start_master();
+    cluster.finish();
+  }
+}
+
+void joins_in_the_middle(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.world.add_replica();
+  cluster.until([&] { return cluster.members() == 4; });
+  cluster.finish();
+}
+
+void joins_during_a_loss(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.world.add_replica();
+  cluster.pass(400 * kMillisecond);
+  cluster.kill(1);
+  cluster.until([&] { return cluster.members() >= 3; });
+  cluster.finish();
+}
+
+void short_stop_is_not_punished(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.world.network.stall(cluster.peer(1).process(), cluster.world.clock.now() + kSecond);
+  cluster.finish();  // the checker excuses nobody
+}
+
+void long_stop_is_evicted_and_comes_back(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  World& world = cluster.world;
+  const PeerId before = cluster.peer(1).id();
+  world.checker.excuse(world.sites[1]->host, world.clock.now() + 60 * kSecond);
+  world.network.stall(cluster.peer(1).process(), world.clock.now() + 20 * kSecond);
+  const std::uint64_t committed = cluster.count("committed");
+  cluster.pass(world.ladder.evict + 5 * kSecond);
+  if (cluster.count("committed") <= committed) {
+    throw Violation("promise 7: the others do not commit within 5 s of the eviction");
+  }
+  cluster.until([&] { return cluster.peer(1).id() != before; });
+  cluster.finish();
+}
+
+void silent_death(bool verbose) {
+  Cluster cluster(quiet(4), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  cluster.peer(2).crash(true);  // its machine loses power: no FIN
+  cluster.finish();
+}
+
+void half_open_link(bool verbose) {
+  Cluster cluster(quiet(2), verbose);
+  cluster.until_in_the_middle_of_an_op(0);
+  for (const ConnId conn : cluster.peer(0).links()) {
+    cluster.world.network.half_open(conn);
+  }
+  cluster.finish();
+}
+
+void seed(std::uint64_t number, bool verbose) {
+  World world(Options::draw(number));
+  world.verbose = verbose;
+  world.on_line = [](const std::string& line) { std::puts(line.c_str()); };
+  world.run();
+}
+
+// A deposed master that makes no write has to hear of its lease: else it keeps peers that the new one evicts.
+void seed_181(bool verbose) { seed(181, verbose); }
+
+}  // namespace
+
+const std::vector<Scenario>& scenarios() {
+  static const std::vector<Scenario> all = {
+      {"a root dies in the middle of an all-reduce", root_dies},
+      {"two die in one breath", two_die_in_one_breath},
+      {"all but one die", all_but_one_die},
+      {"the master dies and ops run on", master_dies_and_nobody_notices},
+      {"a member dies while there is no master", member_dies_without_master},
+      {"the master dies between any two effects of resolving a loss", master_dies_between_effects},
+      {"somebody joins in the middle of an op", joins_in_the_middle},
+      {"somebody joins during a loss", joins_during_a_loss},
+      {"a process that stands still for 1 s is not evicted", short_stop_is_not_punished},
+      {"one that stands still for 20 s is evicted, the others go on, it comes back", long_stop_is_evicted_and_comes_back},
+      {"a machine loses power: no FIN", silent_death},
+      {"every connection of a link goes silent", half_open_link},
+      {"seed 181: a deposed master that has nothing to write", seed_181},
+  };
+  return all;
+}
+
+}  // namespace seaway::sim

@@ -1,0 +1,14 @@
+// Named scenarios: a few lines each, in the vocabulary of a cluster. Seeds that found something become one of them.
+#pragma once
+
+#include <vector>
+
+namespace seaway::sim {
+
+struct Scenario {
+  const char* name;
+  void (*run)(bool verbose);  // throws when something is wrong
+};
+const std::vector<Scenario>& scenarios();
+
+}  // namespace seaway::sim

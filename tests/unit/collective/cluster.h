@@ -1,0 +1,223 @@
+// A few engines wired to one another in memory: every frame arrives, at once or when a test lets it. Enough to state
+// what one op does; everything that can go wrong at once is the simulator's.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "collective/engine.h"
+#include "hash/hash.h"
+#include "reduce/reduce.h"
+
+namespace seaway::collective {
+
+struct Ended {
+  OpHandle op = 0;
+  Result result;
+};
+
+class Cluster {
+ public:
+  explicit Cluster(std::size_t members, Limits limits = small_limits()) {
+    for (std::size_t i = 0; i < members; ++i) {
+      nodes_.push_back(std::make_unique<Node>(EngineConfig{id(i), 0, limits, Ladder{}}));
+    }
+    epoch_.epoch = {1, 1};
+    epoch_.cut = {0, 0};
+    epoch_.bases.push_back({1, {}});
+    for (std::size_t i = 0; i < members; ++i) {
+      epoch_.roster.push_back(
+          {id(i), {0, i}, std::string(1, static_cast<char>('a' + i)), static_cast<std::uint32_t>(i), 0, 1, 0, {}});
+      epoch_.bases[0].members.push_back({id(i), 0, 0, false});
+    }
+    for (std::size_t i = 0; i < members; ++i) {
+      nodes_[i]->engine.adopt(epoch_, now);
+      nodes_[i]->engine.enter_generation(1, now);
+      for (std::size_t j = 0; j < members; ++j) {
+        if (i != j) {
+          nodes_[i]->engine.attach(id(j), conn(i, j), false, now);
+        }
+      }
+    }
+  }
+
+  static Limits small_limits() {
+    Limits limits;
+    limits.chunk_bytes = 64;
+    limits.one_shot_bytes = 0;
+    limits.eager_bytes = 256;
+    limits.window_bytes = 256;
+    return limits;
+  }
+
+  static PeerId id(std::size_t i) { return 100 + i; }
+  // A connection has one name at each end.
+  static ConnId conn(std::size_t at, std::size_t to) { return at * 100 + to + 1; }
+
+  Engine& engine(std::size_t i) { return nodes_[i]->engine; }
+
+  OpHandle post(std::size_t i, const Descriptor& descriptor, std::vector<float> input) {
+    const Posted posted = engine(i).post(descriptor, now);
+    if (posted.error == PostError::none) {
+      Memory& memory = nodes_[i]->memory[posted.op];
+      memory.input = std::move(input);
+      memory.output.resize(memory.input.size());
+      memory.scratch.resize(memory.input.size());
+    }
+    return posted.op;
+  }
+
+  std::vector<float>& input(std::size_t i, OpHandle op) { return nodes_[i]->memory[op].input; }
+  std::vector<float>& output(std::size_t i, OpHandle op) { return nodes_[i]->memory[op].output; }
+  const std::vector<Ended>& ended(std::size_t i) const { return nodes_[i]->ended; }
+  const std::vector<EngineEffect>& asked(std::size_t i) const { return nodes_[i]->asked; }
+
+  // Frames between these two wait.
+  void hold_back(std::size_t from, std::size_t to) { held_.insert({from, to}); }
+  void let_go(std::size_t from, std::size_t to) { held_.erase({from, to}); }
+
+  // Everything that can happen happens.
+  void run() {
+    for (bool moved = true; moved;) {
+      moved = false;
+      now += kMillisecond;
+      for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        if (!dead_.contains(i)) {
+          engine(i).tick(now);
+          moved = step(i) || moved;
+        }
+      }
+    }
+  }
+
+  // What core::Peer does when the master announces a loss. Returns the reports, in the order of the survivors.
+  std::vector<std::vector<wire::OpReport>> lose(std::size_t victim) {
+    dead_.insert(victim);
+    std::erase_if(epoch_.roster, [&](const auto& member) { return member.id == id(victim); });
+    return cut();
+  }
+  std::vector<std::vector<wire::OpReport>> cut() {
+    ++epoch_.epoch.number;
+    epoch_.cut = epoch_.epoch;
+    std::vector<std::vector<wire::OpReport>> reports;
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (!dead_.contains(i)) {
+        engine(i).adopt(epoch_, now);
+        reports.push_back(engine(i).report());
+        for (const std::size_t gone : dead_) {
+          engine(i).forget(id(gone), now);
+        }
+      }
+    }
+    return reports;
+  }
+  void resolve(const std::vector<wire::Decision>& decisions) {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (!dead_.contains(i)) {
+        engine(i).resolve(epoch_.cut, decisions, now);
+      }
+    }
+  }
+
+  Time now = 0;
+
+ private:
+  struct Memory {
+    std::vector<float> input, output, scratch;
+  };
+  struct Node {
+    explicit Node(EngineConfig config) : engine(config) {}
+    Engine engine;
+    std::map<OpHandle, Memory> memory;
+    std::map<SlotId, std::vector<std::byte>> slots;
+    std::vector<Ended> ended;
+    std::vector<EngineEffect> asked;
+  };
+
+  std::byte* address(Node& node, const Region& region) {
+    if (region.buffer == Buffer::slot) {
+      auto& slot = node.slots[region.owner];
+      slot.resize(std::max<std::size_t>(slot.size(), region.offset + region.length));
+      return slot.data() + region.offset;
+    }
+    Memory& memory = node.memory.at(region.owner);
+    auto& floats = region.buffer == Buffer::input    ? memory.input
+                   : region.buffer == Buffer::output ? memory.output
+                                                     : memory.scratch;
+    return reinterpret_cast<std::byte*>(floats.data()) + region.offset;
+  }
+
+  bool step(std::size_t i) {
+    Node& node = *nodes_[i];
+    bool moved = false;
+    Job job;
+    while (node.engine.next_job(job)) {
+      run_job(node, job);
+      moved = true;
+    }
+    for (const EngineEffect& effect : node.engine.take_effects()) {
+      moved = true;
+      if (const auto* ended = std::get_if<OpEnded>(&effect)) {
+        node.ended.push_back({ended->op, ended->result});
+      } else if (const auto* release = std::get_if<Release>(&effect)) {
+        node.engine.on_released(release->op, now);
+      } else if (const auto* detach = std::get_if<Detach>(&effect)) {
+        node.engine.on_detached(detach->conn, now);
+      } else if (const auto* free = std::get_if<FreeSlot>(&effect)) {
+        node.slots.erase(free->slot);
+      } else {
+        node.asked.push_back(effect);
+      }
+    }
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      if (j == i || dead_.contains(j) || held_.contains({i, j})) {
+        continue;
+      }
+      std::vector<OutFrame> frames;
+      node.engine.pull(conn(i, j), 4096, frames, now);
+      for (const OutFrame& frame : frames) {
+        deliver(node, *nodes_[j], conn(j, i), frame);
+        moved = moved || frame.header.type != wire::FrameType::ping;
+      }
+    }
+    return moved;
+  }
+
+  void run_job(Node& node, const Job& job) {
+    std::byte* dst = address(node, job.dst);
+    if (job.kind == JobKind::copy) {
+      std::memcpy(dst, address(node, job.sources[0].region), job.dst.length);
+    } else if (job.kind == JobKind::reduce) {
+      std::vector<Source> sources;
+      for (const JobSource& source : job.sources) {
+        sources.push_back({address(node, source.region), source.weight});
+      }
+      scalar_kernels().reduce(job.dtype, job.reduction)({dst, sources, job.count, job.weight_sum});
+    }
+    node.engine.on_done(job.id, hash64({dst, job.dst.length}), now);
+  }
+
+  void deliver(Node& from, Node& to, ConnId at, const OutFrame& frame) {
+    const Landing landing = to.engine.on_header(at, frame.header, now);
+    if (const auto* land = std::get_if<Land>(&landing)) {
+      std::memcpy(address(to, land->region), address(from, frame.region), frame.region.length);
+      to.engine.on_landed(at, now);
+    } else if (std::holds_alternative<Message>(landing)) {
+      to.engine.on_message(at, frame.message, now);
+    } else if (std::holds_alternative<Sink>(landing)) {
+      to.engine.on_landed(at, now);
+    } else {
+      throw std::runtime_error(std::get<Refuse>(landing).reason);
+    }
+  }
+
+  std::vector<std::unique_ptr<Node>> nodes_;
+  wire::EpochMessage epoch_;
+  std::set<std::size_t> dead_;
+  std::set<std::pair<std::size_t, std::size_t>> held_;
+};
+
+}  // namespace seaway::collective

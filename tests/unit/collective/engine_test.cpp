@@ -1,0 +1,268 @@
+#include "collective/engine.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "cluster.h"
+
+namespace seaway::collective {
+namespace {
+
+Descriptor sum_of(std::uint64_t count) {
+  Descriptor descriptor;
+  descriptor.count = count;
+  return descriptor;
+}
+
+std::vector<float> filled(std::size_t count, float value) { return std::vector<float>(count, value); }
+
+// Decides as the master does when nobody asked for anything else.
+std::vector<wire::Decision> all(const std::vector<wire::OpReport>& reports, wire::Verdict verdict) {
+  std::vector<wire::Decision> decisions;
+  for (const wire::OpReport& report : reports) {
+    decisions.push_back({report.op, verdict, "a test decided so"});
+  }
+  return decisions;
+}
+
+TEST_CASE("an all-reduce over one-shot and over direct plans sums on every member, with one value") {
+  for (const std::uint64_t one_shot_bytes : {std::uint64_t{0}, std::uint64_t{1} << 20}) {
+    for (const std::size_t members : {1u, 2u, 3u, 5u}) {
+      CAPTURE(one_shot_bytes);
+      CAPTURE(members);
+      Limits limits = Cluster::small_limits();
+      limits.one_shot_bytes = one_shot_bytes;
+      Cluster cluster(members, limits);
+      std::vector<OpHandle> ops;
+      float sum = 0;
+      for (std::size_t i = 0; i < members; ++i) {
+        ops.push_back(cluster.post(i, sum_of(300), filled(300, static_cast<float>(i + 1))));
+        sum += static_cast<float>(i + 1);
+      }
+      cluster.run();
+      for (std::size_t i = 0; i < members; ++i) {
+        REQUIRE(cluster.ended(i).size() == 1);
+        const Result& result = cluster.ended(i)[0].result;
+        CHECK(result.outcome == Outcome::committed);
+        CHECK(result.value == cluster.ended(0)[0].result.value);
+        CHECK(result.contributors.size() == members);
+        CHECK(result.attempts == 1);
+        CHECK(cluster.output(i, ops[i]) == filled(300, sum));
+        CHECK(cluster.input(i, ops[i]) == filled(300, static_cast<float>(i + 1)));
+        cluster.engine(i).check_invariants();
+        CHECK(cluster.engine(i).idle());
+      }
+    }
+  }
+}
+
+TEST_CASE("in place, the result replaces the input at commit and not before") {
+  Cluster cluster(3);
+  Descriptor descriptor = sum_of(100);
+  descriptor.in_place = true;
+  cluster.hold_back(2, 0);
+  std::vector<OpHandle> ops;
+  for (std::size_t i = 0; i < 3; ++i) {
+    ops.push_back(cluster.post(i, descriptor, filled(100, 2)));
+  }
+  cluster.run();
+  CHECK(cluster.ended(0).empty());
+  CHECK(cluster.input(0, ops[0]) == filled(100, 2));
+  cluster.let_go(2, 0);
+  cluster.run();
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(cluster.ended(i).size() == 1);
+    CHECK(cluster.input(i, ops[i]) == filled(100, 6));
+  }
+}
+
+TEST_CASE("a weighted average divides once by the sum of the weights; no weight is no result") {
+  for (const double weight : {3.0, 0.0}) {
+    Cluster cluster(2);
+    Descriptor descriptor = sum_of(40);
+    descriptor.reduction = Reduction::avg;
+    descriptor.weighted = true;
+    descriptor.weight = weight;
+    const OpHandle a = cluster.post(0, descriptor, filled(40, 8));
+    descriptor.weight = 0;
+    cluster.post(1, descriptor, filled(40, 100));
+    cluster.run();
+    REQUIRE(cluster.ended(0).size() == 1);
+    const Result& result = cluster.ended(0)[0].result;
+    CHECK(result.outcome == (weight > 0 ? Outcome::committed : Outcome::no_weight));
+    CHECK(cluster.output(0, a) == filled(40, weight > 0 ? 8 : 0));
+    CHECK(result.weight_sum == weight);
+  }
+}
+
+TEST_CASE("broadcast sends the source's bytes, barrier waits for everyone") {
+  Cluster cluster(4);
+  Descriptor broadcast = sum_of(200);
+  broadcast.kind = OpKind::broadcast;
+  broadcast.root = Cluster::id(2);
+  std::vector<OpHandle> ops;
+  for (std::size_t i = 0; i < 4; ++i) {
+    ops.push_back(cluster.post(i, broadcast, filled(200, static_cast<float>(i))));
+  }
+  Descriptor barrier;
+  barrier.kind = OpKind::barrier;
+  barrier.tag = 7;
+  for (std::size_t i = 0; i < 3; ++i) {
+    cluster.post(i, barrier, {});
+  }
+  cluster.run();
+  for (std::size_t i = 0; i < 4; ++i) {
+    REQUIRE(cluster.ended(i).size() == 1);
+    CHECK(cluster.output(i, ops[i]) == filled(200, 2));
+    CHECK(cluster.ended(i)[0].result.contributors == std::vector<Contributor>{{Cluster::id(2), 1}});
+  }
+  cluster.post(3, barrier, {});
+  cluster.run();
+  CHECK(cluster.ended(0).size() == 2);
+  CHECK(cluster.ended(3).size() == 2);
+}
+
+TEST_CASE("descriptors that differ are refused on every member, with both in words") {
+  Cluster cluster(3);
+  cluster.post(0, sum_of(64), filled(64, 1));
+  cluster.post(1, sum_of(65), filled(65, 1));
+  cluster.post(2, sum_of(64), filled(64, 1));
+  cluster.run();
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(cluster.ended(i).size() == 1);
+    CHECK(cluster.ended(i)[0].result.outcome == Outcome::refused);
+  }
+  CHECK(cluster.ended(0)[0].result.reason.find("count 65") != std::string::npos);
+  CHECK(cluster.ended(0)[0].result.reason.find("count 64") != std::string::npos);
+}
+
+TEST_CASE("arguments that are wrong by themselves are named, and use up nothing") {
+  Cluster cluster(2);
+  Descriptor descriptor = sum_of(8);
+  descriptor.reduction = Reduction::avg;
+  descriptor.dtype = DType::i32;
+  const Posted posted = cluster.engine(0).post(descriptor, 0);
+  CHECK(posted.error == PostError::invalid);
+  CHECK(posted.text.find("avg") != std::string::npos);
+  cluster.post(0, sum_of(8), filled(8, 1));
+  cluster.post(1, sum_of(8), filled(8, 1));
+  cluster.run();
+  CHECK(cluster.ended(0).size() == 1);
+}
+
+TEST_CASE("a member lost in the middle: the survivors resume and commit without it") {
+  for (const std::uint64_t kept : {std::uint64_t{1} << 20, std::uint64_t{0}}) {
+    CAPTURE(kept);
+    Limits limits = Cluster::small_limits();
+    limits.kept_bytes = kept;
+    Cluster cluster(4, limits);
+    cluster.hold_back(3, 1);  // member 1 lacks what 3 reduces, so nobody can commit
+    std::vector<OpHandle> ops;
+    for (std::size_t i = 0; i < 4; ++i) {
+      ops.push_back(cluster.post(i, sum_of(256), filled(256, static_cast<float>(i + 1))));
+    }
+    cluster.run();
+    const auto reports = cluster.lose(3);
+    REQUIRE(reports[1].size() == 1);
+    CHECK(reports[0][0].status == wire::OpStatus::running);
+    CHECK(reports[1][0].roster_gone);
+    cluster.resolve(all(reports[1], wire::Verdict::resume));
+    cluster.run();
+    for (std::size_t i = 0; i < 3; ++i) {
+      REQUIRE(cluster.ended(i).size() == 1);
+      const Result& result = cluster.ended(i)[0].result;
+      CHECK(result.outcome == Outcome::committed);
+      CHECK(result.value == cluster.ended(0)[0].result.value);
+      CHECK(result.attempts == 2);
+      CHECK(result.lost == std::vector<PeerId>{Cluster::id(3)});
+      CHECK(cluster.output(i, ops[i]) == filled(256, 6));
+      cluster.engine(i).check_invariants();
+    }
+  }
+}
+
+TEST_CASE("an op that all hold is committed by decision, although its HOLDs never met") {
+  Cluster cluster(3);
+  std::vector<OpHandle> ops;
+  for (std::size_t i = 0; i < 3; ++i) {
+    ops.push_back(cluster.post(i, sum_of(8), filled(8, 1)));
+  }
+  // Member 2's HOLD reaches nobody: it is cut off as soon as it has given its results.
+  for (int i = 0; i < 3; ++i) {
+    cluster.now += kMillisecond;
+  }
+  cluster.run();
+  CHECK(cluster.ended(0).size() == 1);
+  const auto reports = cluster.lose(2);
+  for (const auto& report : reports) {
+    for (const wire::OpReport& op : report) {
+      CHECK(op.status == wire::OpStatus::committed);
+    }
+  }
+}
+
+TEST_CASE("ABORT leaves the input as it was, and a later post of an aborted op returns at once") {
+  Cluster cluster(3);
+  Descriptor descriptor = sum_of(100);
+  descriptor.in_place = true;
+  const OpHandle a = cluster.post(0, descriptor, filled(100, 5));
+  cluster.post(1, descriptor, filled(100, 6));
+  cluster.run();
+  const auto reports = cluster.cut();
+  cluster.resolve(all(reports[0], wire::Verdict::abort));
+  cluster.run();
+  REQUIRE(cluster.ended(0).size() == 1);
+  CHECK(cluster.ended(0)[0].result.outcome == Outcome::aborted);
+  CHECK(cluster.input(0, a) == filled(100, 5));
+  CHECK(cluster.ended(2).empty());
+  cluster.post(2, descriptor, filled(100, 7));
+  cluster.run();
+  REQUIRE(cluster.ended(2).size() == 1);
+  CHECK(cluster.ended(2)[0].result.outcome == Outcome::aborted);
+  // The tag goes on with the next seq on all three.
+  for (std::size_t i = 0; i < 3; ++i) {
+    cluster.post(i, descriptor, filled(100, 1));
+  }
+  cluster.run();
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(cluster.ended(i).size() == 2);
+    CHECK(cluster.ended(i)[1].result.outcome == Outcome::committed);
+  }
+}
+
+TEST_CASE("what has ended everywhere is forgotten") {
+  Cluster cluster(3);
+  for (int round = 0; round < 50; ++round) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      cluster.post(i, sum_of(4), filled(4, 1));
+    }
+    cluster.run();
+    cluster.now += kSecond;
+    cluster.run();
+  }
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(cluster.ended(i).size() == 50);
+    CHECK(cluster.engine(i).report().empty());
+  }
+}
+
+TEST_CASE("a deadline asks the master once, and again while the op runs") {
+  Cluster cluster(2);
+  Descriptor descriptor = sum_of(4);
+  descriptor.deadline = kSecond;
+  cluster.post(0, descriptor, filled(4, 1));
+  CHECK(cluster.engine(0).deadline() <= kSecond);
+  cluster.run();
+  cluster.now = 2 * kSecond;
+  cluster.run();
+  const auto asked = [&] {
+    return std::count_if(cluster.asked(0).begin(), cluster.asked(0).end(),
+                         [](const EngineEffect& effect) { return std::holds_alternative<AskCancel>(effect); });
+  };
+  CHECK(asked() == 1);
+  CHECK(cluster.engine(0).standing_requests().size() == 1);
+}
+
+}  // namespace
+}  // namespace seaway::collective

@@ -1,0 +1,250 @@
+// Who is lost and when: silence, dead at once, leaving, new incarnations, lanes, stalled edges, operators.
+#include "master_script.h"
+
+namespace seaway::core::script {
+namespace {
+
+using wire::LostKind;
+
+struct Formed : Script {
+  Formed() : Script(true, 3) {
+    start();
+    arrive({a, b, c});
+    REQUIRE(roster() == std::set<PeerId>{a, b, c});
+    forget();
+  }
+};
+
+TEST_CASE("silence for evict loses a member; less does not, and status shows it as suspect") {
+  Formed run;
+  run.actors.at(c).alive = false;
+  run.pass(run.config.ladder.evict - 500 * kMillisecond);
+  CHECK(run.roster().size() == 3);
+  CHECK(run.master->status(run.now).stage.find("suspect: c") != std::string::npos);
+  run.pass(kSecond);
+  CHECK(run.roster() == std::set<PeerId>{a, b});
+  CHECK(run.last<wire::Evicted>(c).reason.find("silent for") != std::string::npos);  // its connection was still open
+  CHECK_FALSE(run.actors.at(c).conn);
+}
+
+TEST_CASE("any message is a sign of life") {
+  Formed run;
+  run.actors.at(c).alive = false;
+  for (int i = 0; i < 6; ++i) {
+    run.pass(run.config.ladder.evict - kSecond);
+    run.say(c, wire::Linked{});
+  }
+  CHECK(run.roster().size() == 3);
+}
+
+TEST_CASE("a master that heard nobody for a while judges nobody: everyone gets a fresh grace") {
+  Formed run;
+  run.now += 100 * kSecond;  // it was paused
+  run.heartbeat(a);
+  CHECK(run.roster().size() == 3);
+  run.actors.at(c).alive = false;
+  run.pass(run.config.ladder.evict - 500 * kMillisecond);
+  CHECK(run.roster().size() == 3);
+  run.pass(kSecond);
+  CHECK(run.roster() == std::set<PeerId>{a, b});
+}
+
+TEST_CASE("dead at once: FIN on its connection, LOST(closed) from everyone else, no HELLO within the grace") {
+  Formed run;
+  run.actors.at(c).alive = false;
+  run.disconnect(c);
+  run.say(a, wire::Lost{c, LostKind::closed});
+  SUBCASE("everything of it") {
+    run.say(b, wire::Lost{c, LostKind::closed});
+    CHECK(run.roster().size() == 3);
+    run.pass(run.config.ladder.dead_grace - kMillisecond);
+    CHECK(run.roster().size() == 3);
+    run.pass(kMillisecond);
+    CHECK(run.roster() == std::set<PeerId>{a, b});
+  }
+  SUBCASE("b still has its link: the ladder decides") {
+    run.pass(kSecond);
+    CHECK(run.roster().size() == 3);
+    run.pass(run.config.ladder.evict);
+    CHECK(run.roster() == std::set<PeerId>{a, b});
+  }
+  SUBCASE("it says HELLO again") {
+    run.say(b, wire::Lost{c, LostKind::closed});
+    run.actors.at(c).alive = true;
+    run.hello(c);
+    run.pass(10 * kSecond);
+    CHECK(run.roster().size() == 3);
+  }
+}
+
+TEST_CASE("a connection given up after silence is no death certificate") {
+  Formed run;
+  run.actors.at(c).alive = false;
+  run.disconnect(c, false);
+  run.say(a, wire::Lost{c, LostKind::closed});
+  run.say(b, wire::Lost{c, LostKind::closed});
+  run.pass(kSecond);
+  CHECK(run.roster().size() == 3);
+}
+
+TEST_CASE("a link that broke long ago says nothing about a connection that breaks now") {
+  Formed run;
+  run.say(a, wire::Lost{c, LostKind::closed});
+  run.say(b, wire::Lost{c, LostKind::closed});
+  run.pass(2 * run.config.ladder.evict);
+  run.actors.at(c).alive = false;
+  run.disconnect(c);
+  run.pass(kSecond);
+  CHECK(run.roster().size() == 3);
+}
+
+TEST_CASE("the last member is dead at once when its connection closes") {
+  Formed run;
+  run.lose(c);
+  run.lose(b);
+  REQUIRE(run.roster() == std::set<PeerId>{a});
+  run.lose(a);
+  CHECK(run.roster().empty());
+  CHECK(run.store.resolved);
+  run.arrive(d);
+  CHECK(run.roster() == std::set<PeerId>{d});
+  CHECK(run.actors.at(d).taken->roster[0].generation == 2);
+}
+
+TEST_CASE("an evicted member that says HELLO is told EVICTED, whatever the terms, also by a new master") {
+  Formed run;
+  run.lose(c);
+  run.hello(c);
+  CHECK(run.heard<wire::Evicted>(c));
+  CHECK_FALSE(run.actors.at(c).conn);
+  run.restart_master();
+  run.forget();
+  run.hello(c);
+  CHECK(run.heard<wire::Evicted>(c));
+  CHECK(run.roster() == std::set<PeerId>{a, b});
+}
+
+TEST_CASE("EVICTED is said only once the roster without the peer is durable") {
+  Formed run;
+  run.hold_store = true;
+  run.step(EvictRequest{c, "maintenance"});
+  CHECK_FALSE(run.heard<wire::Evicted>(c));
+  run.release_all();
+  CHECK(run.last<wire::Evicted>(c).reason.find("maintenance") != std::string::npos);
+}
+
+TEST_CASE("leaving: a cut, marked LEFT in every base") {
+  Formed run;
+  run.say(c, wire::Leave{});
+  CHECK(run.roster() == std::set<PeerId>{a, b});
+  const auto epoch = run.last<wire::EpochMessage>(a);
+  CHECK(epoch.cut == epoch.epoch);
+  REQUIRE(epoch.bases.size() == 1);
+  REQUIRE(epoch.bases[0].members.size() == 3);
+  CHECK(epoch.bases[0].members[2].left);
+  CHECK_FALSE(epoch.bases[0].members[0].left);
+  CHECK(run.last<wire::Evicted>(c).reason == "it left");
+}
+
+TEST_CASE("a loss is not marked LEFT") {
+  Formed run;
+  run.lose(c);
+  CHECK_FALSE(run.last<wire::EpochMessage>(a).bases[0].members[2].left);
+}
+
+TEST_CASE("the same uuid in another incarnation: the older one is lost at once, the newer waits") {
+  Formed run;
+  Actor& again = run.actor(d);
+  again.uuid = run.actors.at(c).uuid;
+  again.replica = run.actors.at(c).replica;
+  run.mute = {a};
+  run.arrive(d);
+  CHECK(run.roster() == std::set<PeerId>{a, b});
+  CHECK(run.last<wire::Evicted>(c).reason.find("new incarnation") != std::string::npos);
+  CHECK_FALSE(run.heard<wire::EpochMessage>(d));
+  run.report(a);
+  CHECK(run.roster() == std::set<PeerId>{a, b, d});
+}
+
+struct TwoLanes : Script {
+  TwoLanes() : Script(true, 3) {
+    start();
+    for (const PeerId id : {a, b, c}) {
+      for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
+        Actor& peer = actor(id + 16 * lane);
+        peer.replica = static_cast<std::uint32_t>(id);
+        peer.lane = lane;
+        peer.lanes = 2;
+      }
+    }
+    arrive({a, a + 16, b, b + 16, c});
+    CHECK(store.epoch.number == 0);
+    CHECK(last<wire::Waiting>(c).reason.find("waits for its lanes 1") != std::string::npos);
+    arrive(c + 16);
+    REQUIRE(roster().size() == 6);
+    forget();
+  }
+};
+
+TEST_CASE("a replica is evicted with all its lanes when one is lost") {
+  TwoLanes run;
+  run.lose(c + 16);
+  CHECK(run.roster() == std::set<PeerId>{a, a + 16, b, b + 16});
+  CHECK(run.last<wire::Evicted>(c).reason.find("lane 1") != std::string::npos);
+}
+
+TEST_CASE("a replica leaves when all its lanes have said so") {
+  TwoLanes run;
+  run.say(c, wire::Leave{});
+  CHECK(run.roster().size() == 6);
+  run.say(c + 16, wire::Leave{});
+  CHECK(run.roster().size() == 4);
+  const auto epoch = run.last<wire::EpochMessage>(a);
+  for (const wire::BaseMember& m : epoch.bases[0].members) {
+    CHECK(m.left == (m.id == c || m.id == c + 16));
+  }
+}
+
+TEST_CASE("a lane that left is LEFT, its sister that is lost is lost") {
+  TwoLanes run;
+  run.say(c, wire::Leave{});
+  run.lose(c + 16);
+  CHECK(run.roster().size() == 4);
+  const auto epoch = run.last<wire::EpochMessage>(a);
+  for (const wire::BaseMember& m : epoch.bases[0].members) {
+    CHECK(m.left == (m.id == c));
+  }
+}
+
+TEST_CASE("a stalled edge is noted; only when it lasts one end goes: the one with more such edges") {
+  Formed run;
+  const auto repeat = [&](std::initializer_list<std::pair<PeerId, PeerId>> edges, Duration duration) {
+    for (Duration passed = 0; passed <= duration; passed += run.config.ladder.suspect) {
+      for (const auto& [from, about] : edges) {
+        run.say(from, wire::Lost{about, LostKind::stalled});
+      }
+      run.pass(run.config.ladder.suspect);
+    }
+  };
+  SUBCASE("it recovers") {
+    repeat({{a, b}}, run.config.ladder.evict - run.config.ladder.suspect);
+    run.pass(10 * kSecond);
+    repeat({{a, b}}, run.config.ladder.evict - run.config.ladder.suspect);
+    CHECK(run.roster().size() == 3);
+    CHECK(run.logged("moves no byte"));
+  }
+  SUBCASE("a has two of them") {
+    repeat({{c, a}, {b, a}}, run.config.ladder.evict);
+    CHECK(run.roster() == std::set<PeerId>{b, c});
+  }
+  SUBCASE("tie: the younger, and the reason names the edge") {
+    repeat({{b, a}}, run.config.ladder.evict);
+    CHECK(run.roster() == std::set<PeerId>{a, c});
+    const std::string reason = run.last<wire::Evicted>(b).reason;
+    CHECK(reason.find("a (replica 10)") != std::string::npos);
+    CHECK(reason.find("b (replica 11)") != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace seaway::core::script

@@ -1,0 +1,613 @@
+// What core::Peer takes from a master, where it promises and waits, how it leaves. Each test is one rule of
+// src/core/peer.cpp or peer_epoch.cpp.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "peer_script.h"
+
+namespace seaway::core::peer_tests {
+namespace {
+
+// --- HELLO and joining ----------------------------------------------------------------------------------------------
+
+TEST_CASE("peer: HELLO is the first thing said on a connection, then JOIN while pending") {
+  Script script;
+  script.peer.join(script.now);
+  CHECK(script.peer.stage() == PeerStage::joining);
+  script.peer.on_master_connected(script.now);
+  script.pass(0);
+  CHECK(script.took<ConnectMaster>().size() == 1);
+  CHECK(script.said_names() == std::vector<std::string>{"HELLO", "JOIN"});
+  const wire::Hello hello = script.said<wire::Hello>().at(0);
+  CHECK(hello.run == kRun);
+  CHECK(hello.id == kMe);
+  CHECK(!hello.taken);
+  CHECK(!hello.promise);
+}
+
+TEST_CASE("peer: a founder becomes a member of generation 1 at update 0 and reports") {
+  Script script;
+  script.connected_and_joining().forget_effects();
+  script.hears(EpochScript(1, 1, {kMe, 60}).message);
+  CHECK(script.peer.stage() == PeerStage::member);
+  CHECK(script.peer.epoch() == Epoch{1, 1});
+  CHECK(script.peer.generation() == 1);
+  CHECK(script.took<Joined>().at(0).update_count == 0);
+  const wire::Report report = script.said<wire::Report>().at(0);
+  CHECK(report.term == 1);
+  CHECK(report.epoch == Epoch{1, 1});
+  CHECK(report.ops.empty());
+}
+
+TEST_CASE("peer: a joiner starts at the join point of its own generation") {
+  Script script;
+  script.connected_and_joining();
+  script.hears(EpochScript(1, 4, {60}).join(2, 7, {70}).join(3, 9, {kMe}).message);
+  CHECK(script.peer.update_count() == 9);
+  CHECK(script.peer.generation() == 3);
+  CHECK(script.took<Joined>().at(0).update_count == 9);
+}
+
+TEST_CASE("peer: a joiner that missed its EPOCH takes the highest generation at its count") {
+  Script script;
+  script.connected_and_joining();
+  script.hears(EpochScript(1, 5, {60}).join(2, 7, {kMe}).join(3, 7, {70}).message);
+  CHECK(script.peer.update_count() == 7);
+  CHECK(script.peer.generation() == 3);
+}
+
+TEST_CASE("peer: a newcomer without its join point is nothing that a master says") {
+  Script script;
+  script.connected_and_joining();
+  EpochScript epoch = EpochScript(1, 4, {60}).join(2, 7, {kMe});
+  epoch.message.joins.clear();
+  script.hears(epoch.message);
+  CHECK(script.peer.stage() == PeerStage::joining);
+  CHECK(script.saw<CloseMaster>());
+}
+
+TEST_CASE("peer: refused while joining is the answer of join") {
+  Script script;
+  script.connected_and_joining().hears(wire::Refused{"lanes differ"});
+  CHECK(script.peer.stage() == PeerStage::gone);
+  CHECK(script.took<JoinRefused>().at(0).reason == "lanes differ");
+  CHECK(script.took<CloseMaster>().size() == 1);
+  CHECK(!script.saw<EvictedFromRun>());
+}
+
+TEST_CASE("peer: join says what it waits for") {
+  Script script;
+  script.connected_and_joining();
+  CHECK(script.peer.waits_for() == "the master to admit it");
+  script.hears(wire::Waiting{"2 of 3 replicas are here"});
+  CHECK(script.peer.waits_for() == "2 of 3 replicas are here");
+  script.hears(wire::Introduce{{info(60, 1)}});
+  CHECK(script.peer.waits_for().find("p60") != std::string::npos);
+  script.line_breaks();
+  CHECK(script.peer.waits_for().find("connection to the master") != std::string::npos);
+}
+
+// --- EPOCH: which one counts ----------------------------------------------------------------------------------------
+
+TEST_CASE("peer: a lower term is ignored") {
+  Script script;
+  script.member_of(EpochScript(5, 1, {kMe, 60}));
+  script.hears(EpochScript(4, 2, {kMe}).message);
+  CHECK(script.peer.term() == 5);
+  CHECK(script.peer.epoch() == Epoch{1, 1});
+  CHECK(script.effects.empty());
+  script.hears(EpochScript(4, 2, {60}).message);  // it cannot evict either
+  CHECK(script.peer.stage() == PeerStage::member);
+}
+
+TEST_CASE("peer: a new term that announces the same epoch gets a report of its own") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.hears(EpochScript(2, 1, {kMe, 60}).message);
+  CHECK(script.peer.term() == 2);
+  const auto reports = script.said<wire::Report>();
+  REQUIRE(reports.size() == 1);
+  CHECK(reports[0].term == 2);
+  CHECK(reports[0].epoch == Epoch{1, 1});
+  CHECK(!script.saw<EpochChanged>());
+}
+
+TEST_CASE("peer: the same EPOCH on a new connection is answered again, and changes nothing") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.line_breaks().line_comes_back().forget_effects();
+  script.hears(EpochScript(1, 1, {kMe, 60}).message);
+  CHECK(script.said<wire::Report>().size() == 1);
+  CHECK(!script.saw<EpochChanged>());
+}
+
+TEST_CASE("peer: an epoch that goes back, or a cut that falls, closes the connection") {
+  Script script;
+  script.member_of(EpochScript(1, 3, {kMe, 60}));
+  SUBCASE("epoch") { script.hears(EpochScript(2, 2, {kMe, 60}).message); }
+  SUBCASE("cut") { script.hears(EpochScript(2, 4, {kMe, 60}).cut_at({1, 2}).message); }
+  SUBCASE("cut above its epoch") { script.hears(EpochScript(2, 4, {kMe, 60}).cut_at({1, 5}).message); }
+  SUBCASE("one member twice") { script.hears(EpochScript(2, 4, {kMe, 60, 60}).message); }
+  SUBCASE("no ladder") {
+    EpochScript epoch(2, 4, {kMe, 60});
+    epoch.message.ladder_percent = 0;
+    script.hears(epoch.message);
+  }
+  CHECK(script.peer.term() == 1);
+  CHECK(script.peer.epoch() == Epoch{1, 3});
+  CHECK(script.saw<CloseMaster>());
+  CHECK(script.peer.stage() == PeerStage::member);
+}
+
+TEST_CASE("peer: an EPOCH without me ends this incarnation") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  const collective::Posted posted = script.posts();
+  REQUIRE(posted.error == collective::PostError::none);
+  script.hears(EpochScript(1, 2, {60}).message);
+  CHECK(script.peer.stage() == PeerStage::gone);
+  CHECK(script.took<EvictedFromRun>().size() == 1);
+  CHECK(script.took<CloseMaster>().size() == 1);
+  CHECK(script.took<CloseConnectionTo>().size() == 1);
+  REQUIRE(script.ended().size() == 1);
+  CHECK(script.ended()[0].result.outcome == collective::Outcome::evicted);
+  CHECK(script.said<wire::Report>().empty());
+}
+
+TEST_CASE("peer: EVICTED counts whatever the terms, REFUSED too") {
+  Script script;
+  script.member_of(EpochScript(9, 1, {kMe, 60}));
+  SUBCASE("evicted") { script.hears(wire::Evicted{"silent for 3 s"}); }
+  SUBCASE("refused") { script.hears(wire::Refused{"silent for 3 s"}); }
+  CHECK(script.took<EvictedFromRun>().at(0).reason == "silent for 3 s");
+  CHECK(script.peer.stage() == PeerStage::gone);
+  script.forget_effects().updates();
+  script.pass(kSecond * 60);
+  CHECK(script.effects.empty());
+}
+
+TEST_CASE("peer: a loss is reported with the ops it froze") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
+  REQUIRE(script.posts().error == collective::PostError::none);
+  script.hears(EpochScript(1, 2, {kMe, 60}).message);
+  CHECK(script.took<EpochChanged>().size() == 1);
+  const auto reports = script.said<wire::Report>();
+  REQUIRE(reports.size() == 1);
+  REQUIRE(reports[0].ops.size() == 1);
+  CHECK(reports[0].ops[0].status == wire::OpStatus::running);
+  CHECK(reports[0].ops[0].roster_gone);
+}
+
+// --- RESOLVE --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("peer: RESOLVE counts for my term and my cut, once") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
+  script.posts(true);
+  script.hears(EpochScript(2, 2, {kMe, 60}).message).forget_effects();
+  const wire::Decision abort{{0, 1, 0, 0}, wire::Verdict::abort, "a member was lost"};
+  script.hears(resolve(1, {1, 2}, {abort}));  // a deposed master
+  CHECK(script.ended().empty());
+  script.hears(resolve(3, {1, 2}, {abort}));  // a term whose EPOCH I have not taken
+  CHECK(script.ended().empty());
+  script.hears(resolve(2, {1, 1}, {abort}));  // another cut
+  CHECK(script.ended().empty());
+  script.hears(resolve(2, {1, 2}, {abort}));
+  REQUIRE(script.ended().size() == 1);
+  CHECK(script.ended()[0].result.outcome == collective::Outcome::aborted);
+  script.hears(resolve(2, {1, 2}, {abort}));
+  CHECK(script.ended().size() == 1);
+}
+
+TEST_CASE("peer: a cancel is asked for at once, after RESOLVE, by a new term and on a new connection") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
+  const collective::Posted posted = script.posts();
+  script.peer.engine().cancel(posted.op, "no time", script.now);
+  script.pass(0);
+  REQUIRE(script.said<wire::CancelOp>().size() == 1);
+  script.hears(EpochScript(1, 2, {kMe, 60}).message);
+  CHECK(script.said<wire::CancelOp>().empty());
+  script.hears(resolve(1, {1, 2}, {{{0, 1, 0, 0}, wire::Verdict::resume, ""}}));
+  CHECK(script.said<wire::CancelOp>().size() == 1);
+  script.hears(EpochScript(2, 2, {kMe, 60}).message);
+  CHECK(script.said<wire::CancelOp>().size() == 1);
+  script.line_breaks().line_comes_back().forget_effects();
+  script.hears(EpochScript(2, 2, {kMe, 60}).message);
+  CHECK(script.said<wire::CancelOp>().size() == 1);
+}
+
+// --- Promises and update --------------------------------------------------------------------------------------------
+
+TEST_CASE("peer: update is free when nobody is pending") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.updates();
+  const auto done = script.took<UpdateDone>();
+  REQUIRE(done.size() == 1);
+  CHECK(done[0].update_count == 1);
+  CHECK(!done[0].joined_others);
+  CHECK(script.effects.empty());
+}
+
+TEST_CASE("peer: a promise is the next update, which waits until the join is answered") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.updates().asked(1, 1);
+  const auto promised = script.said<wire::Promised>();
+  REQUIRE(promised.size() == 1);
+  CHECK(promised[0].promise == wire::Promise{.asked = {1, 1}, .term = 1, .count = 2, .joiners = {90}});
+  script.took<UpdateDone>();
+  script.updates();
+  CHECK(!script.saw<UpdateDone>());
+  CHECK(script.peer.update_count() == 1);  // one that waits is not passed
+  CHECK(!script.peer.waits_for().empty());
+  script.asked(1, 1);  // asked again: the same promise
+  CHECK(script.said<wire::Promised>().at(0).promise.count == 2);
+  script.hears(EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 2, {90}).message);
+  const auto done = script.took<UpdateDone>();
+  REQUIRE(done.size() == 1);
+  CHECK(done[0].update_count == 2);
+  CHECK(done[0].joined_others);
+  CHECK(script.peer.generation() == 2);
+}
+
+TEST_CASE("peer: a join point above mine lets me go on, and the generation rises there") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.asked(1, 1).updates();
+  script.hears(EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 3, {90}).message);
+  CHECK(!script.took<UpdateDone>().at(0).joined_others);
+  CHECK(script.peer.generation() == 1);
+  script.updates();
+  CHECK(!script.took<UpdateDone>().at(0).joined_others);
+  script.updates();
+  const UpdateDone third = script.took<UpdateDone>().at(0);
+  CHECK(third.update_count == 3);
+  CHECK(third.joined_others);
+  CHECK(script.peer.generation() == 2);
+}
+
+TEST_CASE("peer: a promise that is answered before its update makes that update free") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.asked(1, 1);
+  script.hears(EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 1, {90}).message);
+  CHECK(script.peer.generation() == 1);
+  script.updates();
+  CHECK(script.took<UpdateDone>().at(0).joined_others);
+  CHECK(script.peer.generation() == 2);
+}
+
+TEST_CASE("peer: a loss releases no promise, not even one of the joiner") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
+  script.asked(1, 1).updates();
+  script.hears(EpochScript(1, 2, {kMe, 60}).message);
+  CHECK(!script.saw<UpdateDone>());
+  // The answer may name nobody who is still there: the join counts, not its joiners.
+  EpochScript answer = EpochScript(1, 3, {kMe, 60}).cut_at({1, 2}).join(2, 1, {90});
+  answer.message.roster.pop_back();
+  script.hears(answer.message);
+  CHECK(script.took<UpdateDone>().at(0).joined_others);
+}
+
+TEST_CASE("peer: a join that I knew of when I promised does not release the promise") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.asked(1, 1);
+  script.hears(EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 5, {90}).message);
+  script.asked(1, 2, {91}).updates();
+  script.hears(EpochScript(1, 3, {kMe}).join(2, 5, {90}).message);
+  CHECK(!script.saw<UpdateDone>());
+  script.hears(EpochScript(1, 4, {kMe}).cut_at({1, 3}).join(2, 5, {90}).join(3, 5, {91}).message);
+  CHECK(script.took<UpdateDone>().size() == 1);
+  CHECK(script.peer.generation() == 1);
+  for (int i = 2; i <= 5; ++i) {
+    script.updates();
+  }
+  CHECK(script.peer.generation() == 3);  // two joins at one point: the higher one
+}
+
+TEST_CASE("peer: CANCEL releases a promise, an older one does not") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
+  script.hears(EpochScript(1, 2, {kMe, 60}).message);
+  script.asked(1, 2).updates();
+  script.hears(wire::CancelAsk{1, {1, 1}});  // of an ask before this one
+  CHECK(!script.saw<UpdateDone>());
+  script.hears(wire::CancelAsk{2, {1, 2}});  // of a term that has not said EPOCH
+  CHECK(!script.saw<UpdateDone>());
+  script.hears(wire::CancelAsk{1, {1, 2}});
+  CHECK(script.took<UpdateDone>().size() == 1);
+  CHECK(script.peer.generation() == 1);
+}
+
+TEST_CASE("peer: ASK counts only after that term's EPOCH at or above its epoch") {
+  Script script;
+  script.member_of(EpochScript(2, 1, {kMe, 60}));
+  script.asked(2, 2).asked(3, 1).asked(1, 1);
+  CHECK(script.said<wire::Promised>().empty());
+  script.updates();
+  CHECK(script.took<UpdateDone>().size() == 1);
+}
+
+TEST_CASE("peer: HELLO carries the promise and the epoch, and a new term may cancel it") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.asked(1, 1).updates();
+  script.line_breaks().forget_effects().line_comes_back();
+  const wire::Hello hello = script.said<wire::Hello>().at(0);
+  REQUIRE(hello.promise);
+  CHECK(hello.promise->count == 1);
+  REQUIRE(hello.taken);
+  CHECK(*hello.taken == EpochScript(1, 1, {kMe, 60}).message);
+  CHECK(hello.update_count == 0);
+  CHECK(script.said<wire::Join>().empty());
+  script.hears(EpochScript(2, 1, {kMe, 60}).message);
+  CHECK(!script.saw<UpdateDone>());
+  script.hears(wire::CancelAsk{2, {1, 1}});
+  CHECK(script.took<UpdateDone>().size() == 1);
+}
+
+TEST_CASE("peer: a joiner promises the update after its join point") {
+  Script script;
+  script.member_of(EpochScript(1, 4, {60}).join(2, 7, {kMe}));
+  script.asked(1, 4);
+  CHECK(script.said<wire::Promised>().at(0).promise.count == 8);
+}
+
+// --- Stateful runs --------------------------------------------------------------------------------------------------
+
+TEST_CASE("peer: in a stateful run a joiner contributes only after a state sync committed at it") {
+  const auto contributes = [](const EpochScript& epoch, bool synced) {
+    Script script;
+    script.member_of(epoch);
+    script.linked(60, 1, true, true);
+    if (synced) {
+      script.peer.synced(1, script.now);
+    }
+    REQUIRE(script.posts().error == collective::PostError::none);
+    std::vector<collective::OutFrame> frames;
+    while (script.peer.engine().pull(1, 1 << 16, frames, script.now) > 0) {
+    }
+    const auto ready = std::find_if(frames.begin(), frames.end(), [](const collective::OutFrame& frame) {
+      return frame.header.type == wire::FrameType::ready;
+    });
+    REQUIRE(ready != frames.end());
+    return wire::decode_payload<wire::Ready>(ready->message).value().contributes;
+  };
+  CHECK(!contributes(EpochScript(1, 2, {60}).join(2, 7, {kMe}).stateful(), false));
+  CHECK(contributes(EpochScript(1, 2, {60}).join(2, 7, {kMe}).stateful(), true));
+  CHECK(contributes(EpochScript(1, 2, {60}).join(2, 7, {kMe}), false));
+  CHECK(contributes(EpochScript(1, 2, {60, kMe}).stateful(), false));  // a founder
+}
+
+TEST_CASE("peer: a state sync is told to the master, again until an EPOCH says stateful") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.peer.synced(3, script.now);
+  script.pass(0);
+  CHECK(script.said<wire::Synced>().at(0).revision == 3);
+  script.hears(EpochScript(2, 1, {kMe, 60}).message);
+  CHECK(script.said<wire::Synced>().size() == 1);
+  script.hears(EpochScript(3, 1, {kMe, 60}).stateful().message);
+  CHECK(script.said<wire::Synced>().empty());
+}
+
+// --- The line to the master -----------------------------------------------------------------------------------------
+
+TEST_CASE("peer: heartbeats say how far I am") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60})).updates();
+  script.pass(3 * script.ladder.heartbeat);
+  const auto beats = script.said<wire::Heartbeat>();
+  REQUIRE(beats.size() == 3);
+  CHECK(beats[0].update_count == 1);
+  CHECK(beats[0].oldest_generation == 1);
+  CHECK(beats[1].stamp > beats[0].stamp);
+}
+
+TEST_CASE("peer: an EPOCH scales the ladder") {
+  Script script;
+  EpochScript epoch(1, 1, {kMe, 60});
+  epoch.message.ladder_percent = 1000;
+  script.connected_and_joining().hears(epoch.message);
+  script.pass(script.ladder.heartbeat).forget_effects();  // the heartbeat that was due before
+  script.pass(30 * script.ladder.heartbeat);
+  CHECK(script.said<wire::Heartbeat>().size() == 3);
+}
+
+TEST_CASE("peer: a silent master is given up, and tried again with a backoff that grows") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.pass(script.ladder.suspect, false);
+  CHECK(script.took<CloseMaster>().size() == 1);
+  CHECK(script.said<wire::Heartbeat>().size() == 2);
+  Duration waited = 0;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const Time from = script.now;
+    while (!script.saw<ConnectMaster>()) {
+      script.pass(kMillisecond);
+    }
+    CHECK(script.took<ConnectMaster>().size() == 1);
+    waited = script.now - from;
+    CHECK(waited <= script.ladder.suspect + kMillisecond);  // a master that comes back waits evict for me
+    script.line_breaks();
+  }
+  CHECK(waited >= script.ladder.suspect / 2 - kMillisecond);
+  CHECK(script.peer.stage() == PeerStage::member);  // no master is no reason to stop
+}
+
+TEST_CASE("peer: what an old connection said does not count any more") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60})).line_breaks().forget_effects();
+  script.hears(EpochScript(1, 2, {kMe}).message).hears(wire::Evicted{"late"});
+  CHECK(script.peer.epoch() == Epoch{1, 1});
+  CHECK(script.peer.stage() == PeerStage::member);
+}
+
+// --- Leaving --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("peer: leave with nothing open says LEAVE and goes") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.peer.leave(script.now);
+  script.pass(0).updates();
+  CHECK(script.said<wire::Leave>().size() == 1);
+  CHECK(script.saw<CloseMaster>());
+  CHECK(script.took<LeftRun>().size() == 1);
+  CHECK(script.peer.stage() == PeerStage::gone);
+}
+
+TEST_CASE("peer: leave cancels what is open and goes when it was decided") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.posts();
+  script.peer.leave(script.now);
+  script.pass(0);
+  CHECK(script.peer.stage() == PeerStage::leaving);
+  CHECK(script.said<wire::CancelOp>().size() == 1);
+  CHECK(script.said<wire::Leave>().empty());
+  script.hears(EpochScript(1, 2, {kMe, 60}).message);
+  CHECK(script.said<wire::Report>().size() == 1);
+  script.asked(1, 2);
+  CHECK(script.said<wire::Promised>().size() == 1);  // still a member for everybody else
+  script.hears(resolve(1, {1, 2}, {{{0, 1, 0, 0}, wire::Verdict::abort, "leaving"}}));
+  CHECK(script.said<wire::Leave>().size() == 1);
+  CHECK(script.took<LeftRun>().size() == 1);
+  CHECK(script.ended().at(0).result.outcome == collective::Outcome::aborted);
+}
+
+TEST_CASE("peer: leave without a master is undecided after evict") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.posts();
+  script.line_breaks();
+  script.peer.leave(script.now);
+  script.pass(script.ladder.evict - 1, false);
+  CHECK(script.peer.stage() == PeerStage::leaving);
+  script.pass(1, false);
+  CHECK(script.peer.stage() == PeerStage::gone);
+  CHECK(script.took<LeftRun>().size() == 1);
+  CHECK(script.ended().at(0).result.outcome == collective::Outcome::undecided);
+}
+
+TEST_CASE("peer: leave before being a member is over at once") {
+  Script script;
+  script.connected_and_joining();
+  script.peer.leave(script.now);
+  script.pass(0);
+  CHECK(script.took<LeftRun>().size() == 1);
+  CHECK(script.said<wire::Leave>().size() == 1);
+
+  Script alone;
+  alone.peer.join(alone.now);
+  alone.peer.leave(alone.now);
+  alone.pass(0);
+  CHECK(alone.took<LeftRun>().size() == 1);
+}
+
+TEST_CASE("peer: fence ends everything at once and says nothing") {
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60}));
+  script.posts();
+  script.forget_effects();
+  script.peer.fence("destroyed", script.now);
+  script.pass(0);
+  CHECK(script.peer.stage() == PeerStage::gone);
+  CHECK(script.ended().at(0).result.outcome == collective::Outcome::undecided);
+  CHECK(script.took<CloseMaster>().size() == 1);
+  CHECK(!script.saw<SendToMaster>());
+  CHECK(!script.saw<LeftRun>());
+}
+
+// --- Anything, in any order -----------------------------------------------------------------------------------------
+
+wire::MasterMessage anything(Random& random) {
+  const std::uint64_t term = random.between(1, 3);
+  const auto number = static_cast<std::uint32_t>(random.between(1, 6));
+  const Epoch epoch{1, static_cast<std::uint32_t>(random.between(1, 6))};
+  switch (random.below(8)) {
+    case 0:
+    case 1: {
+      EpochScript script(term, number, random.one_in(12) ? std::vector<PeerId>{60} : std::vector<PeerId>{kMe, 60});
+      if (random.one_in(2)) {
+        script.cut_at({1, static_cast<std::uint32_t>(random.below(number + 1))});
+      }
+      if (random.one_in(2)) {
+        script.join(2, random.below(6), {70});
+      }
+      script.message.ladder_percent = static_cast<std::uint32_t>(random.below(300));
+      return script.message;
+    }
+    case 2:
+      return wire::Resolve{term, epoch, {}};
+    case 3:
+      return wire::Ask{term, epoch, {90}};
+    case 4:
+      return wire::CancelAsk{term, epoch};
+    case 5:
+      return wire::Introduce{{info(random.between(40, 80), static_cast<std::uint32_t>(random.below(2)))}};
+    case 6:
+      return wire::Waiting{"something"};
+    default:
+      return wire::HeartbeatReply{};
+  }
+}
+
+// No message of a master and no order of events may break an invariant, or make tick spin.
+TEST_CASE("peer: nothing that a master or the network does breaks an invariant") {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    CAPTURE(seed);
+    Random random(seed);
+    Script script;
+    script.peer.join(script.now);
+    ConnId conns = 0;
+    std::vector<std::pair<PeerId, ConnId>> links;
+    for (int step = 0; step < 200 && script.peer.stage() != PeerStage::gone; ++step) {
+      script.pass(static_cast<Duration>(random.below(static_cast<std::uint64_t>(kSecond))), random.one_in(2));
+      for (std::size_t i = script.took<ConnectMaster>().size(); i > 0; --i) {
+        random.one_in(3) ? script.peer.on_master_lost(script.now) : script.peer.on_master_connected(script.now);
+      }
+      for (const Dial& dial : script.took<Dial>()) {
+        if (random.one_in(2)) {
+          script.peer.on_dial_failed(dial.peer, dial.control, script.now);
+        } else {
+          script.linked(dial.peer, ++conns, dial.control, true);
+          links.emplace_back(dial.peer, conns);
+        }
+      }
+      const PeerId stranger = random.between(40, 80);
+      if (random.one_in(3) && script.peer.accept(link_hello(stranger), script.now).empty()) {
+        script.linked(stranger, ++conns, true, false);
+        links.emplace_back(stranger, conns);
+      }
+      if (!links.empty() && random.one_in(3)) {
+        const std::size_t which = random.below(links.size());
+        const auto [peer, conn] = links[which];
+        links.erase(links.begin() + static_cast<std::ptrdiff_t>(which));
+        script.link_lost(peer, conn, random.one_in(2), random.one_in(2));
+      }
+      if (script.peer.stage() == PeerStage::member && script.peer.waits_for().empty() && random.one_in(3)) {
+        script.updates();
+      }
+      if (random.one_in(20)) {
+        script.line_breaks();
+      }
+      if (random.one_in(150)) {
+        script.peer.leave(script.now);
+      }
+      script.hears(anything(random));
+      script.forget_effects();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace seaway::core::peer_tests
