@@ -83,7 +83,7 @@ Landing Engine::on_header(ConnId conn, const FrameHeader& header, Time now) {
 
 Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, const FrameHeader& header, Time now) {
   if (header.link_seq != 0) {
-    if (from.has_seen(header.link_seq) && MUTANT(link_no_dedup, true, false)) {
+    if (from.has_seen(header.link_seq)) {
       SEAWAY_MARK("duplicate frame");
       return Sink{};
     }
@@ -163,7 +163,6 @@ Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader&
   side.parts_epoch = std::max(side.parts_epoch, header.epoch);
   Part& part = side.parts[header.chunk];
   if (part.state == Part::State::landing || part.state == Part::State::present) {
-    SEAWAY_MARK("a second copy of a part is sunk");
     return Sink{};
   }
   if (op->stage == Stage::unposted) {
@@ -227,7 +226,6 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
   }
   Chunk& chunk = op->chunks[header.chunk];
   if (chunk.done || chunk.aside != 0) {
-    SEAWAY_MARK("a second copy of a result is sunk");
     return Sink{};
   }
   Incoming& incoming = connection.incoming;

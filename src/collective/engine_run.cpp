@@ -368,8 +368,7 @@ void Engine::commit_if_all_hold(Op& op, Time now) {
     if (theirs->attempt != op.attempt && !any_attempt) {
       return;
     }
-    const bool bits_only = MUTANT(g7_value_is_bits, false, true) || MUTANT(m18_hold_without_attempt, false, true);
-    equal = equal && (theirs->bits == mine.bits) && (bits_only || theirs->contributors == mine.contributors);
+    equal = equal && theirs->bits == mine.bits && (any_attempt || theirs->contributors == mine.contributors);
   }
   if (equal || MUTANT(commit_without_comparing, false, true)) {
     if (frozen(op)) {

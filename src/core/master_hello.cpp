@@ -140,7 +140,6 @@ void Master::State::compare_terms(const Member& m, const wire::Hello& hello) {
   log(words_for(m.info) + " obeys term " + std::to_string(hello.taken->term) + ", mine is " +
       std::to_string(run.term));
   if (config.has_store) {
-    SEAWAY_MARK("higher term heard: the store is asked");
     dirty = true;
   } else {
     step_down("another master has taken over: " + words_for(m.info) + " obeys term " +
@@ -261,7 +260,6 @@ void Master::State::on_message(Member& m, const wire::Promised& promised) {
     m.promise = promised.promise;
   } else {
     // The CANCEL that ended that ask stands behind it on this connection, so the peer is not kept waiting.
-    SEAWAY_MARK("promise for an ask that is over");
   }
 }
 

@@ -232,7 +232,6 @@ void Master::State::note_contradictions(const OpKey& op, const wire::Decision& d
     }
     const bool has_value = report->status == OpStatus::holds || report->status == OpStatus::committed;
     if (!has_value || (value && *value != report->value)) {
-      SEAWAY_MARK("contradicting reports");
       log("contradiction: " + seaway::core::words_for(op) + " commits, and " + words_for(m.info) +
           (has_value ? " has another value" : " has no result"));
     }

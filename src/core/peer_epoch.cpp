@@ -69,7 +69,6 @@ const wire::MemberInfo* member_in(const wire::EpochMessage& message, PeerId peer
 
 void Peer::on(const wire::EpochMessage& message, Time now) {
   if (taken_ && MUTANT(m8_lower_term_obeyed, message.term < taken_->term, false)) {
-    SEAWAY_MARK("lower term ignored");
     return;
   }
   if (const std::string reason = impossible(message); !reason.empty()) {
@@ -78,7 +77,6 @@ void Peer::on(const wire::EpochMessage& message, Time now) {
     return;
   }
   if (member_in(message, config_.id) == nullptr) {
-    SEAWAY_MARK("evicted by epoch");
     end_by_master("not a member of epoch " + in_words(message.epoch) + " any more", now);
     return;
   }

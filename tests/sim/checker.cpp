@@ -40,6 +40,7 @@ std::string Checker::record_of(const PlannedOp& planned, const Descriptor& descr
 
 void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor) {
   posted_[planned][peer.id()] = descriptor;
+  first_post_.emplace(planned, world_->clock.now());
 }
 
 // --- Promises 1 to 5: what a caller is told -------------------------------------------------------------------------
@@ -57,6 +58,7 @@ void Checker::on_ended(const PeerProcess& peer, const PlannedOp& planned, const 
   history.told.push_back({peer.id(), result.outcome});
   if (is_success(result.outcome)) {
     check_contributors(peer, planned, result);
+    check_essence(planned, descriptor, result);
     if (result.outcome == Outcome::committed) {
       check_reference(planned, descriptor, result, output);
     }
@@ -78,6 +80,9 @@ void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& plann
     const auto post = posts.find(contributor.id);
     if (post == posts.end()) {
       throw Violation("promise 2: somebody contributes who has not posted op " + text_of(result.op));
+    }
+    if (unsynced_.contains({planned, contributor.id})) {
+      throw Violation("promise 10: a newcomer contributes before it synced, op " + text_of(result.op));
     }
     const double weight = post->second.weighted ? post->second.weight : 1;
     if (contributor.weight != weight) {
@@ -127,11 +132,27 @@ void Checker::check_agreement(const PeerProcess& peer, History& history, const R
   }
 }
 
+// A success that is none by its own descriptor.
+void Checker::check_essence(const PlannedOp& planned, const Descriptor& descriptor, const Result& result) const {
+  if (result.outcome == Outcome::no_weight && !world_->options.stateful &&
+      (!descriptor.weighted || descriptor.kind == OpKind::broadcast)) {
+    throw Violation("an op without weights has no weight: " + text_of(result.op));
+  }
+  const bool lost = std::ranges::any_of(result.lost, [&](PeerId peer) { return !left_.contains(peer); });
+  if (descriptor.fail_on_loss && lost) {
+    throw Violation("an op that was to fail on a loss succeeds after one: " + text_of(result.op) + " " +
+                    record_of(planned, descriptor, result));
+  }
+}
+
 // Promise 5: a death alone aborts nothing that was not asked to fail.
 void Checker::check_cause(const PlannedOp& planned, const Descriptor& descriptor, const Result& result) const {
+  // A loss counts for who had posted before it was told to everybody.
+  constexpr Duration kTold = 20 * kSecond;
+  const bool recently = lost_at_ >= first_post_.at(planned) - kTold;
   const bool source_lost = descriptor.kind == OpKind::broadcast && somebody_lost_;
-  const bool asked = descriptor.fail_on_loss && somebody_lost_;
-  if (!may_fail_.contains(planned) && !flipped_.contains(planned) && !source_lost && !asked && !leaving_) {
+  const bool asked = descriptor.fail_on_loss && recently;
+  if (!may_fail_.contains(planned) && !flipped_.contains(planned) && !source_lost && !asked) {
     throw Violation("promise 5: op " + text_of(result.op) + " is " + name_of(result.outcome) +
                     " without a cause: " + result.reason);
   }
@@ -167,6 +188,15 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
   for (const wire::MemberInfo& member : epoch.roster) {
     ids.push_back(member.id);
   }
+  if (epoch.epoch.number == 1 && epoch.epoch.term > newest_.term && !world_->options.has_store) {
+    // Everybody was gone and nothing remembered: a new run, whose generations and ops begin anew.
+    ops_.clear();
+    join_points_.clear();
+  }
+  constexpr Duration kKnown = 20 * kSecond;
+  if (world_->options.has_store && !epoch.stateful && synced_at_ < world_->clock.now() - kKnown) {
+    throw Violation("promise 10: EPOCH does not say that the run is stateful");
+  }
   const auto [it, fresh] = rosters_.emplace(epoch.epoch, ids);
   if (!fresh && it->second != ids) {
     throw Violation("epoch " + text_of_epoch(epoch.epoch) + " has two rosters");
@@ -181,6 +211,10 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     for (const wire::MemberInfo& member : newest_roster_) {
       if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) {
         somebody_lost_ = true;
+        // A master that dies with a LEAVE in its ear leaves the next one with a peer that is silent.
+        const auto& kinds = world_->options.kinds;
+        const bool steady = !kinds.contains(Fault::master_restart) && !kinds.contains(Fault::master_stall);
+        lost_at_ = steady && left_.contains(member.id) ? lost_at_ : world_->clock.now();
       }
     }
     newest_ = epoch.epoch;
@@ -190,6 +224,8 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     throw Violation("an epoch is announced before it is durable");
   }
 }
+
+void Checker::on_synced() { synced_at_ = std::min(synced_at_, world_->clock.now()); }
 
 void Checker::on_durable(const core::StoredRun&) {}
 
@@ -237,7 +273,6 @@ void Checker::on_evicted(const PeerProcess& peer, const std::string& reason) {
 }
 
 void Checker::on_left(const PeerProcess& peer) {
-  left_.insert(peer.id());
   dead_.insert(peer.id());
 }
 

@@ -33,8 +33,10 @@ class Checker {
   void on_durable(const core::StoredRun& record);
   void on_evicted(const PeerProcess& peer, const std::string& reason);
   void on_left(const PeerProcess& peer);
+  void on_leave_heard(PeerId peer) { left_.insert(peer); }  // by a master
   void on_death(const PeerProcess& peer);
-  void on_leave_called() { leaving_ = true; }
+  void on_synced();
+  void must_not_contribute(const PlannedOp& planned, PeerId peer) { unsynced_.insert({planned, peer}); }
   void on_bit_flip(const PlannedOp& planned) { flipped_.insert(planned); }
   // Somebody does something for which this op may be aborted or refused.
   void expect_failure(const PlannedOp& planned) { may_fail_.insert(planned); }
@@ -74,6 +76,8 @@ class Checker {
   void check_contributors(const PeerProcess& peer, const PlannedOp& planned, const collective::Result& result) const;
   void check_agreement(const PeerProcess& peer, History& history, const collective::Result& result,
                        std::span<const std::byte> output);
+  void check_essence(const PlannedOp& planned, const collective::Descriptor& descriptor,
+                     const collective::Result& result) const;
   void check_cause(const PlannedOp& planned, const collective::Descriptor& descriptor,
                    const collective::Result& result) const;
   void check_split(const OpKey& key, const History& history) const;
@@ -91,9 +95,12 @@ class Checker {
   std::map<HostId, Time> excused_;  // until
   std::map<HostId, Time> troubled_;  // since
   std::set<PeerId> dead_;           // ended by themselves or by a fault
-  std::set<PeerId> left_;
+  std::set<PeerId> left_;           // a master heard their LEAVE
   bool somebody_lost_ = false;
-  bool leaving_ = false;            // somebody says goodbye, and cancels what it has open
+  Time lost_at_ = -kNever;          // the last time, other than by LEAVE
+  Time synced_at_ = kNever;
+  std::map<PlannedOp, Time> first_post_;
+  std::set<std::pair<PlannedOp, PeerId>> unsynced_;
   std::uint64_t checked_ = 0;
 };
 

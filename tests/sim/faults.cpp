@@ -111,7 +111,7 @@ void World::inject_process(Fault fault) {
     }
     if (random.one_in(3)) {
       Site* victim = sites.back().get();
-      clock.after(up_to(500 * kMillisecond), [this, victim] {
+      clock.after(up_to(3 * kSecond), [this, victim] {
         if (victim->process && victim->process->alive()) {
           SEAWAY_MARK("sim: a newcomer dies while it joins");
           checker.excuse(victim->host, kNever);

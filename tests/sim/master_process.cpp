@@ -131,6 +131,11 @@ void MasterProcess::on_bytes(ConnId conn, std::span<const std::byte> bytes) {
       throw Violation("the master cannot read what a peer wrote");
     }
     reading.erase(reading.begin(), reading.begin() + wire::kControlHeaderBytes + length);
+    if (const auto* hello = std::get_if<wire::Hello>(&*message)) {
+      speakers_[conn] = hello->id;
+    } else if (std::holds_alternative<wire::Leave>(*message)) {
+      world_->checker.on_leave_heard(speakers_[conn]);
+    }
     step(core::Received{conn, *message});
   }
 }

@@ -43,6 +43,7 @@ class MasterProcess : public Endpoint {
   int crash_after_ = -1;
   Time tick_at_ = kNever;
   std::map<ConnId, std::vector<std::byte>> reading_;
+  std::map<ConnId, PeerId> speakers_;
 };
 
 }  // namespace seaway::sim

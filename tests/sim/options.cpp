@@ -29,7 +29,7 @@ Options Options::draw(std::uint64_t seed) {
   options.replicas = static_cast<std::uint32_t>(random.between(2, options.lanes == 2 ? 4 : random.one_in(4) ? 8 : 5));
   options.has_store = !random.one_in(4);
   options.majority = !options.has_store && random.one_in(3);
-  options.limits.chunk_bytes = pick<std::uint32_t>(random, {16, 64, 64, 128, 512});
+  options.limits.chunk_bytes = pick<std::uint32_t>(random, {16, 64, 64, 128, 512, 2048});
   options.limits.one_shot_bytes = pick<std::uint64_t>(random, {0, 0, 256, 1 << 20});
   options.limits.eager_bytes = pick<std::uint64_t>(random, {0, 100, 1000, 1 << 20});
   options.limits.window_bytes = pick<std::uint64_t>(random, {1, 256, 2000, 1 << 20});
@@ -38,7 +38,7 @@ Options Options::draw(std::uint64_t seed) {
   options.data_connections = static_cast<std::uint32_t>(random.between(1, 3));
   options.updates = random.between(5, 9);
   options.ops_per_batch = static_cast<std::uint32_t>(random.between(4, 6));
-  options.most_elements = pick<std::uint32_t>(random, {20, 100, 300});
+  options.most_elements = pick<std::uint32_t>(random, {20, 100, 300, 600});
   options.faults = static_cast<std::uint32_t>(random.between(3, 10));
   for (int kind = 0; kind < static_cast<int>(Fault::count); ++kind) {
     if (random.percent(45)) {
@@ -48,11 +48,11 @@ Options Options::draw(std::uint64_t seed) {
   options.kinds.insert(random.one_in(2) ? Fault::crash : static_cast<Fault>(random.below(static_cast<int>(Fault::count))));
   options.latency = static_cast<Duration>(random.between(100, 40'000)) * kMicrosecond;
   options.jitter = pick<Duration>(random, {0, kMillisecond, 20 * kMillisecond});
-  options.bytes_per_ms = pick<std::uint64_t>(random, {400, 4'000, 100'000});
+  options.bytes_per_ms = pick<std::uint64_t>(random, {15, 60, 400, 4'000, 100'000});
   options.socket_bytes = pick<std::uint64_t>(random, {64, 300, 1024, 8192});
   options.piece_bytes = pick<std::uint64_t>(random, {40, 300, 1024, 8192});
   options.job_delay = pick<Duration>(random, {0, kMillisecond, 30 * kMillisecond});
-  options.release_delay = pick<Duration>(random, {0, kMillisecond, 30 * kMillisecond});
+  options.release_delay = pick<Duration>(random, {0, kMillisecond, 30 * kMillisecond, 400 * kMillisecond});
   options.store_delay = pick<Duration>(random, {kMillisecond, 20 * kMillisecond, 100 * kMillisecond});
   options.stateful = random.one_in(6);
   options.quiet_before = static_cast<Duration>(random.below(600)) * kMillisecond;

@@ -23,6 +23,13 @@ core::PeerConfig config_of(const World& world, const Site& site, PeerId id) {
   config.addresses = {std::to_string(site.host)};
   config.data_connections = world.options.data_connections;
   config.limits = world.options.limits;
+  // Chunks and the one-shot bound enter the plan, so they are everybody's. What a member can hold is its own.
+  Random own(world.options.seed ^ site.host);
+  if (own.one_in(3)) {
+    config.limits.eager_bytes = own.below(300);
+    config.limits.kept_bytes = own.below(2000);
+    config.limits.window_bytes = own.between(1, 2000);
+  }
   config.ladder = world.ladder;
   return config;
 }
@@ -77,7 +84,7 @@ void PeerProcess::leave() {
     world_->tell("peer h" + std::to_string(site_->host) + " leaves");
     site_->finished = true;
     program_.stop();
-    world_->checker.on_leave_called();
+    program_.expect_failures();  // it cancels what it has open
     peer_.leave(world_->clock.now());
     pump();
   }
@@ -180,6 +187,7 @@ void PeerProcess::perform(const core::PeerEffect& effect) {
     }
   } else if (const auto* joined = std::get_if<core::Joined>(&effect)) {
     world_->tell("peer h" + std::to_string(site_->host) + " is admitted");
+    unsynced_ = peer_.taken()->stateful && joined->update_count > 0;
     program_.begin(joined->update_count);
   } else if (const auto* done = std::get_if<core::UpdateDone>(&effect)) {
     program_.updated(done->update_count);
@@ -270,12 +278,21 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
     memory.scratch.resize(memory.input.size(), std::byte{0xBB});
   }
   world_->checker.on_post(*this, planned, descriptor);
+  if (unsynced_) {
+    world_->checker.must_not_contribute(planned, id_);
+  }
   return posted.op;
 }
 
 void PeerProcess::update() {
   peer_.update(world_->clock.now());
   pump();
+}
+
+void PeerProcess::synced(std::uint64_t revision) {
+  unsynced_ = false;
+  peer_.synced(revision, world_->clock.now());
+  world_->checker.on_synced();
 }
 
 void PeerProcess::cancel(OpHandle op) { peer_.engine().cancel(op, "a test cancels it", world_->clock.now()); }

@@ -45,6 +45,7 @@ class PeerProcess : public Endpoint {
   std::optional<OpHandle> post(const collective::Descriptor& descriptor, const PlannedOp& planned);
   void update();
   void cancel(OpHandle op);
+  void synced(std::uint64_t revision);
   void later(Duration delay, std::function<void()> what);
   // After anything that may have given the cores something to do.
   void pump();
@@ -125,6 +126,7 @@ class PeerProcess : public Endpoint {
   Program program_;
   ProcessId process_ = 0;
   bool alive_ = true;
+  bool unsynced_ = false;  // joined a stateful run, and no sync has committed here
   bool over_ = false;      // this incarnation has ended
   int crash_after_ = -1;
   bool pumping_ = false;

@@ -53,6 +53,7 @@ class Program {
   bool hurry = false;      // gives its next op a deadline
   bool invalid = false;    // posts with arguments that are wrong by themselves first
   void cancel_one();
+  void expect_failures();  // of all that runs here
 
  private:
   void post_next();
