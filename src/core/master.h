@@ -29,12 +29,12 @@ struct StoredRun {
   Uuid run;
   Epoch epoch;
   Cut cut;
-  bool resolved = true;                          // the cut's decisions are in
-  std::vector<wire::Decision> resolutions;       // all of the resolved cut, RESUME too: a new term repeats them
+  bool resolved = true;                     // the cut's decisions are in
+  std::vector<wire::Decision> resolutions;  // all of the resolved cut, RESUME too: a new term repeats them
   std::vector<wire::MemberInfo> roster;
   std::vector<wire::JoinRecord> joins;
   std::vector<wire::Base> bases;
-  std::vector<wire::Decision> decisions;         // final, not yet finished by all
+  std::vector<wire::Decision> decisions;  // final, not yet finished by all
   bool stateful = false;
   bool operator==(const StoredRun&) const = default;
 };
@@ -43,8 +43,8 @@ struct MasterConfig {
   Uuid run;
   Ladder ladder;
   std::uint32_t ladder_percent = 100;
-  bool has_store = false;   // false: the run is adopted from the peers' HELLOs after a restart (protocol 9)
-  bool majority = false;    // without a store only: no cut leaves half or less of the last roster
+  bool has_store = false;  // false: the run is adopted from the peers' HELLOs after a restart (protocol 9)
+  bool majority = false;   // without a store only: no cut leaves half or less of the last roster
 };
 
 // --- Inputs ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 // | to           | when                                                      | said, in this order                    |
 // |--------------|-----------------------------------------------------------|----------------------------------------|
 // | a member     | {term, epoch} durable, not told                           | EPOCH, first of all                    |
-// |              | it waits on a promise that answers no open ask            | CANCEL                                 |
+// |              | it waits on a promise that answers no open ask            | CANCEL, once no write is under way     |
 // |              | cut durably resolved, it has reported for this epoch, not | RESOLVE with the decisions of its lane |
 // |              | told; a new term says the stored ones again               |                                        |
 // |              | an ask is open that it has not answered                   | ASK                                    |
@@ -64,7 +64,8 @@ bool Master::State::tell(Member& m) {
     m.told.epoch = std::pair(said.term, said.epoch);
     told = true;
   }
-  if (m.cancel_due) {
+  // Not while a join is being written: a promise that it counts on is released by its EPOCH and by nothing else.
+  if (m.cancel_due && quiet()) {
     SEAWAY_MARK("promise cancelled");
     send(*m.conn, wire::CancelAsk{said.term, said.epoch});
     m.cancel_due = false;

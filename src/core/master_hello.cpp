@@ -137,8 +137,7 @@ void Master::State::compare_terms(const Member& m, const wire::Hello& hello) {
   if (m.standing != Standing::member || !hello.taken || hello.taken->term <= run.term) {
     return;
   }
-  log(words_for(m.info) + " obeys term " + std::to_string(hello.taken->term) + ", mine is " +
-      std::to_string(run.term));
+  log(words_for(m.info) + " obeys term " + std::to_string(hello.taken->term) + ", mine is " + std::to_string(run.term));
   if (config.has_store) {
     dirty = true;
   } else {
@@ -268,8 +267,9 @@ void Master::State::on_message(Member& m, const wire::Mismatch& mismatch) {
 }
 
 void Master::State::on_message(Member& m, const wire::CancelOp& cancel) {
-  request_round(m, cancel.op, Request{true, "cancelled by " + words_for(m.info) +
-                                                (cancel.reason.empty() ? "" : ": " + cancel.reason)});
+  request_round(
+      m, cancel.op,
+      Request{true, "cancelled by " + words_for(m.info) + (cancel.reason.empty() ? "" : ": " + cancel.reason)});
 }
 
 void Master::State::request_round(Member& m, const OpKey& op, Request request) {

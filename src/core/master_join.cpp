@@ -66,8 +66,8 @@ bool Master::State::lacks(const Member& m, const Member& other) const {
 }
 
 std::size_t Master::State::missing_links(const Member& m) const {
-  return static_cast<std::size_t>(std::count_if(members.begin(), members.end(),
-                                                [&](const auto& entry) { return lacks(m, entry.second); }));
+  return static_cast<std::size_t>(
+      std::count_if(members.begin(), members.end(), [&](const auto& entry) { return lacks(m, entry.second); }));
 }
 
 bool Master::State::linked_to_members(const Member& m) const {
@@ -108,9 +108,8 @@ std::vector<std::uint32_t> Master::State::admissible() const {
   });
   std::vector<std::uint32_t> chosen;
   for (const std::uint32_t candidate : candidates) {
-    if (std::all_of(chosen.begin(), chosen.end(), [&](std::uint32_t other) {
-          return mutually_linked(replicas.at(candidate), replicas.at(other));
-        })) {
+    if (std::all_of(chosen.begin(), chosen.end(),
+                    [&](std::uint32_t other) { return mutually_linked(replicas.at(candidate), replicas.at(other)); })) {
       chosen.push_back(candidate);
     }
   }
@@ -138,8 +137,8 @@ bool Master::State::refuse_unlinked() {
       }
       const std::size_t mine = missing_links(m);
       const std::size_t theirs = missing_links(*other);
-      const bool i_am_worse = other->standing == Standing::member || mine > theirs ||
-                              (mine == theirs && m.arrival > other->arrival);
+      const bool i_am_worse =
+          other->standing == Standing::member || mine > theirs || (mine == theirs && m.arrival > other->arrival);
       if (now - since >= config.ladder.forming && i_am_worse) {
         unreachable += (unreachable.empty() ? "" : ", ") + words_for(other->info);
         for (const std::string& address : other->info.addresses) {
@@ -160,9 +159,8 @@ bool Master::State::refuse_unlinked() {
 }
 
 bool Master::State::introduce() {
-  const bool anyone_pending = std::any_of(members.begin(), members.end(), [](const auto& entry) {
-    return entry.second.standing == Standing::pending;
-  });
+  const bool anyone_pending = std::any_of(members.begin(), members.end(),
+                                          [](const auto& entry) { return entry.second.standing == Standing::pending; });
   if (!anyone_pending || (run.term != 0 && !in_office())) {
     return false;
   }
@@ -329,8 +327,7 @@ void Master::State::admit(const std::vector<PeerId>& joiners, std::uint64_t poin
     confirmed.push_back(roster_ids());
   }
   dirty = true;
-  log(seaway::core::words_for(run.epoch) + ": " + words_for(joiners) + " admitted at update " +
-      std::to_string(point));
+  log(seaway::core::words_for(run.epoch) + ": " + words_for(joiners) + " admitted at update " + std::to_string(point));
 }
 
 // --- What it is told meanwhile (in words: master_status.cpp) ---------------------------------------------------------

@@ -60,8 +60,7 @@ bool Master::State::closed_everywhere(const Member& m) const {
     }
     const Member* other = find(info.id);
     const auto seen = other == nullptr ? m.sees_closed.end() : other->sees_closed.find(m.info.id);
-    if (other != nullptr &&
-        (seen == other->sees_closed.end() || seen->second < *m.closed_at - config.ladder.evict)) {
+    if (other != nullptr && (seen == other->sees_closed.end() || seen->second < *m.closed_at - config.ladder.evict)) {
       return false;
     }
   }

@@ -118,9 +118,7 @@ struct Tally {
   std::string cancelled;
 };
 
-bool same_value(const Value& a, const Value& b) {
-  return MUTANT(g7_only_bits_compared, a == b, a.bits == b.bits);
-}
+bool same_value(const Value& a, const Value& b) { return MUTANT(g7_only_bits_compared, a == b, a.bits == b.bits); }
 
 void count(Tally& tally, const std::string& who, const wire::OpReport* report) {
   ++tally.roster;

@@ -125,10 +125,10 @@ struct Master::State {
   std::map<PeerId, std::string> departed;  // incarnations that are over, and why
   std::uint64_t arrivals = 0;
   std::optional<OpenAsk> ask;
-  bool inherited_resolution = false;            // the resolved cut was decided by an earlier term
-  std::set<PeerId> evicted_live;                // lost at this cut with an open connection
-  std::optional<Time> collecting_since;         // the first HELLO that named an epoch to a master that knows none
-  std::vector<std::vector<PeerId>> confirmed;   // majority rule: rosters of which each cut must keep more than half
+  bool inherited_resolution = false;           // the resolved cut was decided by an earlier term
+  std::set<PeerId> evicted_live;               // lost at this cut with an open connection
+  std::optional<Time> collecting_since;        // the first HELLO that named an epoch to a master that knows none
+  std::vector<std::vector<PeerId>> confirmed;  // majority rule: rosters of which each cut must keep more than half
 
   Time now = 0;
   Time heard_anyone = 0;

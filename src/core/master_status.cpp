@@ -225,9 +225,8 @@ void Master::State::check_roster() const {
   for (const auto& [replica, count] : lanes) {
     SEAWAY_ASSERT(count == lanes_of_run(), "a replica is in the roster with all its lanes or not at all");
   }
-  const auto in_office_count = std::count_if(members.begin(), members.end(), [](const auto& entry) {
-    return entry.second.standing == Standing::member;
-  });
+  const auto in_office_count = std::count_if(
+      members.begin(), members.end(), [](const auto& entry) { return entry.second.standing == Standing::member; });
   SEAWAY_ASSERT(static_cast<std::size_t>(in_office_count) == run.roster.size(), "every member is in the roster");
   SEAWAY_ASSERT(formed() == !run.bases.empty(), "a formed run has the base of its newest generation");
   SEAWAY_ASSERT(generation <= newest_generation(), "the newest generation has a base");
@@ -235,8 +234,7 @@ void Master::State::check_roster() const {
     SEAWAY_ASSERT(run.bases[i - 1].generation < run.bases[i].generation, "one base for each generation, in order");
   }
   for (std::size_t i = 1; i < run.joins.size(); ++i) {
-    SEAWAY_ASSERT(run.joins[i - 1].generation < run.joins[i].generation &&
-                      run.joins[i - 1].point <= run.joins[i].point,
+    SEAWAY_ASSERT(run.joins[i - 1].generation < run.joins[i].generation && run.joins[i - 1].point <= run.joins[i].point,
                   "a later generation never begins before an earlier one (G16)");
   }
 }

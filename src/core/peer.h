@@ -25,7 +25,7 @@
 namespace seaway::core {
 
 struct PeerConfig {
-  Uuid run;   // all zero: whatever the master has
+  Uuid run;  // all zero: whatever the master has
   Uuid uuid;
   PeerId id = kNoPeer;  // this incarnation; a peer that joins again after an eviction is a new Peer object
   std::string name;
@@ -41,11 +41,11 @@ struct PeerConfig {
 };
 
 enum class PeerStage : std::uint8_t {
-  idle = 1,      // join was not called
-  joining = 2,   // waits to be admitted
+  idle = 1,     // join was not called
+  joining = 2,  // waits to be admitted
   member = 3,
-  leaving = 4,   // leave was called: own ops end first
-  gone = 5,      // left, evicted, refused or fenced: this incarnation is over
+  leaving = 4,  // leave was called: own ops end first
+  gone = 5,     // left, evicted, refused or fenced: this incarnation is over
 };
 
 // --- Effects, in order ----------------------------------------------------------------------------------------------
@@ -75,10 +75,10 @@ struct Joined {  // join succeeded; epoch() and generation() say what I am a mem
 struct JoinRefused {
   std::string reason;
 };
-struct EpochChanged {};          // a newer epoch was taken: roster() may be another
-struct UpdateDone {              // the update that the caller waits in returns
+struct EpochChanged {};  // a newer epoch was taken: roster() may be another
+struct UpdateDone {      // the update that the caller waits in returns
   std::uint64_t update_count = 0;
-  bool joined_others = false;    // a generation began here
+  bool joined_others = false;  // a generation began here
 };
 struct EvictedFromRun {
   std::string reason;
@@ -135,7 +135,7 @@ class Peer {
   void drain_engine(std::vector<collective::EngineEffect>& rest, Time now);
 
   PeerStage stage() const;
-  const std::vector<wire::MemberInfo>& roster() const;  // of the last epoch taken
+  const std::vector<wire::MemberInfo>& roster() const;                       // of the last epoch taken
   const std::optional<wire::EpochMessage>& taken() const { return taken_; }  // the last EPOCH taken
   Epoch epoch() const;
   Cut cut() const;
@@ -172,16 +172,16 @@ class Peer {
   // All that is known of one other peer of my lane, member or introduced. Who left is erased here and nowhere else.
   struct Link {
     wire::MemberInfo info;
-    bool member = false;        // in the roster; false: introduced only. Follows from taken_, kept by relink
+    bool member = false;  // in the roster; false: introduced only. Follows from taken_, kept by relink
     std::map<ConnId, Connection> connections;
     Dialling control;
     Dialling data;
-    Time empty_since = 0;       // without any connection since then
-    Time stall_said = 0;        // LOST (stalled) was sent; 0: never
+    Time empty_since = 0;  // without any connection since then
+    Time stall_said = 0;   // LOST (stalled) was sent; 0: never
     bool was_linked = false;
     bool dialled_before = false;  // a connection that I dialled came about: mine to redial, whatever the rule says
-    bool silent = false;        // a connection was given up after silence, and none has come about since
-    bool lost_said = false;     // the master was told LOST (closed), and not that the link is back
+    bool silent = false;          // a connection was given up after silence, and none has come about since
+    bool lost_said = false;       // the master was told LOST (closed), and not that the link is back
     bool given_up_said = false;
   };
 
@@ -253,17 +253,17 @@ class Peer {
   Time leave_called_ = 0;
 
   std::optional<wire::EpochMessage> taken_;  // the last EPOCH taken; its term is mine
-  bool resolved_ = false;        // RESOLVE of taken_->cut was taken
-  std::uint64_t count_ = 0;      // updates passed; an update that waits is not passed
+  bool resolved_ = false;                    // RESOLVE of taken_->cut was taken
+  std::uint64_t count_ = 0;                  // updates passed; an update that waits is not passed
   std::uint32_t generation_ = 0;
   std::uint32_t admitted_in_ = 0;  // the generation of the join that admitted me; 0: not admitted
-  bool updating_ = false;        // the caller waits in the update that makes count_ + 1
+  bool updating_ = false;          // the caller waits in the update that makes count_ + 1
   std::optional<wire::Promise> promise_;
   std::uint32_t promise_knew_ = 0;  // newest generation known when the promise was made
   std::optional<std::uint64_t> synced_revision_;
 
   std::map<PeerId, Link> links_;
-  bool introduced_ = false;      // INTRODUCE came on this connection
+  bool introduced_ = false;                         // INTRODUCE came on this connection
   std::optional<std::vector<PeerId>> linked_said_;  // the last LINKED on this connection
 };
 

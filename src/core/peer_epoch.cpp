@@ -190,9 +190,7 @@ void Peer::repeat_requests(Time now) {
   }
 }
 
-const wire::MemberInfo* Peer::in_roster(PeerId peer) const {
-  return taken_ ? member_in(*taken_, peer) : nullptr;
-}
+const wire::MemberInfo* Peer::in_roster(PeerId peer) const { return taken_ ? member_in(*taken_, peer) : nullptr; }
 
 // --- RESOLVE --------------------------------------------------------------------------------------------------------
 
@@ -242,9 +240,8 @@ void Peer::release_promise(const wire::EpochMessage& message) {
   if (!promise_) {
     return;
   }
-  const auto answer = std::find_if(message.joins.begin(), message.joins.end(), [&](const wire::JoinRecord& join) {
-    return join.generation > promise_knew_;
-  });
+  const auto answer = std::find_if(message.joins.begin(), message.joins.end(),
+                                   [&](const wire::JoinRecord& join) { return join.generation > promise_knew_; });
   const bool answered = answer != message.joins.end();
   if (!answered && message.epoch == message.cut) {
     SEAWAY_MARK("promise kept over a loss");

@@ -34,9 +34,9 @@ namespace seaway::core {
 
 namespace {
 
-constexpr Duration kHeartbeatsOfBackoff = 10;            // the longest backoff of a dial: 5 s
-constexpr std::size_t kMaxIntroduced = kMaxMembers;      // links to peers that are not members
-constexpr std::size_t kMaxConnectionsPerLink = 128;      // both sides may have dialled a whole link of 64
+constexpr Duration kHeartbeatsOfBackoff = 10;        // the longest backoff of a dial: 5 s
+constexpr std::size_t kMaxIntroduced = kMaxMembers;  // links to peers that are not members
+constexpr std::size_t kMaxConnectionsPerLink = 128;  // both sides may have dialled a whole link of 64
 
 // Older peers have lower ages; those who are not admitted yet are the youngest.
 std::uint32_t age(std::uint32_t generation) { return generation == 0 ? UINT32_MAX : generation; }
@@ -64,8 +64,8 @@ void Peer::introduce(const wire::MemberInfo& info, Time now) {
     }
     return;
   }
-  const auto introduced = std::count_if(links_.begin(), links_.end(),
-                                        [](const auto& entry) { return !entry.second.member; });
+  const auto introduced =
+      std::count_if(links_.begin(), links_.end(), [](const auto& entry) { return !entry.second.member; });
   if (static_cast<std::size_t>(introduced) >= kMaxIntroduced) {
     log("not linked to " + named(info) + ": too many newcomers at once");
     return;
@@ -208,9 +208,8 @@ bool Peer::dials(const Link& link, Time now) const {
 std::uint32_t Peer::wanted(bool control) const { return control ? 1 : config_.data_connections; }
 
 std::uint32_t Peer::count(const Link& link, bool control) {
-  return static_cast<std::uint32_t>(
-      std::count_if(link.connections.begin(), link.connections.end(),
-                    [&](const auto& entry) { return entry.second.control == control; }));
+  return static_cast<std::uint32_t>(std::count_if(link.connections.begin(), link.connections.end(),
+                                                  [&](const auto& entry) { return entry.second.control == control; }));
 }
 
 void Peer::dial_missing(PeerId peer, Link& link, Dialling& dialling, bool control, Time now) {
@@ -313,8 +312,8 @@ void Peer::say_linked(bool heartbeat) {
     return;
   }
   const bool complete = linked.size() == links_.size();
-  const bool shrunk = linked_said_ && !std::includes(linked.begin(), linked.end(), linked_said_->begin(),
-                                                     linked_said_->end());
+  const bool shrunk =
+      linked_said_ && !std::includes(linked.begin(), linked.end(), linked_said_->begin(), linked_said_->end());
   if (complete || shrunk || heartbeat) {
     linked_said_ = linked;
     tell_master(wire::Linked{std::move(linked)});

@@ -272,9 +272,7 @@ void Checker::on_evicted(const PeerProcess& peer, const std::string& reason) {
   throw Violation("promise 8: a healthy peer (h" + std::to_string(peer.site().host) + ") is evicted: " + reason);
 }
 
-void Checker::on_left(const PeerProcess& peer) {
-  dead_.insert(peer.id());
-}
+void Checker::on_left(const PeerProcess& peer) { dead_.insert(peer.id()); }
 
 void Checker::on_death(const PeerProcess& peer) {
   dead_.insert(peer.id());

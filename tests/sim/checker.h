@@ -92,12 +92,12 @@ class Checker {
   std::map<std::uint32_t, std::uint64_t> join_points_;
   Epoch newest_;
   std::vector<wire::MemberInfo> newest_roster_;
-  std::map<HostId, Time> excused_;  // until
+  std::map<HostId, Time> excused_;   // until
   std::map<HostId, Time> troubled_;  // since
-  std::set<PeerId> dead_;           // ended by themselves or by a fault
-  std::set<PeerId> left_;           // a master heard their LEAVE
+  std::set<PeerId> dead_;            // ended by themselves or by a fault
+  std::set<PeerId> left_;            // a master heard their LEAVE
   bool somebody_lost_ = false;
-  Time lost_at_ = -kNever;          // the last time, other than by LEAVE
+  Time lost_at_ = -kNever;  // the last time, other than by LEAVE
   Time synced_at_ = kNever;
   std::map<PlannedOp, Time> first_post_;
   std::set<std::pair<PlannedOp, PeerId>> unsynced_;

@@ -74,10 +74,8 @@ void World::inject_process(Fault fault) {
   if (peer == nullptr) {
     return;
   }
-  const std::size_t members =
-      static_cast<std::size_t>(std::count_if(sites.begin(), sites.end(), [](const auto& site) {
-        return site->process && site->process->is_member();
-      }));
+  const std::size_t members = static_cast<std::size_t>(std::count_if(
+      sites.begin(), sites.end(), [](const auto& site) { return site->process && site->process->is_member(); }));
   if (fault == Fault::crash && members > options.lanes) {
     injected(fault);
     if (random.one_in(3)) {
@@ -89,7 +87,8 @@ void World::inject_process(Fault fault) {
     injected(fault);
     const bool is_long = random.one_in(2);
     const Duration length = is_long ? ladder.evict + up_to(10 * kSecond) : up_to(ladder.evict / 3);
-    tell("h" + std::to_string(peer->site().host) + " stands still for " + std::to_string(length / kMillisecond) + " ms");
+    tell("h" + std::to_string(peer->site().host) + " stands still for " + std::to_string(length / kMillisecond) +
+         " ms");
     network.stall(peer->process(), clock.now() + length);
     if (is_long) {
       checker.excuse(peer->site().host, clock.now() + length + kAftermath);
@@ -146,8 +145,11 @@ void World::inject_network(Fault fault) {
     }
     injected(fault);
     const int ways = static_cast<int>(random.between(1, 3));
-    tell("h" + std::to_string(here) + (ways == 1 ? " -> " : ways == 2 ? " <- " : " <-> ") + "h" + std::to_string(there) +
-         " cut for " + std::to_string(length / kMillisecond) + " ms");
+    tell("h" + std::to_string(here) +
+         (ways == 1   ? " -> "
+          : ways == 2 ? " <- "
+                      : " <-> ") +
+         "h" + std::to_string(there) + " cut for " + std::to_string(length / kMillisecond) + " ms");
     for (const auto& [way, from, to] : {std::tuple{1, here, there}, std::tuple{2, there, here}}) {
       if ((ways & way) != 0) {
         network.cut(from, to, true);

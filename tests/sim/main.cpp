@@ -20,7 +20,8 @@
 namespace seaway::sim {
 namespace {
 
-constexpr const char* kHelp = R"(seaway_sim: runs seaway's cores on a simulated network and checks the promises after every step.
+constexpr const char* kHelp =
+    R"(seaway_sim: runs seaway's cores on a simulated network and checks the promises after every step.
 
   seaway_sim --seed N [--verbose]   one run; --verbose tells what happens, in simulated milliseconds
   seaway_sim --seeds A..B           many; prints a line for each that fails, then what was covered.

@@ -80,7 +80,8 @@ void Network::in(ProcessId process, Duration delay, std::function<void()> what) 
 }
 
 Duration Network::delay(HostId from, HostId to) {
-  const Duration base = options_->latency + (options_->jitter > 0 ? static_cast<Duration>(random_.below(options_->jitter)) : 0);
+  const Duration base =
+      options_->latency + (options_->jitter > 0 ? static_cast<Duration>(random_.below(options_->jitter)) : 0);
   return slow_.contains({from, to}) ? 10 * base : base;
 }
 

@@ -40,9 +40,7 @@ class Clock {
     Time when;
     std::uint64_t order;
     std::function<void()> what;
-    bool operator<(const Event& other) const {
-      return when != other.when ? when > other.when : order > other.order;
-    }
+    bool operator<(const Event& other) const { return when != other.when ? when > other.when : order > other.order; }
   };
   std::priority_queue<Event> events_;
   Time now_ = 0;
@@ -65,8 +63,7 @@ class Endpoint {
 
 class Network {
  public:
-  Network(Clock& clock, const Options& options, Random random)
-      : clock_(&clock), options_(&options), random_(random) {}
+  Network(Clock& clock, const Options& options, Random random) : clock_(&clock), options_(&options), random_(random) {}
 
   ProcessId add(HostId host, Endpoint* endpoint);  // and it listens
   void remove(ProcessId process, bool silently);   // its end; silently: no FIN leaves its host
@@ -108,7 +105,7 @@ class Network {
     bool gone[2] = {false, false};  // this end has closed or was told
     Direction way[2];               // way[i]: from ends[i]
     bool open = false;
-    bool dead = false;              // half-open: carries nothing
+    bool dead = false;  // half-open: carries nothing
   };
 
   void run_in(ProcessId process, std::function<void()> what);

@@ -16,8 +16,9 @@ T pick(Random& random, std::initializer_list<T> values) {
 }  // namespace
 
 const char* name_of(Fault fault) {
-  constexpr const char* names[] = {"crash",        "stall", "cut",   "master cut", "reset",  "half-open",   "slow link", "master restart",
-                                   "master stall", "join",  "leave", "wrong call", "cancel", "slow caller", "bit flip"};
+  constexpr const char* names[] = {"crash",     "stall",          "cut",          "master cut", "reset", "half-open",
+                                   "slow link", "master restart", "master stall", "join",       "leave", "wrong call",
+                                   "cancel",    "slow caller",    "bit flip"};
   return names[static_cast<std::size_t>(fault)];
 }
 
@@ -45,7 +46,8 @@ Options Options::draw(std::uint64_t seed) {
       options.kinds.insert(static_cast<Fault>(kind));
     }
   }
-  options.kinds.insert(random.one_in(2) ? Fault::crash : static_cast<Fault>(random.below(static_cast<int>(Fault::count))));
+  options.kinds.insert(random.one_in(2) ? Fault::crash
+                                        : static_cast<Fault>(random.below(static_cast<int>(Fault::count))));
   options.latency = static_cast<Duration>(random.between(100, 40'000)) * kMicrosecond;
   options.jitter = pick<Duration>(random, {0, kMillisecond, 20 * kMillisecond});
   options.bytes_per_ms = pick<std::uint64_t>(random, {15, 60, 400, 4'000, 100'000});

@@ -201,7 +201,7 @@ void PeerProcess::send_frames(ConnId conn) {
     } else if (link.sent < total) {
       const std::size_t offset = link.sent - wire::kFrameHeaderBytes;
       const std::size_t take = std::min<std::size_t>(space, total - link.sent);
-      const std::byte* bytes = out.copied                   ? out.aside.data()
+      const std::byte* bytes = out.copied                    ? out.aside.data()
                                : out.frame.region.length > 0 ? address(out.frame.region)
                                                              : out.frame.message.data();
       world_->network.send(conn, process_, std::span(bytes + offset, take));

@@ -277,6 +277,11 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   if (descriptor.in_place) {
     memory.scratch.resize(memory.input.size(), std::byte{0xBB});
   }
+  if (world_->verbose) {
+    world_->tell("h" + std::to_string(site_->host) + " posts op " + std::to_string(planned.update) + "." +
+                 std::to_string(planned.index) + ": " + collective::describe(descriptor) + ", tag " +
+                 std::to_string(descriptor.tag));
+  }
   world_->checker.on_post(*this, planned, descriptor);
   if (unsynced_) {
     world_->checker.must_not_contribute(planned, id_);

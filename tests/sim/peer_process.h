@@ -86,10 +86,10 @@ class PeerProcess : public Endpoint {
     bool sink = false;
     std::vector<std::byte> payload;  // of a message
     std::uint32_t got = 0;
-    std::uint64_t frames = 0;        // names the current frame
+    std::uint64_t frames = 0;  // names the current frame
     // Frames that go out.
     std::deque<Outgoing> queue;
-    std::size_t sent = 0;            // bytes of the front one
+    std::size_t sent = 0;  // bytes of the front one
   };
 
   void perform(const core::PeerEffect& effect);

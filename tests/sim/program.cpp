@@ -14,7 +14,9 @@ using collective::OpKind;
 
 namespace {
 
-std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) { return combine(std::span(numbers.begin(), numbers.size())); }
+std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) {
+  return combine(std::span(numbers.begin(), numbers.size()));
+}
 
 Descriptor draw_op(Random& random, std::uint32_t most_elements) {
   Descriptor op;
@@ -73,7 +75,8 @@ std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp
   for (std::size_t at = 0; at < bytes.size(); at += element) {
     std::uint64_t bits = random.next();
     if (!wild && descriptor.dtype == DType::f32) {
-      bits = std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int64_t>(bits >> 40) - (1 << 23)) / 1000.0F);
+      bits =
+          std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int64_t>(bits >> 40) - (1 << 23)) / 1000.0F);
     } else if (!wild && descriptor.dtype == DType::f64) {
       bits = std::bit_cast<std::uint64_t>(static_cast<double>(static_cast<std::int64_t>(bits >> 20)) / 1e6);
     } else if (!wild && descriptor.dtype == DType::bf16) {

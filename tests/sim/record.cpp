@@ -85,8 +85,8 @@ std::string to_text(const Record& record) {
   const collective::Descriptor& d = record.descriptor;
   std::ostringstream text;
   text << "kind=" << static_cast<int>(d.kind) << " dtype=" << name_of(d.dtype) << " op=" << name_of(d.reduction)
-       << " count=" << d.count << " plan=" << (record.one_shot ? "one-shot" : "direct") << " codec=none seed="
-       << record.seed << " lane=" << record.planned.lane << " update=" << record.planned.update
+       << " count=" << d.count << " plan=" << (record.one_shot ? "one-shot" : "direct")
+       << " codec=none seed=" << record.seed << " lane=" << record.planned.lane << " update=" << record.planned.update
        << " index=" << record.planned.index << " contributors=";
   for (std::size_t i = 0; i < record.contributors.size(); ++i) {
     text << (i > 0 ? "," : "") << record.contributors[i].id << ":" << record.contributors[i].weight;

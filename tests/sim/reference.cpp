@@ -49,7 +49,7 @@ std::uint16_t narrow(float value, Format format) {
   std::frexp(magnitude, &exponent);
   const int lowest = 1 - format.bias();
   const int unit = std::max(exponent - 1, lowest) - format.fraction_bits;  // exponent of the last place
-  const double steps = std::nearbyint(std::ldexp(magnitude, -unit));     // default rounding: nearest, ties to even
+  const double steps = std::nearbyint(std::ldexp(magnitude, -unit));       // default rounding: nearest, ties to even
   const auto bits = static_cast<std::int64_t>(steps) +
                     (static_cast<std::int64_t>(unit + format.fraction_bits - lowest) << format.fraction_bits);
   return static_cast<std::uint16_t>(sign | (bits >= infinity ? infinity : static_cast<std::uint16_t>(bits)));
@@ -170,18 +170,42 @@ std::vector<std::byte> reference(const collective::Descriptor& d, std::span<cons
         });
   };
   switch (d.dtype) {
-    case DType::f32: plain(float{}); break;
-    case DType::f64: plain(double{}); break;
-    case DType::f16: half(kF16); break;
-    case DType::bf16: half(kBf16); break;
-    case DType::i8: plain(std::int8_t{}); break;
-    case DType::u8: plain(std::uint8_t{}); break;
-    case DType::i16: plain(std::int16_t{}); break;
-    case DType::u16: plain(std::uint16_t{}); break;
-    case DType::i32: plain(std::int32_t{}); break;
-    case DType::u32: plain(std::uint32_t{}); break;
-    case DType::i64: plain(std::int64_t{}); break;
-    case DType::u64: plain(std::uint64_t{}); break;
+    case DType::f32:
+      plain(float{});
+      break;
+    case DType::f64:
+      plain(double{});
+      break;
+    case DType::f16:
+      half(kF16);
+      break;
+    case DType::bf16:
+      half(kBf16);
+      break;
+    case DType::i8:
+      plain(std::int8_t{});
+      break;
+    case DType::u8:
+      plain(std::uint8_t{});
+      break;
+    case DType::i16:
+      plain(std::int16_t{});
+      break;
+    case DType::u16:
+      plain(std::uint16_t{});
+      break;
+    case DType::i32:
+      plain(std::int32_t{});
+      break;
+    case DType::u32:
+      plain(std::uint32_t{});
+      break;
+    case DType::i64:
+      plain(std::int64_t{});
+      break;
+    case DType::u64:
+      plain(std::uint64_t{});
+      break;
   }
   return out;
 }

@@ -46,7 +46,8 @@ class Cluster {
   }
   PeerProcess& peer(std::size_t i) { return *world.sites.at(i)->process; }
   std::size_t members() const {
-    return static_cast<std::size_t>(std::ranges::count_if(world.living(), [](const auto* p) { return p->is_member(); }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(world.living(), [](const auto* p) { return p->is_member(); }));
   }
   // Everybody is admitted, and some op moves payload at member i.
   void until_in_the_middle_of_an_op(std::size_t i) {
@@ -222,7 +223,8 @@ const std::vector<Scenario>& scenarios() {
       {"somebody joins in the middle of an op", joins_in_the_middle},
       {"somebody joins during a loss", joins_during_a_loss},
       {"a process that stands still for 1 s is not evicted", short_stop_is_not_punished},
-      {"one that stands still for 20 s is evicted, the others go on, it comes back", long_stop_is_evicted_and_comes_back},
+      {"one that stands still for 20 s is evicted, the others go on, it comes back",
+       long_stop_is_evicted_and_comes_back},
       {"a machine loses power: no FIN", silent_death},
       {"every connection of a link goes silent", half_open_link},
       {"seed 181: a deposed master that has nothing to write", seed_181},

@@ -43,8 +43,9 @@ class Story {
 
  private:
   void everybody_joins() {
-    std::puts("A master and four peers, each on a machine of its own, 20 ms apart. Nothing here is mocked but the\n"
-              "network and the clock: the membership, the op engine and every byte are the library's own.\n");
+    std::puts(
+        "A master and four peers, each on a machine of its own, 20 ms apart. Nothing here is mocked but the\n"
+        "network and the clock: the membership, the op engine and every byte are the library's own.\n");
     world_.begin();
     until("four peers are members", [this] { return members() == 4; });
     say("Four peers have found the master and one another. They are epoch 1.");
@@ -59,7 +60,8 @@ class Story {
     world_.sites[1]->finished = true;  // it does not come back
     world_.sites[1]->process->crash(false);
     killed_ = world_.clock.now();
-    until("the survivors know", [this] { return everyone([](const PeerProcess& p) { return p.core().cut().number > 0; }); });
+    until("the survivors know",
+          [this] { return everyone([](const PeerProcess& p) { return p.core().cut().number > 0; }); });
     say("The master has taken h2 out of the roster. The survivors stop promising anything (they are frozen) and");
     more("report how far they are. None had the whole sum, so the decision is: RESUME, over the three that are left.");
   }
@@ -85,7 +87,8 @@ class Story {
   void another_joins() {
     world_.add_replica();
     say("A newcomer starts. It dials everybody; training goes on meanwhile.");
-    until("the newcomer has links to all", [this] { return world_.sites[4]->process && world_.sites[4]->process->links().size() >= 6; });
+    until("the newcomer has links to all",
+          [this] { return world_.sites[4]->process && world_.sites[4]->process->links().size() >= 6; });
     say("It is linked to all three. The members call update(), the one point where others may join.");
     until("it is admitted", [this] {
       for (PeerProcess* peer : world_.living()) {
@@ -94,8 +97,9 @@ class Story {
         }
       }
       world_.run_until(world_.clock.now() + 20 * kMillisecond, false);
-      return members() == 4 &&
-             everyone([this](const PeerProcess& p) { return p.core().generation() == world_.sites[4]->process->core().generation(); });
+      return members() == 4 && everyone([this](const PeerProcess& p) {
+               return p.core().generation() == world_.sites[4]->process->core().generation();
+             });
     });
     say("It is admitted, at the same update for everybody. They are four again.");
     const std::uint64_t before = world_.stats.ops["committed"];

@@ -8,8 +8,8 @@
 namespace seaway::sim {
 
 namespace {
-constexpr Duration kFaultsLast = 60 * kSecond;    // at most; then everything is healed
-constexpr Duration kHealedFor = 240 * kSecond;    // within which everybody has to finish
+constexpr Duration kFaultsLast = 60 * kSecond;  // at most; then everything is healed
+constexpr Duration kHealedFor = 240 * kSecond;  // within which everybody has to finish
 }  // namespace
 
 World::World(const Options& drawn)

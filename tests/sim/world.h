@@ -34,8 +34,8 @@ struct Site {
   std::uint16_t lane = 0;
   std::unique_ptr<PeerProcess> process;  // of its current or last life
   int lives = 0;
-  bool finished = false;                 // its program is over, or it left
-  bool wanted = false;                   // is to be started again when its life ends
+  bool finished = false;  // its program is over, or it left
+  bool wanted = false;    // is to be started again when its life ends
 };
 
 struct Stats {
@@ -64,8 +64,8 @@ class World {
   Stats stats;
   bool healed = false;
   bool verbose = false;
-  std::vector<std::string> lines;                       // told and not yet handed over
-  std::function<void(const std::string&)> on_line;      // hears each line at once, if there is one
+  std::vector<std::string> lines;                   // told and not yet handed over
+  std::function<void(const std::string&)> on_line;  // hears each line at once, if there is one
   Ladder ladder;
   std::vector<std::unique_ptr<Site>> sites;
   std::vector<std::unique_ptr<MasterProcess>> masters;  // the last one is the one that listens
@@ -80,7 +80,7 @@ class World {
   void start_peer(Site& site);
   void start_master(bool replaces);
   Site& add_site(std::uint32_t replica, std::uint16_t lane);
-  void add_replica();      // on machines of its own; it joins
+  void add_replica();     // on machines of its own; it joins
   void bury(Site& site);  // after a process's end: its next life, if it has one
 
   // --- For scripted runs: what run() is made of ---

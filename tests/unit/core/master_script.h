@@ -418,9 +418,8 @@ class Script {
 
   void take(Actor& me, const wire::EpochMessage& epoch) {
     for (const wire::JoinRecord& join : epoch.joins) {
-      const bool known = me.taken && std::any_of(me.taken->joins.begin(), me.taken->joins.end(), [&](const auto& old) {
-                           return old.generation == join.generation;
-                         });
+      const bool known = me.taken && std::any_of(me.taken->joins.begin(), me.taken->joins.end(),
+                                                 [&](const auto& old) { return old.generation == join.generation; });
       if (!known) {
         me.promise.reset();
       }

@@ -85,11 +85,9 @@ TEST_CASE("no sequence of messages of a stranger or a pending peer harms") {
   run.silent_on_ask = {a};
   run.hello(d);
   const std::vector<wire::PeerMessage> anything = {
-      wire::Report{},        wire::Promised{},
-      wire::Mismatch{k},     wire::CancelOp{k, ""},
-      wire::Synced{1},       wire::Lost{a, wire::LostKind::closed},
-      wire::Linked{{a, 99}}, wire::Heartbeat{},
-      wire::Leave{}};
+      wire::Report{},        wire::Promised{},  wire::Mismatch{k},
+      wire::CancelOp{k, ""}, wire::Synced{1},   wire::Lost{a, wire::LostKind::closed},
+      wire::Linked{{a, 99}}, wire::Heartbeat{}, wire::Leave{}};
   for (const auto& message : anything) {
     run.say(d, message);
   }

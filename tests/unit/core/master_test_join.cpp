@@ -291,6 +291,21 @@ TEST_CASE("a member that reconnects is asked again, unless its HELLO shows the p
   }
 }
 
+// Found by the simulator: the promise was cancelled, and its member walked past the join point.
+TEST_CASE("a member that reconnects while the answer is being written keeps the promise that the answer counts on") {
+  Formed run;
+  run.hold_store = true;
+  run.arrive(c);
+  REQUIRE(run.writes.size() == 1);
+  REQUIRE(run.actors.at(a).promise);
+  run.forget();
+  run.disconnect(a);
+  run.hello(a);
+  CHECK_FALSE(run.heard<wire::CancelAsk>(a));
+  run.release_all();
+  CHECK(run.last<wire::EpochMessage>(a).joins.back().joiners == std::vector<PeerId>{c});
+}
+
 TEST_CASE("G15: a new master cancels every promise that it did not ask for, with a store and without") {
   for (const bool with_store : {true, false}) {
     CAPTURE(with_store);

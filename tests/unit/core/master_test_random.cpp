@@ -176,8 +176,8 @@ class Chaos : public Script {
     const bool can_form = std::count_if(lanes_alive.begin(), lanes_alive.end(),
                                         [&](const auto& entry) { return entry.second == lanes; }) >= 2;
     for (const MemberStatus& m : status.members) {
-      INFO("peer ", m.info.id, " replica ", m.info.replica, " lane ", m.info.lane, ": ", m.waits_for, "; stage: ",
-           status.stage);
+      INFO("peer ", m.info.id, " replica ", m.info.replica, " lane ", m.info.lane, ": ", m.waits_for,
+           "; stage: ", status.stage);
       const bool complete = lanes_alive[m.info.replica] == lanes;
       CHECK(m.connected);
       CHECK(m.pending == (!complete || (status.epoch.number == 0 && !can_form)));

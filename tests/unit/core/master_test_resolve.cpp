@@ -359,7 +359,7 @@ TEST_CASE("a request while a cut is unresolved joins that cut") {
   run.mute = {b};
   run.lose(d);
   const Epoch cut = run.store.epoch;
-  run.say(c, wire::CancelOp{k, "no"});    // c has no part in k: generation 1
+  run.say(c, wire::CancelOp{k, "no"});  // c has no part in k: generation 1
   run.say(a, wire::CancelOp{k, "enough"});
   run.report(b);
   CHECK(run.verdict_at(a) == Verdict::abort);

@@ -173,8 +173,8 @@ TEST_CASE("peer: a stalled edge is told at most every suspect") {
   ready.link_seq = 1;
   collective::Descriptor descriptor;
   descriptor.count = 4;
-  const auto payload = wire::encode_payload(
-      wire::Ready{collective::digest_of(descriptor), 1, true, collective::describe(descriptor)});
+  const auto payload =
+      wire::encode_payload(wire::Ready{collective::digest_of(descriptor), 1, true, collective::describe(descriptor)});
   ready.length = static_cast<std::uint32_t>(payload.size());
   REQUIRE(std::holds_alternative<collective::Message>(script.peer.engine().on_header(1, ready, script.now)));
   script.peer.engine().on_message(1, payload, script.now);
@@ -183,9 +183,8 @@ TEST_CASE("peer: a stalled edge is told at most every suspect") {
   const auto lost = script.said<wire::Lost>();
   CHECK(lost.size() >= 1);
   CHECK(lost.size() <= suspects + 1);
-  CHECK(std::all_of(lost.begin(), lost.end(), [](const wire::Lost& one) {
-    return one.peer == 60 && one.kind == wire::LostKind::stalled;
-  }));
+  CHECK(std::all_of(lost.begin(), lost.end(),
+                    [](const wire::Lost& one) { return one.peer == 60 && one.kind == wire::LostKind::stalled; }));
 }
 
 TEST_CASE("peer: LOST is said once when a member's last connection was closed") {
