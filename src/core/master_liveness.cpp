@@ -10,6 +10,8 @@
 // | the same uuid came back as a new incarnation; an operator says so         | at once                           |
 // | it holds an op up over an edge that stays stalled: the last resort        | `stall` (peer) + `evict`          |
 //
+// After a gap in which nothing was heard nobody is dead at once before `evict`: what is read then is old.
+//
 // A pending peer is dropped after `evict` of silence, or `dead_grace` after FIN or RST.
 //
 // LOST(closed) counts when it is not older than `evict` before the FIN: a link that broke long ago says nothing now.
@@ -29,6 +31,8 @@ namespace seaway::core {
 // --- Signs of life --------------------------------------------------------------------------------------------------
 
 void Master::State::give_everyone_fresh_grace() {
+  // What is read now was said while nobody listened: a FIN among it may be followed by a HELLO that is under way.
+  graced_until = now + config.ladder.evict;
   for (auto& [id, m] : members) {
     SEAWAY_MARK("fresh grace after hearing nobody");
     m.heard = now;
@@ -51,7 +55,7 @@ bool Master::State::silent(const Member& m) const {
 
 bool Master::State::closed_everywhere(const Member& m) const {
   const Duration grace = MUTANT(dead_at_once_without_grace, config.ladder.dead_grace, 0);
-  if (!m.closed_at || now < *m.closed_at + grace) {
+  if (!m.closed_at || now < *m.closed_at + grace || now < graced_until) {
     return false;
   }
   for (const wire::MemberInfo& info : run.roster) {

@@ -24,7 +24,7 @@ bool Clock::step(Time until) {
 
 ProcessId Network::add(HostId host, Endpoint* endpoint) {
   const ProcessId process = next_process_++;
-  processes_[process] = {host, endpoint, 0};
+  processes_[process] = {host, endpoint, 0, {}};
   hosts_[process] = host;
   listening_[host] = process;
   return process;
@@ -32,8 +32,8 @@ ProcessId Network::add(HostId host, Endpoint* endpoint) {
 
 void Network::remove(ProcessId process, bool silently) {
   processes_.erase(process);
-  if (listening_[hosts_.at(process)] == process) {
-    listening_.erase(hosts_.at(process));
+  if (const auto it = listening_.find(hosts_.at(process)); it != listening_.end() && it->second == process) {
+    listening_.erase(it);
   }
   for (auto& [id, conn] : connections_) {
     for (int side = 0; side < 2; ++side) {
@@ -63,16 +63,40 @@ Time Network::stalled_until(ProcessId process) const {
   return it == processes_.end() ? 0 : it->second.stalled_until;
 }
 
-void Network::run_in(ProcessId process, std::function<void()> what) {
-  const auto it = processes_.find(process);
+// What happens to a process that stands still waits in line: it must find everything in the order in which it came.
+void Network::run_in(ProcessId id, std::function<void()> what) {
+  const auto it = processes_.find(id);
   if (it == processes_.end()) {
     return;
   }
-  if (it->second.stalled_until > clock_->now()) {
-    clock_->at(it->second.stalled_until, [this, process, what = std::move(what)] { run_in(process, what); });
+  Process& process = it->second;
+  if (process.stalled_until <= clock_->now() && process.waiting.empty()) {
+    what();
     return;
   }
-  what();
+  process.waiting.push_back(std::move(what));
+  if (process.waiting.size() == 1) {
+    clock_->at(process.stalled_until, [this, id] { wake(id); });
+  }
+}
+
+void Network::wake(ProcessId id) {
+  while (true) {
+    const auto it = processes_.find(id);  // anything may have happened to it meanwhile
+    if (it == processes_.end() || it->second.waiting.empty()) {
+      return;
+    }
+    if (it->second.stalled_until > clock_->now()) {
+      clock_->at(it->second.stalled_until, [this, id] { wake(id); });
+      return;
+    }
+    const std::function<void()> what = std::move(it->second.waiting.front());
+    // Still in line while it runs, so that what it causes comes behind what is waiting.
+    what();
+    if (const auto again = processes_.find(id); again != processes_.end()) {
+      again->second.waiting.pop_front();
+    }
+  }
 }
 
 void Network::in(ProcessId process, Duration delay, std::function<void()> what) {

@@ -92,6 +92,7 @@ class Network {
     HostId host = 0;
     Endpoint* endpoint = nullptr;
     Time stalled_until = 0;
+    std::deque<std::function<void()>> waiting;
   };
   struct Direction {
     std::deque<std::byte> buffer;
@@ -109,6 +110,7 @@ class Network {
   };
 
   void run_in(ProcessId process, std::function<void()> what);
+  void wake(ProcessId process);
   void pump(ConnId conn, int side);
   void deliver_close(ConnId conn, int side, Duration delay);
   Duration delay(HostId from, HostId to);
