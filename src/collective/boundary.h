@@ -38,7 +38,7 @@ struct Refuse {     // close the connection: this is no frame that a healthy pee
 using Landing = std::variant<Land, Sink, Message, Refuse>;
 
 // A frame to send. `message` is the payload of small frames, `region` that of PART and RESULT. Region bytes may be
-// read until the frame is sent, its connection is lost, or `Detach` asks for them back.
+// read until the frame is sent, its connection is lost, or `Release` asks for them back.
 struct OutFrame {
   wire::FrameHeader header;
   std::vector<std::byte> message;
@@ -125,13 +125,12 @@ struct OpEnded {  // final; the buffers are the caller's again
   Result result;
 };
 // Whoever moves bytes must stop touching the op's input, output and scratch: a connection that is sending from them
-// copies the rest of its frame aside, one that is receiving into them goes on into a sink. Then on_released(op).
+// copies the rest of its frame aside, one that is receiving into them goes on into a sink. Then on_released(op), once
+// for each Release.
+// With `results_only` (the next attempt is about to write results anew) it is about output and scratch alone.
 struct Release {
   OpHandle op = 0;
-};
-// The same for what one connection is receiving right now. Then on_detached(conn).
-struct Detach {
-  ConnId conn = 0;
+  bool results_only = false;
 };
 struct FreeSlot {
   SlotId slot = 0;
@@ -153,7 +152,6 @@ struct AskCancel {
 struct EdgeStalled {
   PeerId peer = kNoPeer;
 };
-using EngineEffect =
-    std::variant<OpEnded, Release, Detach, FreeSlot, CloseLinkConnection, AskMismatch, AskCancel, EdgeStalled>;
+using EngineEffect = std::variant<OpEnded, Release, FreeSlot, CloseLinkConnection, AskMismatch, AskCancel, EdgeStalled>;
 
 }  // namespace seaway::collective

@@ -98,11 +98,10 @@ class Engine {
   void on_lost(ConnId conn, Time now);
   // Frames for this connection, at most 8 and about max_bytes; asked for when its socket can take more.
   std::size_t pull(ConnId conn, std::size_t max_bytes, std::vector<OutFrame>& frames, Time now);
-  bool wants_to_send(ConnId conn) const;  // pull would give something; level-triggered, asked after each batch
-  void on_detached(ConnId conn, Time now);
-  void on_released(OpHandle op, Time now);
-  bool linked(PeerId peer) const;      // has a connection
-  void forget(PeerId peer, Time now);  // it left the roster, or is another incarnation
+  bool wants_to_send(ConnId conn) const;    // pull would give something; level-triggered, asked after each batch
+  void on_released(OpHandle op, Time now);  // once for each Release
+  bool linked(PeerId peer) const;           // has a connection
+  void forget(PeerId peer, Time now);       // it left the roster, or is another incarnation
 
   // --- Jobs --------------------------------------------------------------------------------------------------------
 
@@ -195,6 +194,7 @@ class Engine {
   void part_landed(Connection& connection);
   void result_landed(Connection& connection, ConnId conn);
   void abandon(Connection& connection);
+  void give_back_lease(ConnId conn, const Incoming& incoming);
   std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
   void on_ended(PeerId from, const OpKey& op);

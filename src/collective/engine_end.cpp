@@ -39,10 +39,10 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
     to.drop_payload(op.handle);
   }
   cancel_queued_jobs(op);
-  op.releasing = true;
-  effects_.push_back(Release{op.handle});
+  ++op.releases;
+  effects_.push_back(Release{op.handle, false});
   if (MUTANT(release_not_awaited, false, true)) {
-    op.released = true;
+    op.releases = 0;
   }
   touch(op.key);
 }
@@ -65,12 +65,17 @@ void Engine::cancel_queued_jobs(Op& op) {
 
 void Engine::on_released(OpHandle handle, Time now) {
   now_ = now;
-  if (Op* op = find(handle)) {
-    op->released = true;
+  Op* op = find(handle);
+  if (op != nullptr && op->releases > 0 && --op->releases == 0) {
     for (auto& [conn, connection] : connections_) {
       if (connection.incoming.kind == Incoming::Kind::result && connection.incoming.op == handle) {
+        SEAWAY_MARK("a result was landing when its attempt or its op ended");
         connection.incoming.kind = Incoming::Kind::sink;
       }
+    }
+    for (std::uint32_t chunk = 0; chunk < op->chunks.size(); ++chunk) {
+      op->chunks[chunk].lease = 0;
+      op->candidates.push_back(chunk);
     }
     touch(op->key);
   }
@@ -78,7 +83,7 @@ void Engine::on_released(OpHandle handle, Time now) {
 }
 
 void Engine::finish_if_released(Op& op, Time now) {
-  if (op.told || op.handle == 0 || !op.released || op.jobs > 0) {
+  if (op.told || op.handle == 0 || op.releases > 0 || op.jobs > 0) {
     return;
   }
   const bool copy = op.stage == Stage::committed && op.descriptor.in_place && op.has_result() &&

@@ -184,16 +184,13 @@ void Engine::resume(Op& op, Time now) {
   touch(op.key);
 }
 
-// Results of the attempt that is over. A connection that writes one has to stop first; a job runs to its end.
+// Results of the attempt that is over. Connections that write one, or still send one to a member that has not heard of
+// the end of the attempt, have to let go before anything new is written there; a job runs to its end.
 void Engine::clear_results(Op& op) {
   for (std::size_t i = MUTANT(m6_one_chunk_not_cleared, 0, 1); i < op.chunks.size(); ++i) {
     Chunk& chunk = op.chunks[i];
     chunk.done = false;
     chunk.hash = 0;
-    if (chunk.lease != 0) {
-      SEAWAY_MARK("a result is landing when its attempt ends");
-      effects_.push_back(Detach{chunk.lease});
-    }
     if (chunk.aside != 0) {
       free_slot(std::exchange(chunk.aside, 0));
       chunk.aside_here = false;
@@ -204,6 +201,10 @@ void Engine::clear_results(Op& op) {
   op.candidates.clear();
   for (auto& [peer, to] : links_) {
     to.drop_results(op.handle);
+  }
+  if (MUTANT(results_overwritten_while_sent, true, false)) {
+    ++op.releases;
+    effects_.push_back(Release{op.handle, true});
   }
 }
 

@@ -231,14 +231,9 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
   Incoming& incoming = connection.incoming;
   incoming.attempt = op->attempt;
   incoming.op = op->handle;
-  if (chunk.lease == 0 && chunk.job == 0) {
+  if (chunk.lease == 0 && chunk.job == 0 && op->releases == 0) {
     chunk.lease = conn;
     incoming.kind = Incoming::Kind::result;
-    return Land{result_region(*op, header.chunk)};
-  }
-  if (MUTANT(detach_not_awaited, false, true)) {
-    incoming.kind = Incoming::Kind::result;
-    chunk.lease = conn;
     return Land{result_region(*op, header.chunk)};
   }
   chunk.aside = take_slot(header.length);
@@ -429,6 +424,15 @@ void Engine::abandon(Connection& connection) {
   incoming.counts = false;
 }
 
+void Engine::give_back_lease(ConnId conn, const Incoming& incoming) {
+  Op* op = find(incoming.header.op);
+  if (op != nullptr && op->open() && op->chunks[incoming.header.chunk].lease == conn) {
+    op->chunks[incoming.header.chunk].lease = 0;
+    op->candidates.push_back(incoming.header.chunk);
+    touch(op->key);
+  }
+}
+
 void Engine::on_lost(ConnId conn, Time now) {
   now_ = now;
   const auto it = connections_.find(conn);
@@ -447,31 +451,13 @@ void Engine::on_lost(ConnId conn, Time now) {
     unpin(incoming.slot);
   }
   if (incoming.kind == Incoming::Kind::result) {
-    on_detached(conn, now);
+    give_back_lease(conn, incoming);
   }
   const auto to = links_.find(connection.peer);
   if (to != links_.end()) {
     to->second.detach(conn, now);
   }
   connections_.erase(it);
-  settle(now);
-}
-
-// Nothing is written any more through this connection into the region that it had leased.
-void Engine::on_detached(ConnId conn, Time now) {
-  now_ = now;
-  const auto it = connections_.find(conn);
-  if (it == connections_.end() || it->second.incoming.kind != Incoming::Kind::result) {
-    return;
-  }
-  Incoming& incoming = it->second.incoming;
-  incoming.kind = Incoming::Kind::sink;
-  Op* op = find(incoming.header.op);
-  if (op != nullptr && op->open() && op->chunks[incoming.header.chunk].lease == conn) {
-    op->chunks[incoming.header.chunk].lease = 0;
-    op->candidates.push_back(incoming.header.chunk);
-    touch(op->key);
-  }
   settle(now);
 }
 

@@ -179,7 +179,7 @@ void Engine::reduce_ready_chunks(Op& op) {
 
 bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
   const Chunk& at = op.chunks[chunk];
-  if (at.done || at.job != 0 || at.lease != 0) {
+  if (at.done || at.job != 0 || at.lease != 0 || op.releases > 0) {
     return false;
   }
   Job job;
@@ -206,7 +206,7 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
 // A result that landed in a slot, because its region had a writer, goes to its place.
 void Engine::copy_aside(Op& op, std::uint32_t chunk) {
   Chunk& at = op.chunks[chunk];
-  if (!at.aside_here || at.job != 0 || at.lease != 0) {
+  if (!at.aside_here || at.job != 0 || at.lease != 0 || op.releases > 0) {
     return;
   }
   if (at.done) {

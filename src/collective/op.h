@@ -57,7 +57,7 @@ struct Side {
 struct Chunk {
   bool done = false;  // holds the result of the op's attempt, hashed
   std::uint64_t hash = 0;
-  ConnId lease = 0;  // this connection writes (or, after a resume, has not yet stopped writing)
+  ConnId lease = 0;  // this connection writes
   JobId job = 0;     // this job writes or hashes (or has not yet ended)
   SlotId aside = 0;  // the result landed, or lands, in a slot because the region had a writer
   bool aside_here = false;
@@ -98,8 +98,7 @@ struct Op {
   std::string cancel_reason;    // the master was asked to abort it
 
   // The end: buffers are asked back, jobs run out, an in-place result is copied, the caller is told.
-  bool releasing = false;
-  bool released = false;
+  std::uint32_t releases = 0;  // Release effects not yet answered: results may still be read or written
   bool told = false;
   std::uint32_t jobs = 0;  // queued or running
   bool copying = false;

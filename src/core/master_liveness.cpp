@@ -55,7 +55,8 @@ bool Master::State::silent(const Member& m) const {
 
 bool Master::State::closed_everywhere(const Member& m) const {
   const Duration grace = MUTANT(dead_at_once_without_grace, config.ladder.dead_grace, 0);
-  if (!m.closed_at || now < *m.closed_at + grace || now < graced_until) {
+  // Who said LEAVE closes its connection and waits for its sibling lanes: they have `evict` to say it too.
+  if (m.leaving || !m.closed_at || now < *m.closed_at + grace || now < graced_until) {
     return false;
   }
   for (const wire::MemberInfo& info : run.roster) {

@@ -132,7 +132,7 @@ struct Master::State {
 
   Time now = 0;
   Time heard_anyone = 0;
-  Time graced_until = 0;  // after hearing nobody for long: no death is sudden before
+  Time graced_until = 0;             // after hearing nobody for long: no death is sudden before
   MasterEffects* effects = nullptr;  // of the call in progress
 
   // --- Small questions -----------------------------------------------------------------------------------------------

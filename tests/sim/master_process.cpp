@@ -65,6 +65,12 @@ void MasterProcess::perform(core::MasterEffects& effects) {
     } else if (const auto* down = std::get_if<core::SteppedDown>(&effect)) {
       world_->tell("a master steps down: " + down->reason);
       crash();
+      // Its supervisor starts it again. It may have been the only one: fenced by a write that its predecessor had sent.
+      world_->clock.after(world_->up_to(kSecond), [this] {
+        if (world_->masters.back().get() == this) {
+          world_->start_master(true);
+        }
+      });
       return;
     } else if (const auto* log = std::get_if<core::Log>(&effect)) {
       world_->tell("master: " + log->text);

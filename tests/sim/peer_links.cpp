@@ -215,19 +215,22 @@ void PeerProcess::send_frames(ConnId conn) {
   }
 }
 
-// The op's buffers go back to the caller: nobody reads or writes them from now on.
-void PeerProcess::release(OpHandle op) {
+// The op's buffers, or those of its results, are somebody else's from now on: nobody reads or writes them any more.
+void PeerProcess::release(const collective::Release& effect) {
+  const auto concerns = [&](const Region& region) {
+    return region.length > 0 && region.owner == effect.op && region.buffer != Buffer::slot &&
+           !(effect.results_only && region.buffer == Buffer::input);
+  };
   for (auto& [conn, link] : links_) {
-    if (link.region && link.region->buffer != Buffer::slot && link.region->owner == op) {
+    if (link.region && concerns(*link.region)) {
       SEAWAY_MARK("sim: released while a result is landing");
       link.sink = true;
     }
     for (Outgoing& out : link.queue) {
-      const Region& region = out.frame.region;
-      if (!out.copied && region.length > 0 && region.buffer != Buffer::slot && region.owner == op) {
+      if (!out.copied && concerns(out.frame.region)) {
         SEAWAY_MARK("sim: released while a frame is half sent");
-        const std::byte* bytes = address(region);
-        out.aside.assign(bytes, bytes + region.length);
+        const std::byte* bytes = address(out.frame.region);
+        out.aside.assign(bytes, bytes + out.frame.region.length);
         out.copied = true;
       }
     }

@@ -212,23 +212,10 @@ void PeerProcess::perform(const collective::EngineEffect& effect) {
   if (const auto* end = std::get_if<collective::OpEnded>(&effect)) {
     ended(*end);
   } else if (const auto* released = std::get_if<collective::Release>(&effect)) {
-    later(world.up_to(world.options.release_delay), [this, op = released->op] {
-      release(op);
-      peer_.engine().on_released(op, world_->clock.now());
-    });
-  } else if (const auto* detach = std::get_if<collective::Detach>(&effect)) {
-    const auto link = links_.find(detach->conn);
-    if (link == links_.end()) {
-      return;
-    }
-    // Until then this connection goes on writing where it wrote: like a thread in the middle of recvmsg.
-    later(world.up_to(world.options.release_delay), [this, conn = detach->conn, frame = link->second.frames] {
-      const auto at = links_.find(conn);
-      if (at != links_.end() && at->second.frames == frame && at->second.region) {
-        SEAWAY_MARK("sim: detached while landing");
-        at->second.sink = true;
-        peer_.engine().on_detached(conn, world_->clock.now());
-      }
+    // Until then connections go on reading and writing where they did: like threads in the middle of a system call.
+    later(world.up_to(world.options.release_delay), [this, release_effect = *released] {
+      release(release_effect);
+      peer_.engine().on_released(release_effect.op, world_->clock.now());
     });
   } else if (const auto* free = std::get_if<collective::FreeSlot>(&effect)) {
     slots_.erase(free->slot);

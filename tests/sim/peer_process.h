@@ -111,7 +111,7 @@ class PeerProcess : public Endpoint {
   void end_frame(ConnId conn);
   void close_link(ConnId conn, bool closed_by_them);
   void send_frames(ConnId conn);
-  void release(OpHandle op);
+  void release(const collective::Release& effect);
 
   // Memory and jobs (peer_memory.cpp)
   std::byte* address(const collective::Region& region);

@@ -71,6 +71,14 @@ void World::start_master(bool replaces) {
   if (replaces) {
     tell("a master starts");
   }
+  for (const auto& old : masters) {
+    if (old->alive() && options.has_store) {
+      // A little later it hears that its lease is gone, whether or not a write was fenced.
+      network.in(old->process(), up_to(500 * kMillisecond), [master = old.get()] { master->lose_lease(); });
+    } else if (old->alive()) {
+      old->crash();
+    }
+  }
   masters.push_back(std::make_unique<MasterProcess>(*this, random.next()));
   masters.back()->start();
 }

@@ -164,8 +164,6 @@ class Cluster {
         node.ended.push_back({ended->op, ended->result});
       } else if (const auto* release = std::get_if<Release>(&effect)) {
         node.engine.on_released(release->op, now);
-      } else if (const auto* detach = std::get_if<Detach>(&effect)) {
-        node.engine.on_detached(detach->conn, now);
       } else if (const auto* free = std::get_if<FreeSlot>(&effect)) {
         node.slots.erase(free->slot);
       } else {
