@@ -68,8 +68,10 @@ std::vector<wire::OpReport> Engine::report() const {
     } else if (!frozen(op) && MUTANT(g2_current_reported, true, false)) {
       report.status = OpStatus::current;
     } else {
-      report.status = holds(op) ? OpStatus::holds : OpStatus::running;
-      report.value = holds(op) ? value_of(op) : Value{};
+      // Where HOLDs differ nobody can have committed, and whose bits are right is not known: what is disputed is not held.
+      const bool held = holds(op) && !op.mismatch;
+      report.status = held ? OpStatus::holds : OpStatus::running;
+      report.value = held ? value_of(op) : Value{};
       report.essential_lost = op.descriptor.kind == OpKind::broadcast && !is_member(op.descriptor.root);
       for (const PeerId peer : op.roster) {
         report.roster_gone = report.roster_gone || (!is_member(peer) && !left(key.generation, peer));
