@@ -107,6 +107,9 @@ void Master::State::judge_stalled_edge(Member& from, Member& about) {
   if (first_time) {
     log("the edge from " + words_for(from.info) + " to " + words_for(about.info) + " moves no byte");
   }
+  if (!about.conn || now - about.heard > config.ladder.suspect) {
+    edge.first = now;  // the master does not hear that end either: that is its silence, not the edge
+  }
   if (now - edge.first < config.ladder.evict || !from.conn || !about.conn) {
     return;
   }
