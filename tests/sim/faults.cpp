@@ -153,7 +153,7 @@ void World::inject_network(Fault fault) {
     for (const auto& [way, from, to] : {std::tuple{1, here, there}, std::tuple{2, there, here}}) {
       if ((ways & way) != 0) {
         network.cut(from, to, true);
-        restore(length, [this, from = from, to = to] { network.cut(from, to, false); });
+        restore(length, [this, sender = from, receiver = to] { network.cut(sender, receiver, false); });
       }
     }
     if (is_long) {

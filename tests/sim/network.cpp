@@ -194,7 +194,7 @@ void Network::pump(ConnId id, int side) {
     w.pumping = false;
     const HostId from = host_of(c.ends[side]);
     const HostId to = host_of(c.ends[1 - side]);
-    if (c.dead) {
+    if (c.dead || c.broken) {
       return;
     }
     if (cut_.contains({from, to})) {
@@ -220,7 +220,7 @@ void Network::pump(ConnId id, int side) {
     const ProcessId receiver = c.ends[1 - side];
     in(receiver, w.last_arrival - clock_->now(), [this, id, side, receiver, piece = std::move(piece)] {
       const auto at = connections_.find(id);
-      if (at != connections_.end() && !at->second.gone[1 - side] && !at->second.dead) {
+      if (at != connections_.end() && !at->second.gone[1 - side] && !at->second.dead && !at->second.broken) {
         processes_.at(receiver).endpoint->on_bytes(id, piece);
       }
     });
@@ -269,6 +269,7 @@ void Network::slow(HostId a, HostId b, bool is_slow) {
 void Network::reset(ConnId id) {
   const auto it = connections_.find(id);
   if (it != connections_.end()) {
+    it->second.broken = true;
     for (int side = 0; side < 2; ++side) {
       it->second.way[side].buffer.clear();
       if (processes_.contains(it->second.ends[side])) {

@@ -106,7 +106,8 @@ class Network {
     bool gone[2] = {false, false};  // this end has closed or was told
     Direction way[2];               // way[i]: from ends[i]
     bool open = false;
-    bool dead = false;  // half-open: carries nothing
+    bool dead = false;              // half-open: carries nothing, and nobody is told
+    bool broken = false;            // reset: carries nothing, both ends are being told
   };
 
   void run_in(ProcessId process, std::function<void()> what);
