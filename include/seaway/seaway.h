@@ -1,0 +1,405 @@
+/* seaway/seaway.h - fault-tolerant collective communication over the internet.
+ *
+ * A *run* is one training job. Its *peers* are processes; a *master* (`seaway master`, or seaway/master.h) keeps the list of
+ * who is a member and is never in the data path. Members reduce, broadcast and synchronise together. When one of them dies in
+ * the middle of an op, the others finish it: same bits on every survivor, over exactly the contributors that the result names.
+ *
+ *     seaway_config config;
+ *     seaway_config_init(&config, sizeof config);
+ *     config.master = "10.0.0.1:7117";
+ *     config.plaintext = 1;                                  // a private network; see the field
+ *     seaway_comm *comm = NULL;
+ *     if (seaway_create(&comm, &config) != SEAWAY_OK || seaway_join(comm, -1) != SEAWAY_OK) { explain(comm); }
+ *     for (;;) {
+ *       seaway_update(comm, NULL, -1);                       // the one point where others join
+ *       seaway_buffer x = {gradient, n, SEAWAY_F32, SEAWAY_HOST};
+ *       seaway_all_reduce(comm, NULL, NULL, &x, 1, SEAWAY_AVG, NULL);   // in place
+ *     }
+ *
+ * RULES FOR EVERY CALL
+ *
+ * - Every function that can fail returns a seaway_status: SEAWAY_OK (0), SEAWAY_PENDING (1) where it says so, or an error
+ *   (>= 100). seaway_error_get explains the last error of a communicator or an op in words, and says what to do next.
+ * - Argument order: the context, then outputs, then inputs; a length right after its pointer.
+ * - Structs begin with struct_size; fill them with their _init function. A newer library takes an older, shorter struct; an
+ *   older library takes a newer, longer one if the bytes it does not know are 0, and refuses it (SEAWAY_INVALID) otherwise.
+ * - Strings are UTF-8, end with 0, and are copied. Times are seconds. A time-out of 0 polls; a negative one waits as long as
+ *   it takes; NaN is refused.
+ * - Any call may be made from any thread. For one (communicator, tag) the caller orders its own starts: every member must
+ *   start the ops of one tag in one order. Different tags are independent. seaway_join, seaway_update and seaway_leave
+ *   while another of them runs return SEAWAY_BUSY.
+ * - A handle that was destroyed or freed is refused (SEAWAY_CLOSED), it does not crash. After fork() the child's handles
+ *   return SEAWAY_FORKED: a child does not take part, and its copies of the sockets are closed at once.
+ * - The library prints nothing, ends nothing, handles no signal and calls nobody back. A bug in it turns one communicator to
+ *   SEAWAY_INTERNAL: its waits return, its connections close, the process lives.
+ * - Buffers belong to the library from the start of an op until it is final (until seaway_wait or seaway_test say something
+ *   other than SEAWAY_PENDING). The input may be read meanwhile, nothing else. After seaway_destroy returns no buffer is touched.
+ *
+ * Linux, 64-bit little-endian. The ABI is that of the SONAME; enumerators keep their values for ever.
+ */
+#ifndef SEAWAY_SEAWAY_H
+#define SEAWAY_SEAWAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "seaway/version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SEAWAY_API __attribute__((visibility("default")))
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Statuses and errors                                                                                                 */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+/* The hundreds are the class. docs/ERRORS.md has, for each: the state afterwards, whether to retry, what to do next. */
+typedef enum seaway_status {
+  SEAWAY_OK = 0,
+  SEAWAY_PENDING = 1, /* not an error: the time-out passed and the op, or the wait, goes on */
+
+  /* Your call: nothing was sent, nothing changed. */
+  SEAWAY_INVALID = 100,    /* an argument is wrong; the text names it */
+  SEAWAY_BUSY = 101,       /* another join, update or leave of this communicator runs */
+  SEAWAY_CLOSED = 102,     /* the handle was destroyed or freed, or is NULL */
+  SEAWAY_NOT_MEMBER = 103, /* not joined yet, or no longer a member */
+  SEAWAY_FORKED = 104,     /* this process is a fork of the one that created the handle */
+  SEAWAY_TOO_MANY = 105,   /* too many ops are open */
+
+  /* Your group. */
+  SEAWAY_REFUSED = 200,      /* members called with different arguments, or the broadcast's root is gone */
+  SEAWAY_ABORTED = 201,      /* decided for every member: cancelled, a deadline, on_loss = fail. The input is intact */
+  SEAWAY_EVICTED = 202,      /* this incarnation was removed from the run; the input is intact; join again */
+  SEAWAY_UNDECIDED = 203,    /* this incarnation left before the op was decided; the input is intact */
+  SEAWAY_JOIN_REFUSED = 204, /* the master will not admit this peer as it is; the text says why */
+
+  /* Your link. */
+  SEAWAY_NO_MASTER = 300,  /* the master cannot be reached */
+  SEAWAY_NO_ADDRESS = 301, /* a name does not resolve, or an address cannot be listened on */
+
+  /* Our bug, or no memory. */
+  SEAWAY_INTERNAL = 400,
+  SEAWAY_NO_MEMORY = 401
+} seaway_status;
+
+typedef enum seaway_error_class {
+  SEAWAY_CLASS_NONE = 0,
+  SEAWAY_CLASS_CALL = 1,
+  SEAWAY_CLASS_GROUP = 2,
+  SEAWAY_CLASS_LINK = 3,
+  SEAWAY_CLASS_BUG = 4
+} seaway_error_class;
+
+typedef struct seaway_comm seaway_comm;   /* a communicator: one membership of one run */
+typedef struct seaway_op seaway_op;       /* one op that was started */
+typedef struct seaway_view seaway_view;   /* an immutable snapshot of the membership */
+typedef struct seaway_state seaway_state; /* the shared state: tensors that are the same on every member */
+
+/* A version of the roster: ordered by term, then number. */
+typedef struct seaway_epoch {
+  uint64_t term;
+  uint32_t number;
+} seaway_epoch;
+
+typedef struct seaway_error {
+  size_t struct_size;
+  int32_t status;      /* a seaway_status */
+  int32_t error_class; /* a seaway_error_class */
+  int32_t retryable;   /* 1: the same call may succeed later */
+  uint64_t tag;        /* of the op concerned; 0 if none */
+  uint32_t seq;        /* its number within the tag */
+  seaway_epoch epoch;  /* at the time of the error */
+  uint64_t peer;       /* the peer concerned; 0 if none */
+  char phase[32];      /* how far the op was: "waiting for peers", "contributing", "reducing", "broadcasting", "HOLD" */
+  char text[1024];     /* in words: what happened, and what to do next */
+} seaway_error;
+
+/* The name of a status: "SEAWAY_ABORTED". Never NULL; "SEAWAY_UNKNOWN" for a number that is none. */
+SEAWAY_API const char *seaway_status_string(int32_t status);
+
+/* The version of the library that is loaded: "0.1.0". */
+SEAWAY_API const char *seaway_version(void);
+
+/* The last error of a communicator on any thread, or of an op. *error is zeroed but for its struct_size if there was none.
+ * Exactly one of comm and op is given, the other is NULL. To explain a failed seaway_create pass the handle it gave.
+ * Returns: OK; INVALID (error is NULL, its struct_size is not that of a seaway_error, none or both handles given); CLOSED. */
+SEAWAY_API seaway_status seaway_error_get(seaway_comm *comm, seaway_op *op, seaway_error *error);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Joining and leaving                                                                                                 */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+#define SEAWAY_REPLICA_ANY UINT32_MAX
+
+typedef struct seaway_config {
+  size_t struct_size;
+  const char *master; /* "HOST:PORT" of the master; IPv6 in brackets. Required */
+  const char *name;   /* for logs and status; at most 256 bytes. NULL: "HOSTNAME:PID" */
+  uint32_t replica;   /* the unit of membership and of failure that this process belongs to. SEAWAY_REPLICA_ANY (the default)
+                         draws a number; with lanes > 1 it must be given. One (replica, lane) can be taken once */
+  uint16_t lane;      /* which of the replica's peers this is: 0 .. lanes-1. Lane j of every replica forms a group */
+  uint16_t lanes;     /* peers in a replica; the same in the whole run. Default 1 */
+  uint32_t min_world; /* the run starts when this many replicas are there. Default 1 */
+  const char *listen; /* "HOST:PORT" where other peers reach this one; port 0 draws one. NULL: every address, a drawn port */
+  const char *const *advertise; /* addresses told to others, "HOST:PORT", tried in this order; port 0 means the port listened
+                                   on. NULL: the address listened on, or, listening on every address, the local address of
+                                   the connection to the master. Copied */
+  size_t advertise_count;       /* at most 8 */
+  uint32_t connections; /* data connections per link that this peer dials, 1 to 64. Default 1; more help on long or lossy paths */
+  uint32_t rate_mbps;   /* what this peer can send and receive; chunks are dealt by it. 0: as much as the others */
+  uint64_t kept_bytes;  /* memory for contributions kept until commit, so that a death costs little. Default 1 GiB */
+  int32_t plaintext;    /* must be 1: connections are neither encrypted nor authenticated, whoever reaches a port can join and
+                           read. For a private network. 0 is refused: there is no encryption in this version */
+  uint64_t uuid[2];     /* this peer across its lives; 0, 0 draws one */
+} seaway_config;
+
+/* Fills *config with defaults. struct_size is sizeof(seaway_config) of the caller.
+ * Returns: OK; INVALID (NULL, or a size that no version had). */
+SEAWAY_API seaway_status seaway_config_init(seaway_config *config, size_t struct_size);
+
+/* Checks *config and makes a communicator. No I/O happens. *comm is always a handle (or NULL when there is no memory), also
+ * when this fails, so that seaway_error_get(*comm, NULL, &error) can say why; destroy it either way.
+ * Returns: OK; INVALID (the text names the field); NO_MEMORY. */
+SEAWAY_API seaway_status seaway_create(seaway_comm **comm, const seaway_config *config);
+
+/* Joins the run and blocks until this peer is a member, which for a newcomer is when every member has come to its next
+ * seaway_update. After an eviction the same handle joins again, as a new incarnation. A time-out returns PENDING: joining goes
+ * on, call again to wait on. While it waits, seaway_error_get(comm, NULL, &error) gives in error.text what it waits for.
+ * Returns: OK; PENDING; INVALID (NaN); BUSY; CLOSED; FORKED; JOIN_REFUSED; NO_MASTER (only after `reconnect`, 15 s, without any
+ * answer; joining has stopped); NO_ADDRESS; INTERNAL; NO_MEMORY. Joining as a member: OK at once. */
+SEAWAY_API seaway_status seaway_join(seaway_comm *comm, double timeout);
+
+/* Leaves the run: open ops of this peer are cancelled or ended first, the others go on without it and nothing of theirs is
+ * aborted for it. For SIGTERM. Afterwards seaway_join may be called again.
+ * Returns: OK (also if this peer is no member); PENDING (leaving goes on); INVALID; BUSY; CLOSED; FORKED; EVICTED (that came
+ * first); INTERNAL. */
+SEAWAY_API seaway_status seaway_leave(seaway_comm *comm, double timeout);
+
+/* Ends this incarnation without asking anybody and frees the handle. Open ops end UNDECIDED, their waits return, their handles
+ * stay valid until freed. Blocks for at most about a second. NULL is allowed. After it no buffer is touched.
+ * Prefer seaway_leave before it: the others then do not have to find out.
+ * Returns: OK; CLOSED (already destroyed); FORKED (frees what the child holds). */
+SEAWAY_API seaway_status seaway_destroy(seaway_comm *comm);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Membership                                                                                                          */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+/* The one point of the program where others join; call it once per step. Free (no communication) when nobody waits to join.
+ * When somebody does, everyone admits them at the same call. Every member has to call it equally often, or joiners wait.
+ * *view, unless view is NULL, is a new snapshot; free it. A time-out returns PENDING and the update goes on: call again.
+ * Returns: OK; PENDING; INVALID; BUSY; CLOSED; FORKED; NOT_MEMBER; EVICTED; INTERNAL; NO_MEMORY. */
+SEAWAY_API seaway_status seaway_update(seaway_comm *comm, seaway_view **view, double timeout);
+
+typedef struct seaway_view_info {
+  size_t struct_size;
+  seaway_epoch epoch;
+  uint32_t generation;   /* rises when somebody joins */
+  uint64_t update_count; /* updates passed: the same number at the same point of every member's program */
+  uint32_t rank;         /* position of my replica in the roster; may change with every epoch */
+  uint32_t world_size;   /* replicas */
+  uint32_t lanes;
+  uint32_t member_count; /* world_size * lanes */
+  uint64_t self;         /* my incarnation */
+} seaway_view_info;
+
+typedef struct seaway_member {
+  size_t struct_size;
+  uint64_t peer; /* its incarnation: 64 random bits, one life of one process. Name members by it, not by rank */
+  uint64_t uuid[2];
+  uint32_t replica;
+  uint16_t lane;
+  uint16_t reserved;
+  char name[257];
+  char address[257]; /* the first that it advertises */
+} seaway_member;
+
+/* A snapshot of the membership as it is now.
+ * Returns: OK; INVALID (view is NULL); CLOSED; FORKED; NOT_MEMBER; NO_MEMORY. */
+SEAWAY_API seaway_status seaway_view_get(seaway_comm *comm, seaway_view **view);
+/* Returns: OK; INVALID; CLOSED. */
+SEAWAY_API seaway_status seaway_view_info_get(const seaway_view *view, seaway_view_info *info);
+/* Member `index` in roster order (0 .. member_count-1): replicas by admission, the lanes of a replica together.
+ * Returns: OK; INVALID (no such index, bad struct); CLOSED. */
+SEAWAY_API seaway_status seaway_view_member(const seaway_view *view, seaway_member *member, uint32_t index);
+/* NULL is allowed. */
+SEAWAY_API void seaway_view_free(seaway_view *view);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Collectives                                                                                                         */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum seaway_dtype {
+  SEAWAY_F32 = 1,
+  SEAWAY_F64 = 2,
+  SEAWAY_F16 = 3,
+  SEAWAY_BF16 = 4,
+  SEAWAY_I8 = 5,
+  SEAWAY_U8 = 6,
+  SEAWAY_I16 = 7,
+  SEAWAY_U16 = 8,
+  SEAWAY_I32 = 9,
+  SEAWAY_U32 = 10,
+  SEAWAY_I64 = 11,
+  SEAWAY_U64 = 12
+} seaway_dtype;
+
+/* f16 and bf16 are summed in f32 and rounded once; f32 in f32. Members are added in roster order, so the bits are the same
+ * everywhere and from run to run. Integer sum and prod wrap. avg = sum(w*x)/sum(w) and is refused on integers. A NaN is the
+ * dtype's one canonical NaN; min and max give NaN if any input is NaN, and order -0 below +0. */
+typedef enum seaway_reduction { SEAWAY_SUM = 1, SEAWAY_AVG = 2, SEAWAY_MIN = 3, SEAWAY_MAX = 4, SEAWAY_PROD = 5 } seaway_reduction;
+
+typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
+
+/* A piece of memory: `count` elements. Any alignment. Several pieces of one call are one op with one commit; all have one dtype.
+ * Pieces that are written must not overlap. */
+typedef struct seaway_buffer {
+  void *data;
+  uint64_t count;
+  int32_t dtype;  /* a seaway_dtype */
+  int32_t device; /* SEAWAY_HOST */
+} seaway_buffer;
+
+typedef enum seaway_on_loss {
+  SEAWAY_RESUME = 0, /* a member dies: the others commit over the survivors */
+  SEAWAY_FAIL = 1    /* a member dies: ABORTED with inputs intact, unless all already held the result */
+} seaway_on_loss;
+
+typedef struct seaway_options {
+  size_t struct_size;
+  uint64_t tag;        /* below 2^62. Ops of one tag match by their order; default 0 */
+  double weight;       /* of this peer's contribution; SEAWAY_AVG with weighted = 1 only. Finite, >= 0. Default 1 */
+  int32_t weighted;    /* 1: weights count; all members must say the same */
+  int32_t on_loss;     /* a seaway_on_loss; all members must say the same */
+  uint64_t layout;     /* a hash of whatever else must agree (names, shapes); compared among members. Default 0 */
+  double no_progress;  /* seconds without any byte of this op, after which the master decides it: committed if everyone holds the
+                          result, else aborted. 0: none. A slow peer is then the end of the op, so be generous */
+  double deadline;     /* seconds from the start, after which the same happens. 0: none */
+} seaway_options;
+
+/* Returns: OK; INVALID. */
+SEAWAY_API seaway_status seaway_options_init(seaway_options *options, size_t struct_size);
+
+typedef enum seaway_outcome {
+  SEAWAY_COMMITTED = 1,
+  SEAWAY_NO_WEIGHT = 2 /* committed, but the contributors' weights sum to 0: no result; the input is untouched */
+} seaway_outcome;
+
+typedef struct seaway_contributor {
+  uint64_t peer;
+  double weight;
+} seaway_contributor;
+
+/* What became of a committed op. Two members that were told of success were told the same value: contributors, weights and hash. */
+typedef struct seaway_result {
+  size_t struct_size;
+  seaway_contributor *contributors; /* in: your array, or NULL. Filled in roster order */
+  size_t contributor_capacity;      /* in: its length */
+  size_t contributor_count;         /* how many there are, also if that is more than the capacity */
+  uint64_t *lost;                   /* in: your array, or NULL. Members that were lost while the op ran */
+  size_t lost_capacity;
+  size_t lost_count;
+  int32_t outcome; /* a seaway_outcome */
+  int32_t one_shot; /* 1: everybody sent everything to everybody (small ops); 0: the direct plan */
+  double weight_sum;
+  seaway_epoch epoch;   /* when it ended */
+  seaway_epoch attempt; /* the try that committed */
+  uint32_t attempts;    /* 1: undisturbed */
+  uint32_t seq;
+  uint64_t hash;             /* of the result's bytes */
+  uint64_t contributors_hash; /* of contributors and weights */
+  uint64_t bytes_sent;       /* payload, repeats included */
+  uint64_t bytes_received;
+  uint64_t bytes_resent;  /* of bytes_sent, because of losses */
+  uint64_t scratch_bytes; /* memory that the library took because the op was in place */
+  double seconds;         /* from start to end */
+} seaway_result;
+
+/* Returns: OK; INVALID. */
+SEAWAY_API seaway_status seaway_result_init(seaway_result *result, size_t struct_size);
+
+/* Reduces `in[0..count-1]` over all members of this peer's lane into `out[0..count-1]`; with out NULL in place. out[i] must have
+ * the element count of in[i] and may not overlap any input. In place the input keeps its old values until the op commits, and for
+ * good if it does not (a scratch of the same size is used). `reduction` is a seaway_reduction. options may be NULL.
+ * _start returns at once; *op has to be freed. The other form is start + wait(-1) + free.
+ * Returns: OK; of _start: INVALID, CLOSED, FORKED, NOT_MEMBER, TOO_MANY, NO_MEMORY; of the blocking form also REFUSED,
+ * ABORTED, EVICTED, UNDECIDED, INTERNAL. result may be NULL; it is filled only on OK. */
+SEAWAY_API seaway_status seaway_all_reduce(seaway_comm *comm, seaway_result *result, const seaway_buffer *out, const seaway_buffer *in,
+                                           size_t count, int32_t reduction, const seaway_options *options);
+SEAWAY_API seaway_status seaway_all_reduce_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *out, const seaway_buffer *in,
+                                                 size_t count, int32_t reduction, const seaway_options *options);
+
+/* Copies the root's `buffers[0..count-1]` to everyone's. `root` is a member's incarnation (seaway_member.peer). If the root is
+ * lost before all hold the data the op ends ABORTED; if it is no member, REFUSED. The root's buffers are only read. On the others
+ * they are undefined until the op commits.
+ * Returns as seaway_all_reduce. */
+SEAWAY_API seaway_status seaway_broadcast(seaway_comm *comm, seaway_result *result, const seaway_buffer *buffers, size_t count, uint64_t root,
+                                          const seaway_options *options);
+SEAWAY_API seaway_status seaway_broadcast_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *buffers, size_t count, uint64_t root,
+                                                const seaway_options *options);
+
+/* Returns when every member has called it.
+ * Returns as seaway_all_reduce. */
+SEAWAY_API seaway_status seaway_barrier(seaway_comm *comm, seaway_result *result, const seaway_options *options);
+SEAWAY_API seaway_status seaway_barrier_start(seaway_comm *comm, seaway_op **op, const seaway_options *options);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Ops that were started                                                                                               */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum seaway_wait_for { SEAWAY_ALL = 0, SEAWAY_ANY = 1 } seaway_wait_for;
+
+/* Waits until all, or any, of the ops are final. All must belong to one communicator. A time-out never ends an op.
+ * Returns: OK (they are final; each one's own status is seaway_test's); PENDING; INVALID (count 0, NULL, NaN, ops of several
+ * communicators); CLOSED; FORKED; INTERNAL. */
+SEAWAY_API seaway_status seaway_wait(seaway_op *const *ops, size_t count, int32_t wait_for, double timeout);
+
+/* The op's status, without waiting. *result, unless NULL, is filled when it is OK.
+ * Returns: OK (committed); PENDING; REFUSED; ABORTED; EVICTED; UNDECIDED; NOT_MEMBER and TOO_MANY (found after the start);
+ * INTERNAL; INVALID (bad result struct); CLOSED; FORKED. */
+SEAWAY_API seaway_status seaway_test(seaway_op *op, seaway_result *result);
+
+/* Asks the master to end the op: committed if everyone already holds the result, else aborted for all. Wait for what was decided.
+ * Without a master in reach the request waits for one. reason may be NULL; others see it.
+ * Returns: OK (asked, or already final); CLOSED; FORKED. */
+SEAWAY_API seaway_status seaway_cancel(seaway_op *op, const char *reason);
+
+/* Frees the handle. An op that is not final goes on and keeps its buffers until it is. NULL is allowed. */
+SEAWAY_API void seaway_free(seaway_op *op);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Events                                                                                                              */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum seaway_event_kind {
+  SEAWAY_EVENT_NONE = 0,
+  SEAWAY_EVENT_OP_DONE = 1,       /* `op` is final */
+  SEAWAY_EVENT_EPOCH_CHANGED = 2, /* somebody left or joined; `epoch` */
+  SEAWAY_EVENT_EVICTED = 3,       /* this incarnation is over; `text` says why */
+  SEAWAY_EVENT_LOG = 4            /* a line for whoever debugs */
+} seaway_event_kind;
+
+typedef struct seaway_event {
+  size_t struct_size;
+  int32_t kind; /* a seaway_event_kind */
+  int32_t reserved;
+  seaway_op *op;
+  seaway_epoch epoch;
+  char text[512];
+} seaway_event;
+
+/* A descriptor that polls readable while events wait. It belongs to the communicator; do not read or close it.
+ * Returns: OK; INVALID; CLOSED; FORKED; NO_MEMORY (no descriptor was left). */
+SEAWAY_API seaway_status seaway_event_fd(seaway_comm *comm, int *fd);
+
+/* Takes the oldest event; kind NONE if there is none. At most 1024 wait; beyond that the oldest log lines go first, then the oldest.
+ * Returns: OK; INVALID; CLOSED; FORKED. */
+SEAWAY_API seaway_status seaway_next_event(seaway_comm *comm, seaway_event *event);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

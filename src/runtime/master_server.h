@@ -1,0 +1,32 @@
+// A master on a thread of its own: binds core::Master to sockets and a store in memory. The daemon (src/master) and
+// seaway/master.h stand on it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+
+namespace seaway::runtime {
+
+struct MasterServerConfig {
+  std::string listen;  // HOST:PORT; port 0 draws one
+  bool plaintext = false;
+  std::uint32_t ladder_percent = 100;             // Ladder::scaled
+  std::function<void(const std::string&)> log;    // called on the server's thread; may be empty
+};
+
+class MasterServer {
+ public:
+  // Listens and starts. Null when it cannot; `error` says why.
+  static std::unique_ptr<MasterServer> start(MasterServerConfig config, Error& error);
+  virtual ~MasterServer() = default;  // stops it
+
+  virtual std::string address() const = 0;  // HOST:PORT listened on
+  // Stops accepting newcomers, gives what is being written time to get out, then closes. For SIGTERM.
+  virtual void drain() = 0;
+};
+
+}  // namespace seaway::runtime
