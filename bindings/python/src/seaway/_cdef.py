@@ -1,0 +1,216 @@
+"""What cffi reads: the declarations of include/seaway/*.h. Made by generate_cdef.py; do not edit."""
+
+CDEF = """
+#define SEAWAY_VERSION_MAJOR 0
+#define SEAWAY_VERSION_MINOR 1
+#define SEAWAY_VERSION_PATCH 0
+typedef enum seaway_status {
+  SEAWAY_OK = 0,
+  SEAWAY_PENDING = 1,
+  SEAWAY_INVALID = 100,
+  SEAWAY_BUSY = 101,
+  SEAWAY_CLOSED = 102,
+  SEAWAY_NOT_MEMBER = 103,
+  SEAWAY_FORKED = 104,
+  SEAWAY_TOO_MANY = 105,
+  SEAWAY_REFUSED = 200,
+  SEAWAY_ABORTED = 201,
+  SEAWAY_EVICTED = 202,
+  SEAWAY_UNDECIDED = 203,
+  SEAWAY_JOIN_REFUSED = 204,
+  SEAWAY_NO_MASTER = 300,
+  SEAWAY_NO_ADDRESS = 301,
+  SEAWAY_INTERNAL = 400,
+  SEAWAY_NO_MEMORY = 401
+} seaway_status;
+typedef enum seaway_error_class {
+  SEAWAY_CLASS_NONE = 0,
+  SEAWAY_CLASS_CALL = 1,
+  SEAWAY_CLASS_GROUP = 2,
+  SEAWAY_CLASS_LINK = 3,
+  SEAWAY_CLASS_BUG = 4
+} seaway_error_class;
+typedef struct seaway_comm seaway_comm;
+typedef struct seaway_op seaway_op;
+typedef struct seaway_view seaway_view;
+typedef struct seaway_state seaway_state;
+typedef struct seaway_epoch {
+  uint64_t term;
+  uint32_t number;
+} seaway_epoch;
+typedef struct seaway_error {
+  size_t struct_size;
+  int32_t status;
+  int32_t error_class;
+  int32_t retryable;
+  uint64_t tag;
+  uint32_t seq;
+  seaway_epoch epoch;
+  uint64_t peer;
+  char phase[32];
+  char text[1024];
+} seaway_error;
+const char *seaway_status_string(int32_t status);
+const char *seaway_version(void);
+seaway_status seaway_error_get(seaway_comm *comm, seaway_op *op, seaway_error *error);
+#define SEAWAY_REPLICA_ANY 4294967295
+typedef struct seaway_config {
+  size_t struct_size;
+  const char *master;
+  const char *name;
+  uint32_t replica;
+  uint16_t lane;
+  uint16_t lanes;
+  uint32_t min_world;
+  const char *listen;
+  const char *const *advertise;
+  size_t advertise_count;
+  uint32_t connections;
+  uint32_t rate_mbps;
+  uint64_t kept_bytes;
+  int32_t plaintext;
+  uint64_t uuid[2];
+} seaway_config;
+seaway_status seaway_config_init(seaway_config *config, size_t struct_size);
+seaway_status seaway_create(seaway_comm **comm, const seaway_config *config);
+seaway_status seaway_join(seaway_comm *comm, double timeout);
+seaway_status seaway_leave(seaway_comm *comm, double timeout);
+seaway_status seaway_destroy(seaway_comm *comm);
+seaway_status seaway_update(seaway_comm *comm, seaway_view **view, double timeout);
+typedef struct seaway_view_info {
+  size_t struct_size;
+  seaway_epoch epoch;
+  uint32_t generation;
+  uint64_t update_count;
+  uint32_t rank;
+  uint32_t world_size;
+  uint32_t lanes;
+  uint32_t member_count;
+  uint64_t self;
+} seaway_view_info;
+typedef struct seaway_member {
+  size_t struct_size;
+  uint64_t peer;
+  uint64_t uuid[2];
+  uint32_t replica;
+  uint16_t lane;
+  uint16_t reserved;
+  char name[257];
+  char address[257];
+} seaway_member;
+seaway_status seaway_view_get(seaway_comm *comm, seaway_view **view);
+seaway_status seaway_view_info_get(const seaway_view *view, seaway_view_info *info);
+seaway_status seaway_view_member(const seaway_view *view, seaway_member *member, uint32_t index);
+void seaway_view_free(seaway_view *view);
+typedef enum seaway_dtype {
+  SEAWAY_F32 = 1,
+  SEAWAY_F64 = 2,
+  SEAWAY_F16 = 3,
+  SEAWAY_BF16 = 4,
+  SEAWAY_I8 = 5,
+  SEAWAY_U8 = 6,
+  SEAWAY_I16 = 7,
+  SEAWAY_U16 = 8,
+  SEAWAY_I32 = 9,
+  SEAWAY_U32 = 10,
+  SEAWAY_I64 = 11,
+  SEAWAY_U64 = 12
+} seaway_dtype;
+typedef enum seaway_reduction { SEAWAY_SUM = 1, SEAWAY_AVG = 2, SEAWAY_MIN = 3, SEAWAY_MAX = 4, SEAWAY_PROD = 5 } seaway_reduction;
+typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
+typedef struct seaway_buffer {
+  void *data;
+  uint64_t count;
+  int32_t dtype;
+  int32_t device;
+} seaway_buffer;
+typedef enum seaway_on_loss {
+  SEAWAY_RESUME = 0,
+  SEAWAY_FAIL = 1
+} seaway_on_loss;
+typedef struct seaway_options {
+  size_t struct_size;
+  uint64_t tag;
+  double weight;
+  int32_t weighted;
+  int32_t on_loss;
+  uint64_t layout;
+  double no_progress;
+  double deadline;
+} seaway_options;
+seaway_status seaway_options_init(seaway_options *options, size_t struct_size);
+typedef enum seaway_outcome {
+  SEAWAY_COMMITTED = 1,
+  SEAWAY_NO_WEIGHT = 2
+} seaway_outcome;
+typedef struct seaway_contributor {
+  uint64_t peer;
+  double weight;
+} seaway_contributor;
+typedef struct seaway_result {
+  size_t struct_size;
+  seaway_contributor *contributors;
+  size_t contributor_capacity;
+  size_t contributor_count;
+  uint64_t *lost;
+  size_t lost_capacity;
+  size_t lost_count;
+  int32_t outcome;
+  int32_t one_shot;
+  double weight_sum;
+  seaway_epoch epoch;
+  seaway_epoch attempt;
+  uint32_t attempts;
+  uint32_t seq;
+  uint64_t hash;
+  uint64_t contributors_hash;
+  uint64_t bytes_sent;
+  uint64_t bytes_received;
+  uint64_t bytes_resent;
+  uint64_t scratch_bytes;
+  double seconds;
+} seaway_result;
+seaway_status seaway_result_init(seaway_result *result, size_t struct_size);
+seaway_status seaway_all_reduce(seaway_comm *comm, seaway_result *result, const seaway_buffer *out, const seaway_buffer *in,
+                                           size_t count, int32_t reduction, const seaway_options *options);
+seaway_status seaway_all_reduce_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *out, const seaway_buffer *in,
+                                                 size_t count, int32_t reduction, const seaway_options *options);
+seaway_status seaway_broadcast(seaway_comm *comm, seaway_result *result, const seaway_buffer *buffers, size_t count, uint64_t root,
+                                          const seaway_options *options);
+seaway_status seaway_broadcast_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *buffers, size_t count, uint64_t root,
+                                                const seaway_options *options);
+seaway_status seaway_barrier(seaway_comm *comm, seaway_result *result, const seaway_options *options);
+seaway_status seaway_barrier_start(seaway_comm *comm, seaway_op **op, const seaway_options *options);
+typedef enum seaway_wait_for { SEAWAY_ALL = 0, SEAWAY_ANY = 1 } seaway_wait_for;
+seaway_status seaway_wait(seaway_op *const *ops, size_t count, int32_t wait_for, double timeout);
+seaway_status seaway_test(seaway_op *op, seaway_result *result);
+seaway_status seaway_cancel(seaway_op *op, const char *reason);
+void seaway_free(seaway_op *op);
+typedef enum seaway_event_kind {
+  SEAWAY_EVENT_NONE = 0,
+  SEAWAY_EVENT_OP_DONE = 1,
+  SEAWAY_EVENT_EPOCH_CHANGED = 2,
+  SEAWAY_EVENT_EVICTED = 3,
+  SEAWAY_EVENT_LOG = 4
+} seaway_event_kind;
+typedef struct seaway_event {
+  size_t struct_size;
+  int32_t kind;
+  int32_t reserved;
+  seaway_op *op;
+  seaway_epoch epoch;
+  char text[512];
+} seaway_event;
+seaway_status seaway_event_fd(seaway_comm *comm, int *fd);
+seaway_status seaway_next_event(seaway_comm *comm, seaway_event *event);
+typedef struct seaway_master seaway_master;
+typedef struct seaway_master_config {
+  size_t struct_size;
+  const char *listen;
+  int32_t plaintext;
+} seaway_master_config;
+seaway_status seaway_master_config_init(seaway_master_config *config, size_t struct_size);
+seaway_status seaway_master_start(seaway_master **master, const seaway_master_config *config, seaway_error *error);
+const char *seaway_master_address(const seaway_master *master);
+seaway_status seaway_master_stop(seaway_master *master);
+"""

@@ -1,0 +1,545 @@
+"""Communicator: one membership of one run."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from seaway._asyncio import Watch
+from seaway._buffers import Array, buffers
+from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_error
+from seaway._library import NULL, OK, PENDING, ffi, lib
+from seaway._operation import Operation
+from seaway._result import Result
+from seaway._view import Member, View, take_view
+from seaway._waiting import in_slices
+
+_new = ffi.new
+_REDUCTIONS: dict[str, int] = {
+    "sum": lib.SEAWAY_SUM,
+    "avg": lib.SEAWAY_AVG,
+    "min": lib.SEAWAY_MIN,
+    "max": lib.SEAWAY_MAX,
+    "prod": lib.SEAWAY_PROD,
+}
+_ON_LOSS: dict[str, int] = {"resume": lib.SEAWAY_RESUME, "fail": lib.SEAWAY_FAIL}
+
+# How long leaving may take when a `with` block ends.
+_LEAVE_SECONDS = 2.0
+
+_open: weakref.WeakSet[Communicator] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # The library's threads must not write to arrays that the interpreter is about to free.
+    for comm in list(_open):
+        comm.close()
+
+
+def _integer_from_environment(name: str) -> int | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidError(f"the environment variable {name} is {text!r}, not a number") from None
+
+
+class Communicator:
+    """One membership of one run: makes a communicator and joins.
+
+        with seaway.Communicator("10.0.0.1:7117", plaintext=True) as comm:
+            while training:
+                comm.update()                       # the one point where others join
+                comm.all_reduce(gradient, op="avg")
+
+    The constructor returns when this peer is a member. For a newcomer that is when every member has come to its next
+    `update()`. At the end of the `with` block this peer leaves the run (at most 2 s), then closes.
+
+    Any thread may call any method. Ops of one tag are matched by their order: every member starts the ops of one tag in the
+    same order, from one thread at a time; different tags are independent. join, update and leave raise Busy while another of
+    them runs. After os.fork() the child's communicators raise Forked; start a process with multiprocessing's "spawn" instead.
+
+    Args:
+        address: HOST:PORT of the master. None: the environment variable SEAWAY_MASTER.
+        name: for logs and status, at most 256 bytes. None: "HOSTNAME:PID".
+        replica: the unit of membership and of failure that this process belongs to. None: the environment variable
+            SEAWAY_REPLICA, or a drawn number; must be given when lanes > 1. One (replica, lane) can be taken once.
+        lane: which of the replica's peers this is, 0 .. lanes-1. None: LOCAL_RANK when lanes > 1, else 0.
+        lanes: peers in a replica, the same in the whole run. Lane j of every replica forms a group, and ops run in groups.
+        min_world: the run starts when this many replicas are there.
+        listen: HOST:PORT where other peers reach this one; port 0 draws one. None: every address, a drawn port.
+        advertise: up to 8 addresses told to others, HOST:PORT, in the order to try; port 0 means the port listened on.
+        timeout: seconds to wait for admission; None or a negative number waits as long as it takes.
+        connections: data connections per link, 1 to 64; more help on long or lossy paths.
+        rate_mbps: what this peer can send and receive, in Mbit/s; 0: as much as the others.
+        kept_bytes: memory for contributions kept until commit, so that a death costs little. None: 1 GiB.
+        plaintext: must be True: connections are neither encrypted nor authenticated in this version, whoever reaches a port
+            can join and read. For a private network.
+
+    Raises:
+        InvalidError: an argument is wrong; the text names it.
+        Pending: not admitted within `timeout`; the text says what it waited for. The attempt is given up.
+        JoinRefused: the master will not admit this peer as it is.
+        NoMaster: the master does not answer. NoAddress: `listen` or a name is no good.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        name: str | None = None,
+        replica: int | None = None,
+        lane: int | None = None,
+        lanes: int = 1,
+        min_world: int = 1,
+        listen: str | None = None,
+        advertise: Sequence[str] | None = None,
+        timeout: float | None = None,
+        connections: int = 1,
+        rate_mbps: int = 0,
+        kept_bytes: int | None = None,
+        plaintext: bool = False,
+    ) -> None:
+        self._handle: Any = NULL
+        self._closed = True
+        self._view: View | None = None
+        self._snapshot: View | None = None
+        self._capacity = 16
+        self._orphans: list[tuple[Any, Any]] = []
+        self._watching: dict[asyncio.AbstractEventLoop, Watch] = {}
+
+        if address is None:
+            address = os.environ.get("SEAWAY_MASTER")
+        if not address:
+            raise InvalidError("address: give HOST:PORT of the master, or set SEAWAY_MASTER")
+        if replica is None:
+            replica = _integer_from_environment("SEAWAY_REPLICA")
+        if lane is None:
+            lane = _integer_from_environment("LOCAL_RANK") if lanes != 1 else None
+
+        config = _new("seaway_config *")
+        lib.seaway_config_init(config, ffi.sizeof("seaway_config"))
+        keep: list[Any] = []
+
+        def text(value: str, field: str) -> Any:
+            if not isinstance(value, str) or "\0" in value:
+                raise InvalidError(f"{field} must be a str without NUL, not {value!r}")
+            keep.append(_new("char[]", value.encode()))
+            return keep[-1]
+
+        def put(field: str, value: int | None) -> None:
+            if value is None:
+                return
+            try:
+                setattr(config, field, value)
+            except (OverflowError, TypeError):
+                raise InvalidError(f"{field} is {value!r}; give a number in its range") from None
+
+        config.master = text(address, "address")
+        if name is not None:
+            config.name = text(name, "name")
+        if listen is not None:
+            config.listen = text(listen, "listen")
+        if advertise is not None:
+            if isinstance(advertise, str):
+                raise InvalidError("advertise must be a list of addresses, not one str")
+            keep.append(_new("char *[]", [text(each, "advertise") for each in advertise]))
+            config.advertise = ffi.cast("const char *const *", keep[-1])
+            config.advertise_count = len(advertise)
+        for field, value in (
+            ("replica", replica),
+            ("lane", lane),
+            ("lanes", lanes),
+            ("min_world", min_world),
+            ("connections", connections),
+            ("rate_mbps", rate_mbps),
+            ("kept_bytes", kept_bytes),
+            ("plaintext", 1 if plaintext else 0),
+        ):
+            put(field, value)
+
+        pointer = _new("seaway_comm **")
+        status = lib.seaway_create(pointer, config)
+        self._handle = pointer[0]
+        self._closed = self._handle == NULL
+        if status != OK:
+            error = make_error(status, "create", None if self._closed else last_error(comm=self._handle))
+            self.close()
+            raise error
+        _open.add(self)
+        try:
+            self.join(timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- membership ---------------------------------------------------------------------------------------------------
+
+    def join(self, timeout: float | None = None) -> View:
+        """Joins the run again, as a new incarnation: after Evicted, or after `leave()`. Returns at once if this peer is a
+        member. A time-out raises Pending and joining goes on: call again.
+
+        Args:
+            timeout: seconds; 0 polls; None or a negative number waits as long as it takes.
+        """
+        handle = self._handle
+        self._check(in_slices(lambda seconds: int(lib.seaway_join(handle, seconds)), timeout), "join")
+        view = self._view = self._take_view()
+        return view
+
+    def leave(self, timeout: float | None = None) -> None:
+        """Leaves the run: open ops of this peer end first, the others go on without it, nothing of theirs is aborted for it.
+        Call it on SIGTERM. `join()` joins again.
+
+        Args:
+            timeout: seconds; Pending is raised when it passes, and leaving goes on.
+        """
+        handle = self._handle
+        self._check(in_slices(lambda seconds: int(lib.seaway_leave(handle, seconds)), timeout), "leave")
+
+    def close(self) -> None:
+        """Ends this incarnation without asking anybody; for a friendlier end `leave()` first. Open ops end Undecided and
+        their waits return. Blocks for about a second at most. After it no array is touched. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        _open.discard(self)
+        lib.seaway_destroy(self._handle)
+        while self._orphans:
+            pointer, _ = self._orphans.pop()
+            lib.seaway_free(pointer[0])
+        for watch in self._watches():
+            watch.wake()
+
+    def __enter__(self) -> Communicator:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if not self._closed:
+                self.leave(_LEAVE_SECONDS)
+        except Error:
+            pass  # it did not go well; the others will find out
+        finally:
+            self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def update(self, timeout: float | None = None) -> View:
+        """The one point of the program where others join: call it once per step. Free, without communication, when nobody
+        waits to join; when somebody does, every member admits them at the same call. Every member has to call it equally
+        often, or newcomers wait.
+
+        Args:
+            timeout: seconds; 0 polls; None or a negative number waits as long as it takes.
+
+        Returns:
+            The membership from here on.
+
+        Raises:
+            Pending: the time-out passed; the update goes on, call again.
+            Evicted: this incarnation was removed from the run: `join()`, and fetch the state that the others have.
+        """
+        handle = self._handle
+        pointer = _new("seaway_view **")
+        update = lib.seaway_update
+        self._check(in_slices(lambda seconds: int(update(handle, pointer, seconds)), timeout), "update")
+        view = self._view = take_view(pointer[0], self._view)
+        self._capacity = max(view.world_size, 1)
+        return view
+
+    @property
+    def view(self) -> View:
+        """The membership as it is now. It changes when somebody is lost; others join at `update()` only.
+
+        Raises NotMember when this peer is none."""
+        return self._take_view()
+
+    @property
+    def epoch(self) -> Epoch:
+        """The version of the roster, now."""
+        return self._take_view().epoch
+
+    @property
+    def rank(self) -> int:
+        """The position of this peer's replica in the roster, now. May change with every epoch."""
+        return self._take_view().rank
+
+    @property
+    def world_size(self) -> int:
+        """How many replicas are members, now."""
+        return self._take_view().world_size
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Who is a member, now, in roster order."""
+        return self._take_view().members
+
+    # -- collectives --------------------------------------------------------------------------------------------------
+
+    def all_reduce(
+        self,
+        x: Array | Sequence[Array],
+        out: Array | Sequence[Array] | None = None,
+        op: str = "sum",
+        *,
+        tag: int = 0,
+        weight: float | None = None,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Result:
+        """Reduces x over all members (of this peer's lane). Every member calls it with the same shapes and arguments.
+
+        Equal bits everywhere: members are added in roster order; float16 and bfloat16 are summed in float32 and rounded once.
+
+        Args:
+            x: an array of any shape, or a list of arrays of one dtype, which are one op with one commit. C-contiguous. dtype
+                float32, float64, float16, bfloat16 (torch, ml_dtypes) or an integer of 8 to 64 bits.
+            out: where the result goes: as many elements in each piece as x, no overlap with x. None: in place. In place, x
+                keeps its old values until the op commits, and for good if it does not (the library takes a scratch).
+            op: "sum", "avg", "min", "max" or "prod". avg is refused on integers, integer sum and prod wrap.
+            tag: below 2**62. Ops of one tag match by their order, those of different tags are independent.
+            weight: of this member's x, finite and >= 0, for op="avg": the result is sum(w*x) / sum(w). All members give one,
+                or none does.
+            on_loss: "resume": when a member is lost the others commit over the survivors. "fail": Aborted instead, unless all
+                held the result already. The same on all members.
+            layout: a number, below 2**64, that must be equal on all members: a hash of names and shapes, for example.
+            timeout: seconds without any byte of this op, after which the master decides it: committed if everyone holds the
+                result, else Aborted. A slow peer is then the end of the op, so be generous. None: no limit.
+            deadline: seconds from the start, after which the same happens. None: no limit.
+
+        Returns:
+            Result: who contributed, who was lost, how long it took, how many bytes moved.
+
+        Raises:
+            InvalidError: an argument is wrong; the text names it. Nothing was sent.
+            Refused: the members' calls differ; the text names who and what. Aborted, Evicted, Undecided: see there. In all
+            these x is intact. KeyboardInterrupt leaves the op running: close the communicator, or let it finish.
+        """
+        return self.all_reduce_async(
+            x, out, op, tag=tag, weight=weight, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+        ).wait()
+
+    def all_reduce_async(
+        self,
+        x: Array | Sequence[Array],
+        out: Array | Sequence[Array] | None = None,
+        op: str = "sum",
+        *,
+        tag: int = 0,
+        weight: float | None = None,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Operation:
+        """Starts `all_reduce` with the same arguments and returns at once. The arrays belong to the library until it is final:
+        x may be read meanwhile, nothing else."""
+        reduction = _REDUCTIONS.get(op)
+        if reduction is None:
+            raise InvalidError(f"op is {op!r}; give one of {', '.join(_REDUCTIONS)}")
+        options = self._options(tag, weight, on_loss, layout, timeout, deadline)
+        source, count, keep = buffers(x, "x", out is None)
+        target = NULL
+        if out is not None:
+            target, out_count, keep_out = buffers(out, "out", True)
+            if out_count != count:
+                raise InvalidError(f"out has {out_count} arrays and x has {count}")
+            keep = (keep, keep_out)
+        pointer = _new("seaway_op **")
+        status = lib.seaway_all_reduce_start(self._handle, pointer, target, source, count, reduction, options)
+        return self._started(status, pointer, keep, "all_reduce")
+
+    def broadcast(
+        self,
+        x: Array | Sequence[Array],
+        root: Member | int,
+        *,
+        tag: int = 0,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Result:
+        """Copies the root's x into everybody's. Every member calls it, with the same shapes and arguments.
+
+        Args:
+            x: as in `all_reduce`. The root's is only read; on the others it is undefined until the op commits.
+            root: a Member, or a rank: that of the View which this peer's last `update()` or `join()` gave, with its own lane.
+                A rank is the same member everywhere only if nobody was lost since; when in doubt name the Member.
+            tag, on_loss, layout, timeout, deadline: as in `all_reduce`.
+
+        Raises:
+            As all_reduce. Refused: the root is no member any more. Aborted: it was lost before all had the data.
+        """
+        return self.broadcast_async(
+            x, root, tag=tag, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+        ).wait()
+
+    def broadcast_async(
+        self,
+        x: Array | Sequence[Array],
+        root: Member | int,
+        *,
+        tag: int = 0,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Operation:
+        """Starts `broadcast` with the same arguments and returns at once."""
+        peer, mine = self._root(root)
+        options = self._options(tag, None, on_loss, layout, timeout, deadline)
+        array, count, keep = buffers(x, "x", not mine)
+        pointer = _new("seaway_op **")
+        status = lib.seaway_broadcast_start(self._handle, pointer, array, count, peer, options)
+        return self._started(status, pointer, keep, "broadcast")
+
+    def barrier(
+        self,
+        *,
+        tag: int = 0,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Result:
+        """Returns when every member has called it. Arguments as in `all_reduce`."""
+        return self.barrier_async(tag=tag, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline).wait()
+
+    def barrier_async(
+        self,
+        *,
+        tag: int = 0,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Operation:
+        """Starts `barrier` and returns at once."""
+        options = self._options(tag, None, on_loss, layout, timeout, deadline)
+        pointer = _new("seaway_op **")
+        status = lib.seaway_barrier_start(self._handle, pointer, options)
+        return self._started(status, pointer, None, "barrier")
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<seaway.Communicator, closed>"
+        try:
+            view = self._take_view()
+        except Error as error:
+            return f"<seaway.Communicator, {error.name}>"
+        return f"<seaway.Communicator, rank {view.rank} of {view.world_size}, epoch {view.epoch}>"
+
+    # -- for this package ---------------------------------------------------------------------------------------------
+
+    def _check(self, status: int, doing: str) -> None:
+        if status != OK:
+            raise make_error(status, doing, None if self._closed else last_error(comm=self._handle))
+
+    def _take_view(self) -> View:
+        pointer = _new("seaway_view **")
+        self._check(lib.seaway_view_get(self._handle, pointer), "view")
+        view = self._snapshot = take_view(pointer[0], self._snapshot)
+        self._capacity = max(view.world_size, 1)
+        return view
+
+    def _root(self, root: Member | int) -> tuple[int, bool]:
+        if self._closed:
+            raise Closed("broadcast: the communicator is closed")
+        view = self._view
+        if isinstance(root, Member):
+            return root.peer, view is not None and root.peer == view.me
+        if view is None:
+            raise InvalidError(f"root is {root!r}, but there is no view yet to look it up in")
+        if not isinstance(root, int) or not 0 <= root < view.world_size:
+            raise InvalidError(f"root is {root!r}; give a Member, or a rank from 0 to {view.world_size - 1}")
+        own = next(member for member in view.members if member.peer == view.me)
+        peer = view.member(root, own.lane).peer
+        return peer, peer == view.me
+
+    @staticmethod
+    def _options(
+        tag: int, weight: float | None, on_loss: str, layout: int, timeout: float | None, deadline: float | None
+    ) -> Any:
+        if tag == 0 and weight is None and on_loss == "resume" and layout == 0 and timeout is None and deadline is None:
+            return NULL
+        options = _new("seaway_options *")
+        lib.seaway_options_init(options, ffi.sizeof("seaway_options"))
+        for field, value in (
+            ("tag", tag),
+            ("weight", weight),
+            ("layout", layout),
+            ("no_progress", timeout),
+            ("deadline", deadline),
+        ):
+            if value is None:
+                continue
+            try:
+                setattr(options, field, value)
+            except (OverflowError, TypeError):
+                argument = "timeout" if field == "no_progress" else field
+                raise InvalidError(f"{argument} is {value!r}; give a number in its range") from None
+        for argument, seconds in (("timeout", timeout), ("deadline", deadline)):
+            if seconds is not None and not seconds > 0:
+                raise InvalidError(f"{argument} is {seconds!r}; give seconds above 0, or None for no limit")
+        options.weighted = weight is not None
+        loss = _ON_LOSS.get(on_loss)
+        if loss is None:
+            raise InvalidError(f"on_loss is {on_loss!r}; give one of {', '.join(_ON_LOSS)}")
+        options.on_loss = loss
+        return options
+
+    def _started(self, status: int, pointer: Any, keep: Any, doing: str) -> Operation:
+        if self._orphans:
+            self._sweep()
+        if status != OK:
+            raise make_error(status, doing, None if self._closed else last_error(comm=self._handle))
+        return Operation(self, pointer, keep, doing)
+
+    def _adopt(self, pointer: Any, keep: Any) -> None:
+        # From Operation.__del__, in whatever thread: no lock, one atomic append.
+        self._orphans.append((pointer, keep))
+
+    def _sweep(self) -> None:
+        for _ in range(len(self._orphans)):
+            try:
+                pointer, keep = self._orphans.pop(0)
+            except IndexError:
+                return
+            if lib.seaway_test(pointer[0], NULL) == PENDING:
+                self._orphans.append((pointer, keep))
+            else:
+                lib.seaway_free(pointer[0])
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> Watch:
+        watch = self._watching.get(loop)
+        if watch is None:
+            pointer = _new("int *")
+            self._check(lib.seaway_event_fd(self._handle, pointer), "event_fd")
+            watch = self._watching[loop] = Watch(self, loop, pointer[0])
+        return watch
+
+    def _unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching.pop(loop, None)
+
+    def _watches(self) -> list[Watch]:
+        return list(self._watching.values())
+
+    def _drain_events(self) -> None:
+        event = _new("seaway_event *")
+        event.struct_size = ffi.sizeof("seaway_event")
+        take: Callable[[Any, Any], int] = lib.seaway_next_event
+        while take(self._handle, event) == OK and event.kind != lib.SEAWAY_EVENT_NONE:
+            pass

@@ -1,0 +1,101 @@
+"""Snapshots of the membership."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from seaway._errors import Epoch, InternalError
+from seaway._library import OK, ffi, lib, string
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One peer of the run.
+
+    `peer` is its incarnation: 64 random bits, one life of one process. Name members by it; ranks change. `address` is the
+    first, HOST:PORT, that it advertises.
+    """
+
+    peer: int
+    uuid: uuid.UUID
+    replica: int
+    lane: int
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The membership at one moment. Immutable.
+
+    `rank` is the position of this peer's replica in the roster and holds for this epoch only; `world_size` counts replicas.
+    `members` are in roster order, oldest replica first, the lanes of a replica together. `generation` rises when somebody
+    joins; `update_count` is the same number at the same point of every member's program. `me` is this peer's incarnation.
+    """
+
+    epoch: Epoch
+    generation: int
+    update_count: int
+    rank: int
+    world_size: int
+    lanes: int
+    members: tuple[Member, ...]
+    me: int
+
+    def member(self, rank: int, lane: int = 0) -> Member:
+        """The member at a rank (0 .. world_size-1) and lane. IndexError if there is none."""
+        if not 0 <= rank < self.world_size or not 0 <= lane < self.lanes:
+            raise IndexError(f"no member at rank {rank}, lane {lane}: {self.world_size} replicas of {self.lanes} lanes")
+        return self.members[rank * self.lanes + lane]
+
+
+def _members(handle: Any, count: int) -> tuple[Member, ...]:
+    member = ffi.new("seaway_member *")
+    members = []
+    for index in range(count):
+        member.struct_size = ffi.sizeof("seaway_member")
+        status = lib.seaway_view_member(handle, member, index)
+        if status != OK:
+            raise InternalError(f"seaway_view_member: {string(lib.seaway_status_string(status))}")
+        members.append(
+            Member(
+                peer=member.peer,
+                uuid=uuid.UUID(int=member.uuid[0] << 64 | member.uuid[1]),
+                replica=member.replica,
+                lane=member.lane,
+                name=string(member.name),
+                address=string(member.address),
+            )
+        )
+    return tuple(members)
+
+
+def take_view(handle: Any, before: View | None) -> View:
+    """Reads a seaway_view and frees it. The members are those of `before` if its epoch is the same."""
+    try:
+        info = ffi.new("seaway_view_info *")
+        info.struct_size = ffi.sizeof("seaway_view_info")
+        status = lib.seaway_view_info_get(handle, info)
+        if status != OK:
+            raise InternalError(f"seaway_view_info_get: {string(lib.seaway_status_string(status))}")
+        epoch = Epoch(info.epoch.term, info.epoch.number)
+        if before is not None and before.epoch == epoch and before.me == info.self:
+            if before.update_count == info.update_count and before.generation == info.generation:
+                return before
+            members = before.members
+        else:
+            members = _members(handle, info.member_count)
+        return View(
+            epoch=epoch,
+            generation=info.generation,
+            update_count=info.update_count,
+            rank=info.rank,
+            world_size=info.world_size,
+            lanes=info.lanes,
+            members=members,
+            me=info.self,
+        )
+    finally:
+        lib.seaway_view_free(handle)

@@ -1,0 +1,140 @@
+"""Arguments that are wrong, and those that come from the environment."""
+
+from __future__ import annotations
+
+import math
+import socket
+from typing import Any
+
+import numpy as np
+import pytest
+
+import seaway
+from conftest import BOUND, cluster, join
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"plaintext": False}, "plaintext"),
+        ({"address": "nowhere"}, "master|HOST:PORT"),
+        ({"address": "127.0.0.1:99999"}, "master|port|HOST:PORT"),
+        ({"address": 7}, "address"),
+        ({"address": "a\0b:1"}, "address"),
+        ({"name": "x" * 257}, "name"),
+        ({"replica": -1}, "replica"),
+        ({"replica": 2**32}, "replica"),
+        ({"lanes": 0}, "lanes"),
+        ({"lanes": 2, "lane": 0}, "replica"),
+        ({"lanes": 2, "lane": 2, "replica": 0}, "lane"),
+        ({"min_world": "two"}, "min_world"),
+        ({"connections": 65}, "connections"),
+        ({"listen": "nowhere"}, "listen"),
+        ({"advertise": "127.0.0.1:1"}, "advertise"),
+        ({"advertise": ["127.0.0.1:1"] * 9}, "advertise"),
+        ({"timeout": NAN}, "NaN"),
+    ],
+)
+def test_a_wrong_argument_is_named(master: seaway.Master, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(seaway.InvalidError, match=words):
+        seaway.Communicator(**{"address": master.address, "plaintext": True, "timeout": BOUND, **arguments})
+
+
+def test_the_environment_fills_what_is_not_given(master: seaway.Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEAWAY_MASTER", raising=False)
+    with pytest.raises(seaway.InvalidError, match="SEAWAY_MASTER"):
+        seaway.Communicator(plaintext=True)
+    monkeypatch.setenv("SEAWAY_MASTER", master.address)
+    monkeypatch.setenv("SEAWAY_REPLICA", "seven")
+    with pytest.raises(seaway.InvalidError, match="SEAWAY_REPLICA"):
+        seaway.Communicator(plaintext=True)
+    monkeypatch.setenv("SEAWAY_REPLICA", "7")
+    monkeypatch.setenv("LOCAL_RANK", "3")  # for lanes only
+    with seaway.Communicator(plaintext=True, listen="127.0.0.1:0", timeout=BOUND) as comm:
+        assert [(member.replica, member.lane) for member in comm.members] == [(7, 0)]
+
+
+def test_local_rank_is_the_lane(master: seaway.Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(seaway.InvalidError, match="lane"):
+        seaway.Communicator(master.address, plaintext=True, replica=0, lanes=1, lane=1)
+    # The other lane is not there, so this one is not admitted.
+    with pytest.raises(seaway.Pending):
+        seaway.Communicator(master.address, plaintext=True, replica=0, lanes=2, timeout=0)
+
+
+def test_ops_check_their_arguments(solo: seaway.Communicator) -> None:
+    x = np.ones(2, np.float32)
+    for arguments, words in (
+        ({"op": "median"}, "op is 'median'"),
+        ({"tag": -1}, "tag"),
+        ({"tag": 2**62}, "tag"),
+        ({"tag": "a"}, "tag"),
+        ({"op": "avg", "weight": NAN}, "weight"),
+        ({"op": "avg", "weight": -1.0}, "weight"),
+        ({"op": "avg", "weight": math.inf}, "weight"),
+        ({"op": "avg", "weight": "a"}, "weight"),
+        ({"op": "sum", "weight": 2.0}, "weight"),
+        ({"on_loss": "panic"}, "on_loss is 'panic'"),
+        ({"layout": 2**64}, "layout"),
+        ({"timeout": NAN}, "timeout"),
+        ({"timeout": 0}, "timeout"),
+        ({"deadline": NAN}, "deadline"),
+        ({"deadline": -1.0}, "deadline"),
+    ):
+        with pytest.raises(seaway.InvalidError, match=words):
+            solo.all_reduce(x, **arguments)  # type: ignore[arg-type]
+    with pytest.raises(seaway.InvalidError, match="average"):
+        solo.all_reduce(np.ones(2, np.int32), op="avg")
+    with pytest.raises(seaway.InvalidError):
+        solo.barrier(tag=2**62)
+    for root in (-1, 1, "a", 0.0, None):
+        with pytest.raises(seaway.InvalidError, match="root"):
+            solo.broadcast(x, root)  # type: ignore[arg-type]
+    for call in (solo.update, solo.join, solo.leave):
+        with pytest.raises(seaway.InvalidError, match="NaN"):
+            call(timeout=NAN)
+    op = solo.barrier_async()
+    with pytest.raises(seaway.InvalidError, match="NaN"):
+        op.wait(NAN) if not op.done() else seaway.wait([op], timeout=NAN)
+    op.wait(BOUND)
+    with pytest.raises(seaway.InvalidError, match="ops is empty"):
+        seaway.wait([])
+    assert x.tolist() == [1, 1]
+
+
+def test_masters_check_theirs() -> None:
+    with pytest.raises(seaway.InvalidError, match="plaintext"):
+        seaway.Master()
+    with pytest.raises(seaway.InvalidError):
+        seaway.Master("nowhere", plaintext=True)
+    with pytest.raises(seaway.InvalidError, match="listen"):
+        seaway.Master(7, plaintext=True)  # type: ignore[arg-type]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(seaway.NoAddress):
+            seaway.Master(f"127.0.0.1:{taken.getsockname()[1]}", plaintext=True)
+
+
+def test_a_listen_address_that_is_taken(master: seaway.Master) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(seaway.NoAddress):
+            seaway.Communicator(master.address, listen=f"127.0.0.1:{taken.getsockname()[1]}", plaintext=True, timeout=BOUND)
+
+
+def test_names_and_addresses_reach_the_others(master: seaway.Master) -> None:
+    def body(comm: seaway.Communicator) -> Any:
+        return [(member.name, member.address.rpartition(":")[0]) for member in comm.members]
+
+    assert cluster(master, 2, body, name="näme") == [[("näme", "127.0.0.1")] * 2] * 2
+
+
+def test_one_replica_is_taken_once(master: seaway.Master) -> None:
+    with join(master, replica=3):
+        with pytest.raises(seaway.JoinRefused, match="3"):
+            join(master, replica=3)

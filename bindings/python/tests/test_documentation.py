@@ -1,0 +1,42 @@
+"""Samples run as they stand; what is public is documented."""
+
+from __future__ import annotations
+
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import seaway
+import seaway.training
+
+README = (pathlib.Path(__file__).resolve().parent.parent / "README.md").read_text()
+SAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.S | re.M)
+MODULE = textwrap.dedent("\n".join(line for line in (seaway.__doc__ or "").splitlines() if line.startswith("    ")))
+
+
+@pytest.mark.parametrize("sample", [*SAMPLES, MODULE], ids=[*[f"README-{i}" for i in range(len(SAMPLES))], "docstring"])
+def test_samples_run(sample: str) -> None:
+    done = subprocess.run([sys.executable, "-c", sample], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_are_samples() -> None:
+    assert len(SAMPLES) >= 3 and "all_reduce" in MODULE
+
+
+def test_everything_public_is_documented() -> None:
+    public = [getattr(seaway, name) for name in seaway.__all__ if name != "Array"]
+    for thing in [*public, seaway.training, seaway.training.DiLoCo, seaway.training.outer_step]:
+        assert inspect.getdoc(thing), thing
+        for name, member in inspect.getmembers(thing) if inspect.isclass(thing) else ():
+            if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                assert inspect.getdoc(member), f"{thing.__name__}.{name}"
+
+
+def test_all_is_sorted_and_complete() -> None:
+    assert seaway.__all__ == sorted(seaway.__all__)

@@ -1,0 +1,209 @@
+"""Joining, leaving, dying, closing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import seaway
+from conftest import BOUND, Thread, cluster, join, together
+
+
+def test_a_run_of_one(master: seaway.Master) -> None:
+    with join(master) as comm:
+        view = comm.view
+        assert (view.rank, view.world_size, view.lanes) == (0, 1, 1)
+        assert (comm.rank, comm.world_size, comm.epoch, comm.members) == (0, 1, view.epoch, view.members)
+        assert view.members[0].peer == view.me and view.member(0) is view.members[0]
+        with pytest.raises(IndexError):
+            view.member(1)
+        with pytest.raises(AttributeError):
+            view.rank = 1  # type: ignore[misc]
+        assert view.epoch >= seaway.Epoch(0, 0) and "rank 0 of 1" in repr(comm)
+        assert pickle.loads(pickle.dumps(view)) == view
+        assert comm.join() == comm.view  # a member joins at once
+    assert "closed" in repr(comm)
+
+
+def test_closed_communicators_say_so(master: seaway.Master) -> None:
+    comm = join(master)
+    comm.close()
+    comm.close()
+    for call in (
+        comm.update,
+        comm.join,
+        comm.leave,
+        comm.barrier,
+        lambda: comm.view,
+        lambda: comm.rank,
+        lambda: comm.all_reduce(bytearray(4)),
+        lambda: comm.broadcast(bytearray(4), 0),
+    ):
+        with pytest.raises(seaway.Closed):
+            call()
+
+
+def test_a_newcomer_is_admitted_at_update(master: seaway.Master) -> None:
+    with join(master) as old:
+        first = old.update(BOUND)
+        newcomer = Thread(lambda: join(master))
+        while old.update(BOUND).world_size == 1:
+            pass
+        view = old.view
+        with newcomer.result() as new:
+            assert view.generation > first.generation and view.epoch > first.epoch
+            assert view.update_count == new.view.update_count
+            assert [member.peer for member in new.members] == [view.me, new.view.me]  # the newest is last
+            x, y = np.ones(2, np.float32), np.ones(2, np.float32)
+            together(lambda: old.all_reduce(x), lambda: new.all_reduce(y))
+            assert x.tolist() == y.tolist() == [2, 2]
+
+
+def test_update_without_newcomers_changes_nothing_but_its_count(solo: seaway.Communicator) -> None:
+    views = [solo.update() for _ in range(3)]
+    counts = [view.update_count for view in views]
+    assert counts == list(range(counts[0], counts[0] + 3))
+    assert len({view.epoch for view in views}) == 1 and views[0].members is views[2].members
+
+
+def test_who_leaves_can_come_back(master: seaway.Master) -> None:
+    a, b = together(*[lambda: join(master, min_world=2)] * 2)
+    with a, b:
+        before = b.view.me
+        b.leave(BOUND)
+        with pytest.raises(seaway.NotMember):
+            b.rank
+        with pytest.raises(seaway.NotMember):
+            b.barrier()
+        assert "NOT_MEMBER" in repr(b)
+        a.barrier()  # alone now
+        back = Thread(lambda: b.join(BOUND))
+        while a.update(BOUND).world_size == 1:
+            pass
+        assert back.result().me != before
+        together(a.barrier, b.barrier)
+
+
+def test_joining_times_out_and_says_what_it_waits_for(master: seaway.Master) -> None:
+    with pytest.raises(seaway.Pending) as caught:
+        join(master, min_world=2, timeout=0.3)
+    assert str(caught.value)
+
+
+def test_no_master() -> None:
+    with seaway.Master(plaintext=True) as gone:
+        address = gone.address
+    with pytest.raises((seaway.NoMaster, seaway.Pending)):
+        seaway.Communicator(address, plaintext=True, timeout=0.3)
+
+
+def test_two_updates_at_once(master: seaway.Master) -> None:
+    with join(master) as old:
+        waiting = Thread(lambda: join(master, min_world=1))
+        while True:
+            try:
+                if old.update(0).world_size == 2:
+                    break
+            except seaway.Pending:
+                old.update(BOUND)
+        with waiting.result():
+            pass
+
+
+DIES = """
+import os, sys, seaway
+comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=3, plaintext=True)
+x = bytearray(int(sys.argv[2]))
+op = comm.all_reduce_async(x, on_loss=sys.argv[3])
+print(comm.view.me, flush=True)
+op.wait(3600)
+"""
+
+
+@pytest.mark.parametrize("on_loss", ["resume", "fail"])
+def test_a_member_is_killed_inside_an_op(master: seaway.Master, on_loss: str) -> None:
+    size = 300_000
+    command = [sys.executable, "-c", DIES, master.address, str(size), on_loss]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            a, b = together(*[lambda: join(master, min_world=3)] * 2)
+            with a, b:
+                assert process.stdout is not None
+                peer = int(process.stdout.readline())
+                # It waits in the op, which cannot end before `b` has started it.
+                x, y = np.full(size, 1, np.uint8), np.full(size, 2, np.uint8)
+                op = a.all_reduce_async(x, on_loss=on_loss)
+                os.kill(process.pid, signal.SIGKILL)
+                other = b.all_reduce_async(y, on_loss=on_loss)
+                if on_loss == "fail":
+                    for each in (op, other):
+                        with pytest.raises(seaway.Aborted):
+                            each.wait(BOUND)
+                    assert set(x) == {1} and set(y) == {2}
+                else:
+                    results = [op.wait(BOUND), other.wait(BOUND)]
+                    for result in results:
+                        assert result.lost == (peer,) and peer not in [each.peer for each in result.contributors]
+                        assert result.hash == results[0].hash and result.contributors == results[0].contributors
+                    assert set(x) == set(y) == {3}
+                together(a.barrier, b.barrier)
+                assert a.world_size == 2 and peer not in [member.peer for member in a.members]
+        finally:
+            process.kill()
+
+
+def test_the_master_may_go(master: seaway.Master) -> None:
+    def body(comm: seaway.Communicator) -> float:
+        x = np.ones(2, np.float32)
+        comm.barrier()
+        if comm.rank == 0:
+            master.close()
+        comm.barrier()
+        comm.all_reduce(x)
+        return float(x[0])
+
+    assert cluster(master, 2, body) == [2, 2]
+
+
+def test_a_fork_takes_no_part(master: seaway.Master) -> None:
+    # In a process of its own: pytest's has threads that a fork would lose.
+    code = """
+import os, sys, seaway
+comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", plaintext=True)
+child = os.fork()
+if child == 0:
+    try:
+        comm.update()
+    except seaway.Forked:
+        os._exit(7)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+comm.update()
+comm.all_reduce(bytearray(4))
+comm.close()
+"""
+    assert subprocess.run([sys.executable, "-c", code, master.address], timeout=BOUND).returncode == 0
+
+
+def test_the_master_as_a_program() -> None:
+    command = [sys.executable, "-m", "seaway.master", "--listen", "127.0.0.1:0", "--plaintext"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().split()
+            assert words[:2] == ["listening", "on"]
+            with seaway.Communicator(words[2], plaintext=True, listen="127.0.0.1:0", timeout=BOUND) as comm:
+                assert comm.world_size == 1
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(BOUND) == 0
+        finally:
+            process.kill()
+    refused: Any = subprocess.run([sys.executable, "-m", "seaway.master"], capture_output=True, text=True, timeout=BOUND)
+    assert refused.returncode == 2 and "plaintext" in refused.stderr
