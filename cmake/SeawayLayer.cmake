@@ -1,13 +1,14 @@
-# seaway_layer(NAME <folder> DEPENDS <lower layers and libraries>...)
+# seaway_layer(NAME <folder> [REAL] DEPENDS <lower layers and libraries>...)
 #
 # One folder of src/ is one library, seaway::<folder>. Its files are found by a glob: the layer test
 # (tests/tidy/layers.py) keeps the folders honest, and a new file needs no line here. A folder of headers alone gives an
 # interface library; a folder that is not there gives none.
 #
 # When the tests are built, each layer is built twice: once as it ships, and once as seaway::<folder>_sim with the planted
-# bugs (SEAWAY_MUTANTS) and the coverage marks (SEAWAY_MARKS) compiled in, for the simulator.
+# bugs (SEAWAY_MUTANTS) and the coverage marks (SEAWAY_MARKS) compiled in, for the simulator. REAL layers, those above the
+# purity line, are built once.
 function(seaway_layer)
-  cmake_parse_arguments(LAYER "" "NAME" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(LAYER "REAL" "NAME" "DEPENDS" ${ARGN})
   set(folder ${CMAKE_CURRENT_SOURCE_DIR}/${LAYER_NAME})
   if(NOT IS_DIRECTORY ${folder})
     return()
@@ -19,7 +20,7 @@ function(seaway_layer)
     set_source_files_properties(${avx2_sources} PROPERTIES COMPILE_OPTIONS "-mavx2;-mf16c;-mno-fma")
   endif()
   foreach(variant "" "_sim")
-    if(variant AND NOT SEAWAY_TESTS)
+    if(variant AND (LAYER_REAL OR NOT SEAWAY_TESTS))
       continue()
     endif()
     set(target seaway_${LAYER_NAME}${variant})

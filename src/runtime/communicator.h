@@ -82,7 +82,7 @@ class Operation {
   virtual collective::Result result() const = 0;    // of a final op
   virtual Epoch ended_epoch() const = 0;            // when it ended
   virtual std::uint64_t scratch_bytes() const = 0;  // that the library took because it was in place
-  virtual Error error() const = 0;                  // of a final op that failed, or where a pending one is (status pending)
+  virtual Error error() const = 0;  // of a final op that failed, or where a pending one is (status pending)
   virtual void cancel(const std::string& reason) = 0;
   virtual const Communicator* communicator() const = 0;
 };

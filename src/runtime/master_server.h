@@ -14,8 +14,8 @@ namespace seaway::runtime {
 struct MasterServerConfig {
   std::string listen;  // HOST:PORT; port 0 draws one
   bool plaintext = false;
-  std::uint32_t ladder_percent = 100;             // Ladder::scaled
-  std::function<void(const std::string&)> log;    // called on the server's thread; may be empty
+  std::uint32_t ladder_percent = 100;           // Ladder::scaled
+  std::function<void(const std::string&)> log;  // called on the server's thread; may be empty
 };
 
 class MasterServer {
@@ -25,8 +25,11 @@ class MasterServer {
   virtual ~MasterServer() = default;  // stops it
 
   virtual std::string address() const = 0;  // HOST:PORT listened on
-  // Stops accepting newcomers, gives what is being written time to get out, then closes. For SIGTERM.
+  // For SIGTERM: takes no new connections, lets what is decided get out (a second at most), closes. Peers go on, and look for
+  // a master on the same address.
   virtual void drain() = 0;
+  // The thread has ended because of a bug; `why` in words.
+  virtual bool broken(std::string& why) const = 0;
 };
 
 }  // namespace seaway::runtime

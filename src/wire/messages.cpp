@@ -178,17 +178,21 @@ void fields(A& a, Heartbeat& m) {
 
 namespace {
 
+// {u32 length, body}.
+std::vector<std::byte> framed(std::vector<std::byte> body) {
+  Writer prefix;
+  prefix(static_cast<std::uint32_t>(body.size()));
+  std::vector<std::byte> bytes = prefix.take();
+  bytes.insert(bytes.end(), body.begin(), body.end());
+  return bytes;
+}
+
 template <class Message>
 std::vector<std::byte> encode_any(const Message& message) {
   Writer body;
   body(static_cast<std::uint8_t>(message.index()));
   std::visit([&](const auto& m) { body(m); }, message);
-  const std::vector<std::byte> bytes = body.take();
-  Writer framed;
-  framed(static_cast<std::uint32_t>(bytes.size()));
-  std::vector<std::byte> out = framed.take();
-  out.insert(out.end(), bytes.begin(), bytes.end());
-  return out;
+  return framed(body.take());
 }
 
 template <class Message, std::size_t... I>
@@ -214,7 +218,29 @@ std::optional<Message> decode_any(std::span<const std::byte> body) {
   return message;
 }
 
+template <class A>
+void fields(A& a, Opening& m) {
+  a(m.magic);
+  a(m.purpose, Purpose::status);
+}
+
 }  // namespace
+
+std::vector<std::byte> encode(const Opening& opening) {
+  Writer body;
+  fields(body, const_cast<Opening&>(opening));
+  return framed(body.take());
+}
+
+std::optional<Opening> decode_opening(std::span<const std::byte> body) {
+  Reader reader(body);
+  Opening opening;
+  fields(reader, opening);
+  if (!reader.finished() || opening.magic != kMagic) {
+    return std::nullopt;
+  }
+  return opening;
+}
 
 std::vector<std::byte> encode(const MasterMessage& message) { return encode_any(message); }
 std::vector<std::byte> encode(const PeerMessage& message) { return encode_any(message); }

@@ -199,6 +199,22 @@ struct Heartbeat {
 using PeerMessage =
     std::variant<Hello, Join, Linked, Report, Promised, Mismatch, CancelOp, Lost, Leave, Synced, Heartbeat>;
 
+// --- The first words on a connection to the master ------------------------------------------------------------------
+
+enum class Purpose : std::uint8_t {
+  run = 1,     // a peer: HELLO follows
+  status = 2,  // from loopback only: answered with {u32 length, JSON}, then closed
+};
+inline constexpr std::uint64_t kMagic = 0x31'79'61'77'61'65'73'00;  // "\0seaway1"
+
+// {u32 length, magic, purpose}: so that a stranger is known for one before he can make the master wait for a long message.
+struct Opening {
+  std::uint64_t magic = kMagic;
+  Purpose purpose = Purpose::run;
+};
+std::vector<std::byte> encode(const Opening& opening);
+std::optional<Opening> decode_opening(std::span<const std::byte> body);
+
 // --- Encoding -------------------------------------------------------------------------------------------------------
 
 // {u32 length, u8 type, fields}.

@@ -1,0 +1,41 @@
+// Messages {u32 length, body} in both directions of a stream: between a peer and the master.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "net/loop.h"
+#include "net/stream.h"
+
+namespace seaway::net {
+
+class MessageStream {
+ public:
+  using Message = std::function<void(std::span<const std::byte> body)>;
+  using Ended = std::function<void(bool closed, const char* why)>;  // closed: FIN or RST from the other end
+
+  // `longest`: of a message that comes. Either callback may destroy this object. `ended` is called once, and nothing after it.
+  MessageStream(Loop& loop, std::unique_ptr<Stream> stream, std::uint32_t longest, Message message, Ended ended);
+  ~MessageStream();
+  MessageStream(const MessageStream&) = delete;
+  MessageStream& operator=(const MessageStream&) = delete;
+
+  // `bytes` is a whole message, its length included. It is kept until it is sent; a receiver that takes nothing until 16 MiB
+  // wait is given up.
+  void send(std::vector<std::byte> bytes);
+  const Stream& stream() const;
+
+  // Sends what is queued, for a second at most, and closes; `stream` is destroyed then.
+  static void close_later(std::unique_ptr<MessageStream> stream);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace seaway::net

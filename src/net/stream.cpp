@@ -1,0 +1,81 @@
+#include "net/stream.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+namespace seaway::net {
+
+namespace {
+
+// What the kernel holds unsent before it says "writable": less, and the pipe runs dry; more, and frames are bound to a
+// connection long before they leave.
+constexpr int kUnsentBytes = 256 * 1024;
+
+class PlainStream : public Stream {
+ public:
+  PlainStream(Loop& loop, UniqueFd fd)
+      : fd_(std::move(fd)),
+        readiness_(loop, fd_.get()),
+        remote_(remote_address(fd_.get())),
+        local_(local_address(fd_.get())) {
+    const int on = 1;
+    setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd_.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
+  }
+
+  IoResult receive(std::span<iovec> into) override {
+    msghdr message{};
+    message.msg_iov = into.data();
+    message.msg_iovlen = std::min<std::size_t>(into.size(), IOV_MAX);
+    return outcome(::recvmsg(fd_.get(), &message, 0), Io::closed);
+  }
+
+  IoResult send(std::span<iovec> from) override {
+    msghdr message{};
+    message.msg_iov = from.data();
+    message.msg_iovlen = std::min<std::size_t>(from.size(), IOV_MAX);
+    return outcome(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL), Io::blocked);
+  }
+
+  void on_readable(std::function<void()> what) override { readiness_.on_readable(std::move(what)); }
+  void on_writable(std::function<void()> what) override { readiness_.on_writable(std::move(what)); }
+  void watch_read() override { readiness_.watch_read(); }
+  void watch_write() override { readiness_.watch_write(); }
+  const SocketAddress& remote() const override { return remote_; }
+  const SocketAddress& local() const override { return local_; }
+
+  void set_user_timeout(Duration timeout) override {
+    const auto milliseconds = static_cast<unsigned>(timeout / kMillisecond);
+    setsockopt(fd_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+  }
+
+ private:
+  static IoResult outcome(ssize_t moved, Io at_zero) {
+    if (moved > 0) {
+      return {Io::moved, static_cast<std::size_t>(moved)};
+    }
+    if (moved == 0) {
+      return {at_zero, 0};
+    }
+    const bool again = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
+    return {again ? Io::blocked : Io::failed, 0};
+  }
+
+  UniqueFd fd_;
+  Readiness readiness_;  // before fd_ goes
+  SocketAddress remote_;
+  SocketAddress local_;
+};
+
+}  // namespace
+
+std::unique_ptr<Stream> plain_stream(Loop& loop, UniqueFd fd) {
+  return std::make_unique<PlainStream>(loop, std::move(fd));
+}
+
+}  // namespace seaway::net

@@ -1,0 +1,458 @@
+#include "runtime/communicator.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <exception>
+#include <future>
+#include <utility>
+
+#include "net/address.h"
+#include "runtime/front_communicator.h"
+#include "runtime/operation.h"
+
+namespace seaway::runtime {
+
+namespace {
+
+constexpr double kForEver = 1e9;              // seconds: about 30 years
+constexpr std::chrono::seconds kPatience{1};  // for an answer of the loop's thread
+
+std::string default_name() {
+  char host[200] = "";
+  gethostname(host, sizeof host - 1);
+  return std::string(host) + ":" + std::to_string(getpid());
+}
+
+Error wrong(std::string text) { return {Status::invalid, std::move(text), "", {}, {}, kNoPeer}; }
+
+Error check_address(const char* field, const std::string& text, bool needs_host, bool needs_port) {
+  std::string problem;
+  const auto address = net::parse_host_port(text, problem);
+  if (!address) {
+    return wrong(std::string(field) + ": " + problem);
+  }
+  if (needs_host && address->host.empty()) {
+    return wrong(std::string(field) + ": \"" + text + "\" names no host");
+  }
+  if (needs_port && address->port == 0) {
+    return wrong(std::string(field) + ": \"" + text + "\" names no port");
+  }
+  if (text.size() > kMaxNameBytes) {
+    return wrong(std::string(field) + ": longer than 256 bytes");
+  }
+  return {};
+}
+
+}  // namespace
+
+Error validate(const CommunicatorConfig& config) {
+  if (!config.plaintext) {
+    return wrong(
+        "plaintext: this version has no encryption and will not pretend to: set plaintext = 1 to run unencrypted and "
+        "unauthenticated on a private network");
+  }
+  if (config.master.empty()) {
+    return wrong("master: is required, as HOST:PORT");
+  }
+  if (Error error = check_address("master", config.master, true, true); error.status != Status::ok) {
+    return error;
+  }
+  if (!config.listen.empty()) {
+    if (Error error = check_address("listen", config.listen, false, false); error.status != Status::ok) {
+      return error;
+    }
+  }
+  if (config.advertise.size() > kMaxAddresses) {
+    return wrong("advertise: at most 8 addresses");
+  }
+  for (const std::string& address : config.advertise) {
+    if (Error error = check_address("advertise", address, true, false); error.status != Status::ok) {
+      return error;
+    }
+  }
+  if (config.name.size() > kMaxNameBytes) {
+    return wrong("name: longer than 256 bytes");
+  }
+  if (config.lanes == 0 || config.lanes > kMaxMembers) {
+    return wrong("lanes: must be 1 to 1024");
+  }
+  if (config.lane >= config.lanes) {
+    return wrong("lane: must be below lanes (" + std::to_string(config.lanes) + ")");
+  }
+  if (config.lanes > 1 && !config.replica) {
+    return wrong("replica: must be given when lanes > 1, so that the lanes of one replica find one another");
+  }
+  if (config.min_world == 0 || config.min_world > kMaxMembers) {
+    return wrong("min_world: must be 1 to 1024");
+  }
+  if (config.connections == 0 || config.connections > 64) {
+    return wrong("connections: must be 1 to 64");
+  }
+  return {};
+}
+
+std::shared_ptr<Communicator> Communicator::create(CommunicatorConfig config) {
+  if (config.name.empty()) {
+    config.name = default_name();
+  }
+  if (config.listen.empty()) {
+    config.listen = ":0";
+  }
+  if (!config.replica) {
+    config.replica = static_cast<std::uint32_t>(random_bits() % UINT32_MAX);
+  }
+  if (config.uuid == Uuid{}) {
+    config.uuid = {random_bits(), random_bits()};
+  }
+  return std::make_shared<FrontCommunicator>(std::move(config));
+}
+
+struct FrontCommunicator::Engine {
+  net::Loop loop;
+  std::unique_ptr<Session> session;  // the thread's own
+  std::thread thread;
+};
+
+FrontCommunicator::FrontCommunicator(CommunicatorConfig config)
+    : config_(std::move(config)), generation_(net::fork_generation()), front_(std::make_shared<Front>()) {}
+
+FrontCommunicator::~FrontCommunicator() {
+  if (is_forked()) {
+    // The thread is the parent's, and so are locks that it may hold: nothing of it can be undone here.
+    static_cast<void>(engine_.release());
+    static_cast<void>(new std::shared_ptr<Front>(front_));
+    return;
+  }
+  close();
+}
+
+// --- Small things ---------------------------------------------------------------------------------------------------
+
+Status FrontCommunicator::fail(Status status, std::string text) const {
+  front_->last_error = {status, std::move(text), "", {}, {}, kNoPeer};
+  return status;
+}
+
+// A join, update or leave begins; the lock is held.
+Status FrontCommunicator::begin_call() {
+  if (front_->closed) {
+    return Status::closed;
+  }
+  if (front_->broken) {
+    return Status::internal;
+  }
+  if (front_->in_call) {
+    return fail(Status::busy, "another join, update or leave of this communicator is running: one at a time");
+  }
+  return Status::ok;
+}
+
+bool FrontCommunicator::wait_until(std::unique_lock<std::mutex>& lock, double timeout,
+                                   const std::function<bool()>& done) const {
+  if (timeout < 0 || timeout > kForEver) {
+    front_->changed.wait(lock, done);
+    return true;
+  }
+  const auto limit = std::chrono::steady_clock::now() +
+                     std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(timeout));
+  return front_->changed.wait_until(lock, limit, done);
+}
+
+Status FrontCommunicator::ensure_engine(std::unique_lock<std::mutex>& lock) {
+  if (engine_) {
+    return Status::ok;
+  }
+  lock.unlock();
+  std::string problem;
+  net::UniqueFd listening = net::listen_on(config_.listen, problem);
+  lock.lock();
+  if (!listening) {
+    return fail(Status::no_address, "listen: " + problem);
+  }
+  engine_ = std::make_unique<Engine>();
+  engine_->session = std::make_unique<Session>(engine_->loop, *front_, config_, std::move(listening));
+  engine_->thread = std::thread([this] { run(); });
+  return Status::ok;
+}
+
+void FrontCommunicator::run() {
+  try {
+    engine_->loop.run();
+  } catch (const std::exception& error) {
+    broken(error.what());
+  } catch (...) {
+    broken("something that is no exception was thrown");
+  }
+  engine_->session.reset();
+}
+
+// A bug: this communicator is over, the process lives.
+void FrontCommunicator::broken(const std::string& what) {
+  engine_->session.reset();  // closes every connection; no buffer is touched any more
+  const std::lock_guard lock(front_->mutex);
+  front_->broken = true;
+  front_->phase = Phase::over;
+  front_->over = Status::internal;
+  front_->over_text = "a bug in seaway: " + what + ". Please report it. Destroy this communicator; a new one can join";
+  front_->view = nullptr;
+  front_->updating = false;
+  while (!front_->open_ops.empty()) {
+    collective::Result result;
+    result.reason = front_->over_text;
+    finish(*front_, front_->open_ops.begin()->first, Status::internal, result, {}, 0);
+  }
+  front_->last_error = {Status::internal, front_->over_text, "", {}, {}, kNoPeer};
+  front_->changed.notify_all();
+}
+
+// --- join, update, leave --------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Call {
+  explicit Call(Front& f) : front(f) { front.in_call = true; }
+  ~Call() { front.in_call = false; }
+  Front& front;
+};
+
+}  // namespace
+
+Status FrontCommunicator::join(double timeout) {
+  if (is_forked()) {
+    return Status::forked;
+  }
+  std::unique_lock lock(front_->mutex);
+  if (const Status status = begin_call(); status != Status::ok) {
+    return status;
+  }
+  const Call call(*front_);
+  if (front_->phase == Phase::member) {
+    return Status::ok;
+  }
+  if (front_->phase == Phase::leaving) {
+    return fail(Status::busy, "this peer is leaving: wait for seaway_leave, then join again");
+  }
+  if (front_->phase != Phase::joining) {
+    if (const Status status = ensure_engine(lock); status != Status::ok) {
+      return status;
+    }
+    front_->phase = Phase::joining;
+    engine_->loop.post([session = engine_->session.get()] { session->join(); });
+  }
+  const bool done = wait_until(lock, timeout, [&] { return front_->closed || front_->phase != Phase::joining; });
+  if (!done) {
+    return Status::pending;
+  }
+  if (front_->closed) {
+    return Status::closed;
+  }
+  return front_->phase == Phase::member ? Status::ok : front_->over == Status::ok ? Status::not_member : front_->over;
+}
+
+Status FrontCommunicator::update(double timeout) {
+  if (is_forked()) {
+    return Status::forked;
+  }
+  std::unique_lock lock(front_->mutex);
+  if (const Status status = begin_call(); status != Status::ok) {
+    return status;
+  }
+  const Call call(*front_);
+  const auto not_member = [&] {
+    if (front_->phase == Phase::over && front_->over == Status::evicted) {
+      return fail(Status::evicted, front_->over_text);
+    }
+    return fail(Status::not_member, "this peer is no member: join first");
+  };
+  if (front_->phase != Phase::member) {
+    return not_member();
+  }
+  if (!front_->updating) {
+    front_->updating = true;
+    engine_->loop.post([session = engine_->session.get()] { session->update(); });
+  }
+  if (!wait_until(lock, timeout, [&] { return front_->closed || !front_->updating; })) {
+    return Status::pending;
+  }
+  if (front_->closed) {
+    return Status::closed;
+  }
+  return front_->broken ? Status::internal : front_->phase == Phase::member ? Status::ok : not_member();
+}
+
+Status FrontCommunicator::leave(double timeout) {
+  if (is_forked()) {
+    return Status::forked;
+  }
+  std::unique_lock lock(front_->mutex);
+  if (const Status status = begin_call(); status != Status::ok) {
+    return status;
+  }
+  const Call call(*front_);
+  if (front_->phase == Phase::idle || front_->phase == Phase::over) {
+    return Status::ok;
+  }
+  if (front_->phase != Phase::leaving) {
+    front_->phase = Phase::leaving;
+    engine_->loop.post([session = engine_->session.get()] { session->leave(); });
+  }
+  if (!wait_until(lock, timeout, [&] { return front_->closed || front_->phase != Phase::leaving; })) {
+    return Status::pending;
+  }
+  return front_->closed ? Status::closed : front_->over;
+}
+
+void FrontCommunicator::close() {
+  if (is_forked()) {
+    return;
+  }
+  {
+    const std::lock_guard lock(front_->mutex);
+    if (front_->closed) {
+      return;
+    }
+    front_->closed = true;
+    front_->changed.notify_all();
+  }
+  if (engine_) {
+    engine_->loop.post([this] {
+      engine_->session->fence("the communicator was destroyed");
+      engine_->loop.stop();
+    });
+    engine_->thread.join();
+  }
+  const std::lock_guard lock(front_->mutex);
+  front_->view = nullptr;
+  while (!front_->open_ops.empty()) {  // posted, and not reached by the loop any more
+    collective::Result result;
+    result.reason = "the communicator was destroyed before this op was decided; the input is intact";
+    finish(*front_, front_->open_ops.begin()->first, Status::undecided, result, {}, 0);
+  }
+}
+
+// --- Looking --------------------------------------------------------------------------------------------------------
+
+std::shared_ptr<const View> FrontCommunicator::view() const {
+  if (is_forked()) {
+    return nullptr;
+  }
+  const std::lock_guard lock(front_->mutex);
+  return front_->view;
+}
+
+template <class Result>
+Result FrontCommunicator::ask(Result otherwise, std::function<Result(const Session&)> question) const {
+  auto promise = std::make_shared<std::promise<Result>>();
+  std::future<Result> answer = promise->get_future();
+  {
+    const std::lock_guard lock(front_->mutex);
+    if (!engine_ || front_->closed || front_->broken) {
+      return otherwise;
+    }
+    engine_->loop.post([promise, question = std::move(question), session = engine_->session.get()] {
+      promise->set_value(question(*session));
+    });
+  }
+  return answer.wait_for(kPatience) == std::future_status::ready ? answer.get() : otherwise;
+}
+
+Error FrontCommunicator::last_error() const {
+  if (is_forked()) {
+    return {Status::forked, "this process is a fork of the one that created the communicator", "", {}, {}, kNoPeer};
+  }
+  {
+    const std::lock_guard lock(front_->mutex);
+    const bool waits = front_->phase == Phase::joining || front_->phase == Phase::leaving || front_->updating;
+    if (!waits || front_->closed || front_->broken) {
+      return front_->last_error;
+    }
+  }
+  Error error;
+  error.status = Status::pending;
+  error.text = "waits for " + ask<std::string>("", [](const Session& session) { return session.waits_for(); });
+  return error;
+}
+
+Error FrontCommunicator::where(std::uint64_t op) const {
+  if (is_forked()) {
+    return {Status::forked, "", "", {}, {}, kNoPeer};
+  }
+  return ask<Error>({Status::pending, "", "", {}, {}, kNoPeer},
+                    [op](const Session& session) { return session.where(op); });
+}
+
+// --- Ops ------------------------------------------------------------------------------------------------------------
+
+Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, OperationPtr& operation) {
+  if (is_forked()) {
+    return Status::forked;
+  }
+  const std::lock_guard lock(front_->mutex);
+  if (front_->closed) {
+    return Status::closed;
+  }
+  if (front_->phase != Phase::member) {
+    return fail(Status::not_member, front_->phase == Phase::over && !front_->over_text.empty()
+                                        ? "this peer is no member any more: " + front_->over_text
+                                        : "this peer is no member: join first");
+  }
+  const std::uint64_t id = front_->next_op++;
+  const auto op = std::make_shared<FrontOperation>(weak_from_this(), this, id, user);
+  front_->open_ops.emplace(id, op);
+  engine_->loop.post([session = engine_->session.get(), id, request] { session->post(id, request); });
+  operation = op;
+  return Status::ok;
+}
+
+void FrontCommunicator::cancel(std::uint64_t op, const std::string& reason) {
+  if (is_forked()) {
+    return;
+  }
+  const std::lock_guard lock(front_->mutex);
+  if (engine_ && !front_->closed && !front_->broken) {
+    engine_->loop.post([session = engine_->session.get(), op, reason] { session->cancel(op, reason); });
+  }
+}
+
+Status FrontCommunicator::wait(std::span<const OperationPtr> ops, bool any, double timeout) {
+  if (is_forked()) {
+    return Status::forked;
+  }
+  const auto is_final = [](const OperationPtr& op) { return op->status() != Status::pending; };
+  const auto done = [&] {
+    return any ? std::any_of(ops.begin(), ops.end(), is_final) : std::all_of(ops.begin(), ops.end(), is_final);
+  };
+  if (done()) {
+    return Status::ok;
+  }
+  std::unique_lock lock(front_->mutex);
+  return wait_until(lock, timeout, done) ? Status::ok : Status::pending;
+}
+
+// --- Events ---------------------------------------------------------------------------------------------------------
+
+int FrontCommunicator::event_fd() {
+  if (is_forked()) {
+    return -1;
+  }
+  const std::lock_guard lock(front_->mutex);
+  if (!front_->event_fd) {
+    front_->event_fd = net::UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    front_->signal_events();
+  }
+  return front_->event_fd ? front_->event_fd.get() : -1;
+}
+
+Event FrontCommunicator::next_event() {
+  if (is_forked()) {
+    return {};
+  }
+  const std::lock_guard lock(front_->mutex);
+  return front_->take_event();
+}
+
+}  // namespace seaway::runtime

@@ -1,0 +1,50 @@
+// What the caller's threads and the loop's thread of a communicator share. Everything in it is guarded by `mutex`.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "net/fd.h"
+#include "runtime/communicator.h"
+
+namespace seaway::runtime {
+
+class FrontOperation;
+
+//   idle    --join-->   joining --Joined--> member --leave--> leaving --> over
+//   joining, member, leaving --refused, evicted, no master, broken--> over --join--> joining
+enum class Phase : std::uint8_t { idle, joining, member, leaving, over };
+
+struct Front {
+  std::mutex mutex;
+  std::condition_variable changed;
+
+  Phase phase = Phase::idle;
+  bool closed = false;
+  bool broken = false;       // a bug: the loop's thread has ended
+  bool in_call = false;      // a thread is in join, update or leave
+  Status over = Status::ok;  // why the phase is over; ok: left
+  std::string over_text;
+
+  bool updating = false;             // an update was begun and has not returned
+  std::shared_ptr<const View> view;  // null unless member or leaving
+  Error last_error;
+
+  std::map<std::uint64_t, std::shared_ptr<FrontOperation>>
+      open_ops;  // kept until they are final, whoever lets go of them
+  std::uint64_t next_op = 1;
+
+  std::deque<Event> events;
+  net::UniqueFd event_fd;
+
+  void add_event(Event event);
+  void signal_events() const;
+  Event take_event();
+};
+
+}  // namespace seaway::runtime

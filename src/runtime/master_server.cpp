@@ -1,0 +1,260 @@
+#include "runtime/master_server.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "core/master.h"
+#include "net/address.h"
+#include "net/listener.h"
+#include "net/lobby.h"
+#include "net/loop.h"
+#include "net/message_stream.h"
+#include "runtime/session.h"
+#include "runtime/status_text.h"
+
+namespace seaway::runtime {
+
+namespace {
+
+constexpr Duration kDrain = kSecond;
+
+core::MasterConfig core_config(const MasterServerConfig& config) {
+  core::MasterConfig core;
+  core.run = {random_bits(), random_bits()};
+  core.ladder = Ladder::scaled(config.ladder_percent);
+  core.ladder_percent = config.ladder_percent;
+  core.has_store = false;
+  return core;
+}
+
+// What runs on the server's thread: performs what core::Master wants.
+class MasterHost {
+ public:
+  MasterHost(net::Loop& loop, const MasterServerConfig& config, net::UniqueFd listening)
+      : loop_(&loop),
+        log_(config.log),
+        address_(net::to_string(net::local_address(listening.get()))),
+        master_(core_config(config), Random(random_bits())),
+        started_(net::monotonic_now()),
+        lobby_(loop, {},
+               [this](std::unique_ptr<net::Stream> s, std::span<const std::byte> b) { enter(std::move(s), b); }),
+        listener_(std::make_unique<net::Listener>(
+            loop, std::move(listening), [this](std::unique_ptr<net::Stream> s) { lobby_.enter(std::move(s)); })),
+        timer_(loop, [this] { tick(); }) {
+    core::MasterEffects effects;
+    master_.start(started_, std::nullopt, effects);
+    perform(effects);
+  }
+
+  void drain() {
+    listener_.reset();
+    for (auto& [conn, stream] : connections_) {
+      net::MessageStream::close_later(std::move(stream));
+    }
+    connections_.clear();
+  }
+
+ private:
+  void enter(std::unique_ptr<net::Stream> stream, std::span<const std::byte> body) {
+    const auto opening = wire::decode_opening(body);
+    if (!opening) {
+      lobby_.count("no first message of this protocol");
+      return;
+    }
+    if (opening->purpose == wire::Purpose::status) {
+      tell_status(std::move(stream));
+      return;
+    }
+    const ConnId conn = next_conn_++;
+    connections_[conn] = std::make_unique<net::MessageStream>(
+        *loop_, std::move(stream), kMaxControlBytes,
+        [this, conn](std::span<const std::byte> message) { receive(conn, message); },
+        [this, conn](bool closed, const char* why) {
+          log("a connection ended: " + std::string(why));
+          connections_.erase(conn);
+          step(core::Disconnected{conn, closed});
+        });
+    step(core::Connected{conn});
+  }
+
+  void receive(ConnId conn, std::span<const std::byte> body) {
+    const auto message = wire::decode_peer_message(body);
+    if (!message) {
+      log("closes the connection from " + net::to_string(connections_.at(conn)->stream().remote()) +
+          ": what it says is no message of this version");
+      lobby_.count("a message that cannot be read");
+      connections_.erase(conn);
+      step(core::Disconnected{conn, false});
+      return;
+    }
+    step(core::Received{conn, *message});
+  }
+
+  // Who may ask: this machine, until there are tokens.
+  void tell_status(std::unique_ptr<net::Stream> stream) {
+    if (!net::is_loopback(stream->remote())) {
+      lobby_.count("status asked from another machine");
+      return;
+    }
+    const Time now = net::monotonic_now();
+    const std::string text =
+        status_json(master_.status(now), address_, now - started_, lobby_.refusals(), lobby_.waiting());
+    const auto length = static_cast<std::uint32_t>(text.size());
+    std::vector<std::byte> bytes(sizeof length + text.size());
+    std::memcpy(bytes.data(), &length, sizeof length);
+    std::memcpy(bytes.data() + sizeof length, text.data(), text.size());
+    auto answer = std::make_unique<net::MessageStream>(
+        *loop_, std::move(stream), kMaxStrangerBytes, [](std::span<const std::byte>) {}, [](bool, const char*) {});
+    answer->send(std::move(bytes));
+    net::MessageStream::close_later(std::move(answer));
+  }
+
+  void step(const core::MasterInput& input) {
+    core::MasterEffects effects;
+    master_.step(net::monotonic_now(), input, effects);
+    perform(effects);
+  }
+
+  void tick() {
+    core::MasterEffects effects;
+    master_.tick(net::monotonic_now(), effects);
+    perform(effects);
+  }
+
+  void perform(const core::MasterEffects& effects) {
+    for (const core::MasterEffect& effect : effects) {
+      if (const auto* send = std::get_if<core::SendToPeer>(&effect)) {
+        if (const auto it = connections_.find(send->conn); it != connections_.end()) {
+          it->second->send(wire::encode(send->message));
+        }
+      } else if (const auto* close = std::get_if<core::CloseConnection>(&effect)) {
+        if (const auto it = connections_.find(close->conn); it != connections_.end()) {
+          net::MessageStream::close_later(std::move(it->second));
+          connections_.erase(it);
+        }
+        if (!close->reason.empty()) {
+          log("closes a connection: " + close->reason);
+        }
+      } else if (const auto* write = std::get_if<core::WriteStore>(&effect)) {
+        // Memory: durable at once, for as long as this process lives. Its peers carry the run over a restart.
+        loop_->post([this, id = write->write] { step(core::StoreReply{id, core::StoreOutcome::ok}); });
+      } else if (const auto* text = std::get_if<core::Log>(&effect)) {
+        log(text->text);
+      } else if (const auto* down = std::get_if<core::SteppedDown>(&effect)) {
+        log("steps down: " + down->reason);
+      }
+    }
+    const Time due = master_.deadline();
+    if (due < timer_at_ || timer_at_ <= net::monotonic_now()) {
+      timer_at_ = due;
+      timer_.at(due);
+    }
+  }
+
+  void log(const std::string& text) const {
+    if (log_) {
+      log_(text);
+    }
+  }
+
+  net::Loop* loop_;
+  std::function<void(const std::string&)> log_;
+  std::string address_;
+  core::Master master_;
+  Time started_;
+  std::map<ConnId, std::unique_ptr<net::MessageStream>> connections_;
+  ConnId next_conn_ = 1;
+  net::Lobby lobby_;
+  std::unique_ptr<net::Listener> listener_;
+  net::Timer timer_;
+  Time timer_at_ = kNever;
+};
+
+class ThreadedMaster : public MasterServer {
+ public:
+  ThreadedMaster(MasterServerConfig config, net::UniqueFd listening)
+      : address_(net::to_string(net::local_address(listening.get()))), generation_(net::fork_generation()) {
+    host_ = std::make_unique<MasterHost>(loop_, config, std::move(listening));
+    thread_ = std::make_unique<std::thread>([this] { run(); });
+  }
+
+  ~ThreadedMaster() override {
+    if (generation_ != net::fork_generation()) {  // the thread is the parent's
+      static_cast<void>(thread_.release());
+      static_cast<void>(host_.release());
+      return;
+    }
+    loop_.stop();
+    thread_->join();
+  }
+
+  std::string address() const override { return address_; }
+
+  void drain() override {
+    loop_.post([this] {
+      host_->drain();
+      drained_ = std::make_unique<net::Timer>(loop_, [this] { loop_.stop(); });
+      drained_->at(net::monotonic_now() + kDrain);
+    });
+    thread_->join();
+    thread_ = std::make_unique<std::thread>([] {});
+  }
+
+  bool broken(std::string& why) const override {
+    const std::lock_guard lock(mutex_);
+    why = broken_;
+    return !broken_.empty();
+  }
+
+ private:
+  void run() {
+    try {
+      loop_.run();
+    } catch (const std::exception& error) {
+      const std::lock_guard lock(mutex_);
+      broken_ = error.what();
+    }
+    drained_.reset();
+    host_.reset();
+  }
+
+  std::string address_;
+  std::uint32_t generation_;
+  net::Loop loop_;
+  std::unique_ptr<MasterHost> host_;
+  std::unique_ptr<net::Timer> drained_;
+  std::unique_ptr<std::thread> thread_;
+  mutable std::mutex mutex_;
+  std::string broken_;
+};
+
+}  // namespace
+
+std::unique_ptr<MasterServer> MasterServer::start(MasterServerConfig config, Error& error) {
+  error = {};
+  if (!config.plaintext) {
+    error = {
+        Status::invalid,
+        "plaintext: this version has no encryption and will not pretend to: ask for plaintext to run unencrypted and "
+        "unauthenticated on a private network",
+        "",
+        {},
+        {},
+        kNoPeer};
+    return nullptr;
+  }
+  std::string problem;
+  net::UniqueFd listening = net::listen_on(config.listen, problem);
+  if (!listening) {
+    error = {Status::no_address, problem, "", {}, {}, kNoPeer};
+    return nullptr;
+  }
+  return std::make_unique<ThreadedMaster>(std::move(config), std::move(listening));
+}
+
+}  // namespace seaway::runtime

@@ -1,0 +1,447 @@
+#include "runtime/peer_host.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <variant>
+
+#include "runtime/hello.h"
+#include "runtime/kill_point.h"
+
+namespace seaway::runtime {
+
+namespace {
+
+constexpr int kJobsPerTurn = 16;  // about a millisecond: then others, heartbeats among them, get their turn
+
+Status status_of(collective::Outcome outcome) {
+  switch (outcome) {
+    case collective::Outcome::committed:
+    case collective::Outcome::no_weight:
+      return Status::ok;
+    case collective::Outcome::aborted:
+      return Status::aborted;
+    case collective::Outcome::refused:
+      return Status::refused;
+    case collective::Outcome::evicted:
+      return Status::evicted;
+    case collective::Outcome::undecided:
+      return Status::undecided;
+  }
+  return Status::internal;
+}
+
+Status status_of(collective::PostError error) {
+  switch (error) {
+    case collective::PostError::none:
+      return Status::ok;
+    case collective::PostError::invalid:
+      return Status::invalid;
+    case collective::PostError::not_member:
+      return Status::not_member;
+    case collective::PostError::too_many:
+      return Status::too_many;
+  }
+  return Status::internal;
+}
+
+}  // namespace
+
+PeerHost::PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, std::string master, std::uint64_t seed,
+                   std::unique_ptr<net::Stream> master_stream)
+    : loop_(&loop),
+      owner_(&owner),
+      config_(config),
+      master_address_(std::move(master)),
+      peer_(std::move(config), Random(seed)),
+      memory_(config_.limits.chunk_bytes, config_.limits.kept_bytes),
+      jobs_(memory_),
+      first_master_stream_(std::move(master_stream)),
+      timer_(loop, [this] {
+        timer_at_ = kNever;
+        check_silence();
+        peer_.tick(now());
+        settle();
+      }) {}
+
+PeerHost::~PeerHost() {
+  for (auto& [conn, link] : links_) {
+    link->close();
+  }
+}
+
+// --- Calls ----------------------------------------------------------------------------------------------------------
+
+void PeerHost::join() {
+  joining_since_ = now();
+  peer_.join(now());
+  settle();
+}
+
+void PeerHost::update() {
+  peer_.update(now());
+  settle();
+}
+
+void PeerHost::leave() {
+  peer_.leave(now());
+  settle();
+}
+
+void PeerHost::fence(const std::string& reason) {
+  peer_.fence(reason, now());
+  settle();
+}
+
+void PeerHost::post(std::uint64_t op, OpRequest request) {
+  collective::Descriptor descriptor = request.descriptor;
+  if (request.deadline_s > 0) {
+    descriptor.deadline = now() + static_cast<Duration>(request.deadline_s * kSecond);
+  }
+  const bool is_broadcast = descriptor.kind == collective::OpKind::broadcast;
+  descriptor.in_place = !is_broadcast && request.out.empty();
+  const collective::Posted posted = peer_.engine().post(descriptor, now());
+  if (posted.error != collective::PostError::none) {
+    collective::Result result;
+    result.reason = posted.text;
+    owner_->on_op_ended(op, status_of(posted.error), result, 0);
+    return;
+  }
+  const std::uint64_t bytes = descriptor.count * size_of(descriptor.dtype);
+  if (is_broadcast && descriptor.root != config_.id) {
+    request.out = std::exchange(request.in, {});
+  }
+  posted_[posted.op] = {op, request.out.empty(), bytes};
+  handles_[op] = posted.op;
+  memory_.add(posted.op, std::move(request.in), std::move(request.out), bytes);
+  settle();
+}
+
+void PeerHost::cancel(std::uint64_t op, const std::string& reason) {
+  if (const auto it = handles_.find(op); it != handles_.end()) {
+    peer_.engine().cancel(it->second, reason, now());
+    settle();
+  }
+}
+
+std::optional<collective::Progress> PeerHost::progress(std::uint64_t op) const {
+  const auto it = handles_.find(op);
+  return it == handles_.end() ? std::nullopt : const_cast<core::Peer&>(peer_).engine().progress(it->second);
+}
+
+// --- Effects --------------------------------------------------------------------------------------------------------
+
+void PeerHost::run_jobs() {
+  collective::Job job;
+  for (int i = 0; i < kJobsPerTurn && peer_.engine().next_job(job); ++i) {
+    const std::uint64_t hash = jobs_.run(job);
+    peer_.engine().on_done(job.id, hash, now());
+    if (job.kind == collective::JobKind::reduce) {
+      SEAWAY_KILL_POINT_REDUCED();
+    }
+  }
+}
+
+void PeerHost::settle() {
+  settle_again_ = true;
+  if (settling_) {
+    return;
+  }
+  settling_ = true;
+  for (int turn = 0; settle_again_; ++turn) {
+    settle_again_ = false;
+    run_jobs();
+    std::vector<collective::EngineEffect> rest;
+    peer_.drain_engine(rest, now());
+    const std::vector<core::PeerEffect> effects = peer_.take_effects();
+    for (const core::PeerEffect& effect : effects) {
+      perform(effect);
+    }
+    for (const collective::EngineEffect& effect : rest) {
+      perform(effect);
+    }
+    settle_again_ = settle_again_ || !effects.empty() || !rest.empty();
+    if (!settle_again_) {
+      write_all();
+    }
+  }
+  settling_ = false;
+  if (over_) {
+    timer_.at(kNever);
+    return;
+  }
+  const Time due = peer_.deadline();
+  // Many deadlines are put off with every frame. The timer goes off when the first of them was due, and looks again.
+  if (due < timer_at_) {
+    timer_at_ = due;
+    timer_.at(due);
+  }
+}
+
+void PeerHost::write_all() {
+  std::vector<std::shared_ptr<LinkConnection>> connections;
+  connections.reserve(links_.size());
+  for (const auto& [conn, link] : links_) {
+    connections.push_back(link);
+  }
+  for (const auto& connection : connections) {
+    connection->write();
+  }
+}
+
+void PeerHost::perform(const core::PeerEffect& effect) {
+  if (std::holds_alternative<core::ConnectMaster>(effect)) {
+    connect_master();
+  } else if (const auto* send = std::get_if<core::SendToMaster>(&effect)) {
+    if (master_) {
+      master_->send(wire::encode(send->message));
+    }
+  } else if (std::holds_alternative<core::CloseMaster>(effect)) {
+    master_dial_.reset();
+    if (master_) {
+      net::MessageStream::close_later(std::move(master_));
+    }
+  } else if (const auto* to_dial = std::get_if<core::Dial>(&effect)) {
+    dial(*to_dial);
+  } else if (const auto* close = std::get_if<core::CloseConnectionTo>(&effect)) {
+    close_connections_to(close->peer);
+  } else if (std::holds_alternative<core::Joined>(effect)) {
+    owner_->on_joined();
+  } else if (std::holds_alternative<core::EpochChanged>(effect)) {
+    owner_->on_epoch_changed();
+  } else if (std::holds_alternative<core::UpdateDone>(effect)) {
+    owner_->on_updated();
+  } else if (const auto* refused = std::get_if<core::JoinRefused>(&effect)) {
+    over_ = true;
+    owner_->on_over(Status::join_refused, refused->reason);
+  } else if (const auto* evicted = std::get_if<core::EvictedFromRun>(&effect)) {
+    over_ = true;
+    owner_->on_over(Status::evicted, evicted->reason);
+  } else if (std::holds_alternative<core::LeftRun>(effect)) {
+    over_ = true;
+    owner_->on_over(Status::ok, "");
+  } else if (const auto* log = std::get_if<core::LogLine>(&effect)) {
+    owner_->on_log(log->text);
+  }
+}
+
+void PeerHost::perform(const collective::EngineEffect& effect) {
+  if (const auto* end = std::get_if<collective::OpEnded>(&effect)) {
+    const auto it = posted_.find(end->op);
+    const PostedOp op = it->second;
+    posted_.erase(it);
+    handles_.erase(op.name);
+    const std::uint64_t scratch = memory_.has_scratch(end->op) ? op.bytes : 0;
+    memory_.remove(end->op);
+    owner_->on_op_ended(op.name, status_of(end->result.outcome), end->result, scratch);
+  } else if (const auto* release = std::get_if<collective::Release>(&effect)) {
+    for (const auto& [conn, link] : links_) {
+      link->release(*release);
+    }
+    peer_.engine().on_released(release->op, now());
+  } else if (const auto* free = std::get_if<collective::FreeSlot>(&effect)) {
+    memory_.free_slot(free->slot);
+  } else if (const auto* close = std::get_if<collective::CloseLinkConnection>(&effect)) {
+    connection_ended(close->conn, false, close->reason);
+  }
+}
+
+// --- The master's line ----------------------------------------------------------------------------------------------
+
+void PeerHost::connect_master() {
+  if (first_master_stream_) {
+    master_connected(std::exchange(first_master_stream_, nullptr));
+    return;
+  }
+  master_dial_ = std::make_unique<net::Dial>(*loop_, std::vector{master_address_}, config_.ladder.suspect,
+                                             [this](std::unique_ptr<net::Stream> stream, const std::string& problem) {
+                                               if (stream) {
+                                                 master_connected(std::move(stream));
+                                               } else {
+                                                 owner_->on_log("the master cannot be reached: " + problem);
+                                                 peer_.on_master_lost(now());
+                                               }
+                                               settle();
+                                             });
+}
+
+void PeerHost::master_connected(std::unique_ptr<net::Stream> stream) {
+  stream->set_user_timeout(config_.ladder.connection + config_.ladder.suspect);
+  master_ = std::make_unique<net::MessageStream>(
+      *loop_, std::move(stream), kMaxControlBytes, [this](std::span<const std::byte> body) { read_master(body); },
+      [this](bool, const char* why) {
+        master_.reset();
+        owner_->on_log(std::string("the connection to the master is lost: ") + why);
+        peer_.on_master_lost(now());
+        settle();
+      });
+  master_->send(wire::encode(wire::Opening{}));
+  peer_.on_master_connected(now());
+}
+
+void PeerHost::read_master(std::span<const std::byte> body) {
+  const auto message = wire::decode_master_message(body);
+  if (!message) {
+    master_.reset();
+    owner_->on_log("the master says what no master of this version says; its connection is closed");
+    peer_.on_master_lost(now());
+    settle();
+    return;
+  }
+  master_answered_ = true;
+  peer_.on_master_message(*message, now());
+  settle();
+}
+
+// A newcomer whom nobody answers gives up: that is the one call that must not hang on a wrong address.
+void PeerHost::check_silence() {
+  if (!master_answered_ && !over_ && peer_.stage() == core::PeerStage::joining &&
+      now() >= joining_since_ + config_.ladder.reconnect) {
+    over_ = true;
+    peer_.fence("the master does not answer", now());
+    owner_->on_over(Status::no_master,
+                    "the master at " + master_address_ +
+                        " was connected to and did not answer: is it a seaway master of this version?");
+  }
+}
+
+// --- Links ----------------------------------------------------------------------------------------------------------
+
+void PeerHost::dial(const core::Dial& effect) {
+  const ConnId conn = next_conn_++;
+  Dialling& dialling = dialling_[conn];
+  dialling.peer = effect.peer;
+  dialling.control = effect.control;
+  dialling.dial =
+      std::make_unique<net::Dial>(*loop_, effect.addresses, config_.ladder.suspect,
+                                  [this, conn](std::unique_ptr<net::Stream> stream, const std::string& problem) {
+                                    if (stream) {
+                                      dialled(conn, std::move(stream));
+                                    } else {
+                                      dial_failed(conn, problem);
+                                    }
+                                  });
+}
+
+void PeerHost::dialled(ConnId conn, std::unique_ptr<net::Stream> stream) {
+  Dialling& dialling = dialling_.at(conn);
+  dialling.stream = std::move(stream);
+  dialling.stream->on_readable([this, conn] { read_greeting(conn); });
+  dialling.timer = std::make_unique<net::Timer>(*loop_, [this, conn] { dial_failed(conn, "no hello in time"); });
+  dialling.timer->at(now() + config_.ladder.suspect);
+  std::vector<std::byte> hello =
+      encode_hello({wire::kWireVersion, config_.run, config_.id, dialling.peer, dialling.control});
+  iovec piece{hello.data(), hello.size()};
+  const net::IoResult result = dialling.stream->send({&piece, 1});
+  if (result.bytes != hello.size()) {  // less than any socket's first buffer
+    dial_failed(conn, "the hello cannot be sent");
+    return;
+  }
+  dialling.stream->watch_read();
+}
+
+void PeerHost::read_greeting(ConnId conn) {
+  const auto it = dialling_.find(conn);
+  if (it == dialling_.end()) {
+    return;
+  }
+  Dialling& dialling = it->second;
+  const std::size_t wanted = encoded_hello_bytes();
+  const std::size_t have = dialling.reply.size();
+  dialling.reply.resize(wanted);
+  iovec piece{dialling.reply.data() + have, wanted - have};
+  const net::IoResult result = dialling.stream->receive({&piece, 1});
+  dialling.reply.resize(have + result.bytes);
+  if (result.io != net::Io::moved && result.io != net::Io::blocked) {
+    dial_failed(conn, "it closed the connection at the hello");
+    return;
+  }
+  if (dialling.reply.size() < wanted) {
+    dialling.stream->watch_read();
+    return;
+  }
+  const auto hello = decode_hello(std::span(dialling.reply).subspan(sizeof(std::uint32_t)));
+  const std::string refusal = !hello                         ? "what answers is no seaway peer"
+                              : hello->from != dialling.peer ? "another peer answers there"
+                                                             : peer_.accept(*hello, now());
+  if (!refusal.empty()) {
+    dial_failed(conn, refusal);
+    return;
+  }
+  const PeerId peer = dialling.peer;
+  const bool control = dialling.control;
+  // Later: this runs in a callback of the stream that gets other callbacks now.
+  auto stream = std::make_shared<std::unique_ptr<net::Stream>>(std::move(dialling.stream));
+  dialling.timer.reset();
+  loop_->post([this, conn, peer, control, stream] {
+    if (dialling_.erase(conn) > 0) {
+      add_connection(conn, peer, control, true, std::move(*stream));
+    }
+  });
+}
+
+void PeerHost::dial_failed(ConnId conn, const std::string& problem) {
+  const auto it = dialling_.find(conn);
+  if (it == dialling_.end()) {
+    return;
+  }
+  const PeerId peer = it->second.peer;
+  const bool control = it->second.control;
+  dialling_.erase(it);
+  owner_->on_log("a connection to peer " + std::to_string(peer) + " failed: " + problem);
+  peer_.on_dial_failed(peer, control, now());
+  settle();
+}
+
+void PeerHost::accept(std::unique_ptr<net::Stream> stream, const wire::LinkHello& hello) {
+  const std::string refusal = peer_.accept(hello, now());
+  if (!refusal.empty()) {
+    owner_->on_log("a connection from " + net::to_string(stream->remote()) + " is refused: " + refusal);
+    return;
+  }
+  std::vector<std::byte> reply = encode_hello({wire::kWireVersion, config_.run, config_.id, hello.from, hello.control});
+  iovec piece{reply.data(), reply.size()};
+  if (stream->send({&piece, 1}).bytes == reply.size()) {
+    add_connection(next_conn_++, hello.from, hello.control, false, std::move(stream));
+  }
+}
+
+void PeerHost::add_connection(ConnId conn, PeerId peer, bool control, bool dialled,
+                              std::unique_ptr<net::Stream> stream) {
+  stream->set_user_timeout(config_.ladder.connection);
+  const auto link = std::make_shared<LinkConnection>(*this, conn, peer, control, dialled, std::move(stream));
+  links_[conn] = link;
+  peer_.on_linked(peer, conn, control, dialled, now());
+  link->start();
+  settle();
+}
+
+void PeerHost::connection_ended(ConnId conn, bool closed, const std::string& why) {
+  const auto it = links_.find(conn);
+  if (it == links_.end()) {
+    return;
+  }
+  const std::shared_ptr<LinkConnection> link = it->second;
+  links_.erase(it);
+  link->close();
+  owner_->on_log("a connection to peer " + std::to_string(link->peer()) + " ended: " + why);
+  peer_.on_link_lost(link->peer(), conn, link->control(), closed, now());
+  settle();
+}
+
+void PeerHost::close_connections_to(PeerId peer) {
+  std::erase_if(dialling_, [&](const auto& entry) { return entry.second.peer == peer; });
+  std::vector<ConnId> conns;
+  for (const auto& [conn, link] : links_) {
+    if (link->peer() == peer) {
+      conns.push_back(conn);
+    }
+  }
+  for (const ConnId conn : conns) {
+    links_.at(conn)->close();
+    links_.erase(conn);
+    peer_.engine().on_lost(conn, now());
+  }
+}
+
+}  // namespace seaway::runtime

@@ -1,0 +1,125 @@
+// One incarnation of a peer, bound to sockets, memory and time: performs what core::Peer and its engine want. Lives on its
+// loop's thread; nothing here is thread-safe and nothing blocks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "core/peer.h"
+#include "net/dial.h"
+#include "net/loop.h"
+#include "net/message_stream.h"
+#include "runtime/communicator.h"
+#include "runtime/jobs.h"
+#include "runtime/link_connection.h"
+#include "runtime/memory.h"
+
+namespace seaway::runtime {
+
+// What an incarnation tells its communicator. On the loop's thread.
+class PeerOwner {
+ public:
+  virtual ~PeerOwner() = default;
+  virtual void on_joined() = 0;
+  virtual void on_epoch_changed() = 0;
+  virtual void on_updated() = 0;
+  // The incarnation is over: refused, evicted, left, or the master never answered.
+  virtual void on_over(Status status, const std::string& text) = 0;
+  virtual void on_op_ended(std::uint64_t op, Status status, const collective::Result& result,
+                           std::uint64_t scratch_bytes) = 0;
+  virtual void on_log(const std::string& text) = 0;
+};
+
+class PeerHost : public LinkOwner {
+ public:
+  // Its first connection to the master is already there: its local address is what others may reach this peer at.
+  PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, std::string master, std::uint64_t seed,
+           std::unique_ptr<net::Stream> master_stream);
+  ~PeerHost() override;
+
+  void join();
+  void update();
+  void leave();
+  void fence(const std::string& reason);
+  // `op` names it to the owner. One that is refused ends at once.
+  void post(std::uint64_t op, OpRequest request);
+  void cancel(std::uint64_t op, const std::string& reason);
+
+  // Another peer has connected and said its hello.
+  void accept(std::unique_ptr<net::Stream> stream, const wire::LinkHello& hello);
+
+  const core::Peer& core() const { return peer_; }
+  std::optional<collective::Progress> progress(std::uint64_t op) const;
+
+ private:
+  // A connection that I dial, until both hellos are through.
+  struct Dialling {
+    PeerId peer = kNoPeer;
+    bool control = false;
+    std::unique_ptr<net::Dial> dial;
+    std::unique_ptr<net::Stream> stream;
+    std::unique_ptr<net::Timer> timer;
+    std::vector<std::byte> reply;
+  };
+  struct PostedOp {
+    std::uint64_t name = 0;
+    bool in_place = false;
+    std::uint64_t bytes = 0;
+  };
+
+  // LinkOwner
+  collective::Engine& engine() override { return peer_.engine(); }
+  Memory& memory() override { return memory_; }
+  void run_jobs() override;
+  void settle() override;
+  void connection_ended(ConnId conn, bool closed, const std::string& why) override;
+
+  void perform(const core::PeerEffect& effect);
+  void perform(const collective::EngineEffect& effect);
+  void connect_master();
+  void master_connected(std::unique_ptr<net::Stream> stream);
+  void read_master(std::span<const std::byte> body);
+  void check_silence();
+  void dial(const core::Dial& effect);
+  void dialled(ConnId conn, std::unique_ptr<net::Stream> stream);
+  void read_greeting(ConnId conn);
+  void dial_failed(ConnId conn, const std::string& problem);
+  void add_connection(ConnId conn, PeerId peer, bool control, bool dialled, std::unique_ptr<net::Stream> stream);
+  void close_connections_to(PeerId peer);
+  void write_all();
+  Time now() const { return net::monotonic_now(); }
+
+  net::Loop* loop_;
+  PeerOwner* owner_;
+  core::PeerConfig config_;
+  std::string master_address_;
+  core::Peer peer_;
+  Memory memory_;
+  JobRunner jobs_;
+
+  std::unique_ptr<net::Stream> first_master_stream_;
+  std::unique_ptr<net::Dial> master_dial_;
+  std::unique_ptr<net::MessageStream> master_;
+  bool master_answered_ = false;
+  Time joining_since_ = 0;
+  bool over_ = false;
+
+  std::map<ConnId, Dialling> dialling_;
+  std::map<ConnId, std::shared_ptr<LinkConnection>> links_;
+  ConnId next_conn_ = 1;
+  std::map<OpHandle, PostedOp> posted_;
+  std::map<std::uint64_t, OpHandle> handles_;  // by the owner's name
+
+  bool settling_ = false;
+  bool settle_again_ = false;
+  net::Timer timer_;
+  Time timer_at_ = kNever;
+};
+
+}  // namespace seaway::runtime

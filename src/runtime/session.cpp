@@ -1,0 +1,263 @@
+#include "runtime/session.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include "runtime/hello.h"
+#include "runtime/operation.h"
+
+namespace seaway::runtime {
+
+namespace {
+
+constexpr Duration kRetry = kSecond / 5;
+
+core::PeerConfig peer_config(const CommunicatorConfig& config, Random& random, std::vector<std::string> addresses) {
+  core::PeerConfig peer;
+  peer.uuid = config.uuid;
+  do {
+    peer.id = random.next();
+  } while (peer.id == kNoPeer);
+  peer.name = config.name;
+  peer.replica = *config.replica;
+  peer.lane = config.lane;
+  peer.lanes = config.lanes;
+  peer.min_world = config.min_world;
+  peer.rate_mbps = config.rate_mbps;
+  peer.addresses = std::move(addresses);
+  peer.data_connections = config.connections;
+  peer.limits.kept_bytes = config.kept_bytes;
+  return peer;
+}
+
+}  // namespace
+
+std::uint64_t random_bits() {
+  std::uint64_t bits = 0;
+  while (getrandom(&bits, sizeof bits, 0) != sizeof bits) {
+  }
+  return bits;
+}
+
+Session::Session(net::Loop& loop, Front& front, CommunicatorConfig config, net::UniqueFd listening)
+    : loop_(&loop),
+      front_(&front),
+      config_(std::move(config)),
+      listening_(net::local_address(listening.get())),
+      random_(random_bits()),
+      lobby_(loop, {},
+             [this](std::unique_ptr<net::Stream> stream, std::span<const std::byte> body) {
+               const auto hello = decode_hello(body);
+               if (hello && host_) {
+                 host_->accept(std::move(stream), *hello);
+               } else {
+                 lobby_.count(hello ? "this peer is in no run" : "no hello of a seaway peer");
+               }
+             }),
+      listener_(loop, std::move(listening), [this](std::unique_ptr<net::Stream> s) { lobby_.enter(std::move(s)); }),
+      retry_(loop, [this] { reach(); }) {}
+
+Session::~Session() = default;
+
+// --- Calls ----------------------------------------------------------------------------------------------------------
+
+void Session::join() {
+  joining_since_ = net::monotonic_now();
+  reach();
+}
+
+void Session::reach() {
+  dial_ = std::make_unique<net::Dial>(
+      *loop_, std::vector{config_.master}, Ladder{}.evict,
+      [this](std::unique_ptr<net::Stream> stream, const std::string& problem) { reached(std::move(stream), problem); });
+}
+
+void Session::reached(std::unique_ptr<net::Stream> stream, const std::string& problem) {
+  if (!stream) {
+    unreachable_ = problem;
+    if (net::monotonic_now() - joining_since_ >= Ladder{}.reconnect) {
+      on_over(Status::no_master, "no connection to the master for " + std::to_string(Ladder{}.reconnect / kSecond) +
+                                     " s: " + problem +
+                                     ". Check that it runs and that the address is right, then join again");
+      return;
+    }
+    retry_.at(net::monotonic_now() + kRetry);
+    return;
+  }
+  const std::vector<std::string> own = addresses(*stream);
+  host_ = std::make_unique<PeerHost>(*loop_, *this, peer_config(config_, random_, own), config_.master, random_.next(),
+                                     std::move(stream));
+  host_->join();
+}
+
+void Session::update() {
+  if (host_) {
+    host_->update();
+  }
+}
+
+void Session::leave() {
+  if (host_) {
+    host_->leave();
+    return;
+  }
+  retry_.at(kNever);
+  dial_.reset();
+  on_over(Status::ok, "");
+}
+
+void Session::fence(const std::string& reason) {
+  retry_.at(kNever);
+  dial_.reset();
+  if (host_) {
+    host_->fence(reason);
+  }
+}
+
+void Session::post(std::uint64_t op, OpRequest request) {
+  if (host_) {
+    host_->post(op, std::move(request));
+    return;
+  }
+  collective::Result result;
+  result.reason = "this peer is no member";
+  on_op_ended(op, Status::not_member, result, 0);
+}
+
+void Session::cancel(std::uint64_t op, const std::string& reason) {
+  if (host_) {
+    host_->cancel(op, reason);
+  }
+}
+
+std::string Session::waits_for() const {
+  if (host_) {
+    return host_->core().waits_for();
+  }
+  return "a connection to the master" + (unreachable_.empty() ? "" : ": " + unreachable_);
+}
+
+Error Session::where(std::uint64_t op) const {
+  Error error;
+  error.status = Status::pending;
+  const auto progress = host_ ? host_->progress(op) : std::nullopt;
+  if (!progress) {
+    return error;
+  }
+  error.phase = progress->phase;
+  error.op = progress->op;
+  error.epoch = host_->core().epoch();
+  error.text = progress->phase + ", " + std::to_string(progress->bytes_done) + " of " +
+               std::to_string(progress->bytes_total) + " bytes";
+  if (!progress->not_posted.empty()) {
+    error.peer = progress->not_posted.front();
+    error.text += "; not called yet by";
+    for (const wire::MemberInfo& member : host_->core().roster()) {
+      if (std::find(progress->not_posted.begin(), progress->not_posted.end(), member.id) !=
+          progress->not_posted.end()) {
+        error.text += " " + (member.name.empty() ? std::to_string(member.id) : member.name);
+      }
+    }
+  }
+  return error;
+}
+
+// --- What others may reach this peer at -----------------------------------------------------------------------------
+
+std::vector<std::string> Session::addresses(const net::Stream& master) const {
+  const std::uint16_t port = net::host_port(listening_).port;
+  std::vector<std::string> list;
+  for (const std::string& text : config_.advertise) {
+    std::string problem;
+    net::HostPort address = *net::parse_host_port(text, problem);  // validate() has looked
+    if (address.port == 0) {
+      address.port = port;
+    }
+    list.push_back(net::to_string(address));
+  }
+  if (list.empty()) {
+    net::HostPort address = net::host_port(net::is_unspecified(listening_) ? master.local() : listening_);
+    address.port = port;
+    list.push_back(net::to_string(address));
+  }
+  return list;
+}
+
+// --- What the incarnation says --------------------------------------------------------------------------------------
+
+std::shared_ptr<const View> Session::make_view() const {
+  const core::Peer& core = host_->core();
+  auto view = std::make_shared<View>();
+  view->epoch = core.epoch();
+  view->generation = core.generation();
+  view->update_count = core.update_count();
+  view->lanes = config_.lanes;
+  view->members = core.roster();
+  view->world_size = static_cast<std::uint32_t>(view->members.size() / config_.lanes);
+  for (std::size_t i = 0; i < view->members.size(); ++i) {
+    const wire::MemberInfo& member = view->members[i];
+    if (member.replica == *config_.replica && member.lane == config_.lane) {
+      view->self = member.id;
+      view->rank = static_cast<std::uint32_t>(i / config_.lanes);
+    }
+  }
+  return view;
+}
+
+void Session::on_joined() {
+  const std::lock_guard lock(front_->mutex);
+  front_->phase = Phase::member;
+  front_->view = make_view();
+  front_->changed.notify_all();
+}
+
+void Session::on_epoch_changed() {
+  const std::lock_guard lock(front_->mutex);
+  if (front_->phase != Phase::member && front_->phase != Phase::leaving) {
+    return;
+  }
+  front_->view = make_view();
+  front_->add_event({Event::Kind::epoch_changed, 0, front_->view->epoch, ""});
+}
+
+void Session::on_updated() {
+  const std::lock_guard lock(front_->mutex);
+  front_->updating = false;
+  front_->view = make_view();
+  front_->changed.notify_all();
+}
+
+void Session::on_over(Status status, const std::string& text) {
+  // Later: it is the incarnation that says this.
+  loop_->post([this] { host_.reset(); });
+  const std::lock_guard lock(front_->mutex);
+  const bool was_member = front_->phase == Phase::member || front_->phase == Phase::leaving;
+  front_->phase = Phase::over;
+  front_->over = status;
+  front_->over_text = text;
+  front_->updating = false;
+  front_->view = nullptr;
+  if (status != Status::ok) {
+    front_->last_error = {status, text, "", {}, {}, kNoPeer};
+  }
+  if (status == Status::evicted && was_member) {
+    front_->add_event({Event::Kind::evicted, 0, {}, text});
+  }
+  front_->changed.notify_all();
+}
+
+void Session::on_op_ended(std::uint64_t op, Status status, const collective::Result& result, std::uint64_t scratch) {
+  const Epoch epoch = host_ ? host_->core().epoch() : Epoch{};
+  const std::lock_guard lock(front_->mutex);
+  finish(*front_, op, status, result, epoch, scratch);
+}
+
+void Session::on_log(const std::string& text) {
+  const std::lock_guard lock(front_->mutex);
+  front_->add_event({Event::Kind::log, 0, {}, text});
+}
+
+}  // namespace seaway::runtime
