@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -225,60 +224,49 @@ def test_await_raises_and_can_be_cancelled(master: seaway.Master) -> None:
         asyncio.run(body())
 
 
+# Says "waiting" once its main thread is inside a wait, and "interrupted" once Ctrl-C got it out.
 INTERRUPTED = """
-import sys, seaway
-with seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=int(sys.argv[2]), plaintext=True) as comm:
-    op = comm.barrier_async()
-    if sys.argv[3] == "blocking":
-        call = lambda: comm.barrier(tag=1)
-    elif sys.argv[3] == "timed":
-        call = lambda: op.wait(3600)
-    else:
-        call = lambda: seaway.wait([op])
-    print("waiting", flush=True)
-    try:
-        call()
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-"""
+import sys, threading, time, seaway
 
-JOINING = """
-import sys, seaway
-print("waiting", flush=True)
+def watch(main=threading.main_thread().ident):
+    while True:
+        frame = sys._current_frames()[main]
+        while frame is not None:
+            if frame.f_code.co_filename.endswith("_waiting.py"):
+                return print("waiting", flush=True)
+            frame = frame.f_back
+
+def join(size):
+    return seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=size, plaintext=True)
+
+how, call = sys.argv[2], None
+if how == "joining":
+    call = lambda: join(3)
+else:
+    comm = join(2)
+    op = comm.barrier_async()
+    call = {"blocking": lambda: comm.barrier(tag=1), "timed": lambda: op.wait(3600), "wait": lambda: seaway.wait([op])}[how]
 try:
-    seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=2, plaintext=True)
+    threading.Thread(target=watch, daemon=True).start()
+    call()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C until the process says that it was interrupted: the first may come before it waits."""
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    for _ in range(int(BOUND)):
-        process.send_signal(signal.SIGINT)
-        if select.select([process.stdout], [], [], 1)[0]:
-            break
-    assert process.stdout.readline() == "interrupted\n"
-    assert process.wait(BOUND) == 0
-
-
-@pytest.mark.parametrize("how", ["blocking", "timed", "wait"])
+@pytest.mark.parametrize("how", ["blocking", "timed", "wait", "joining"])
 def test_ctrl_c_interrupts_a_wait(master: seaway.Master, how: str) -> None:
-    command = [sys.executable, "-c", INTERRUPTED, master.address, "2", how]
+    command = [sys.executable, "-c", INTERRUPTED, master.address, how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            with join(master, min_world=2):
-                interrupt(process)
-        finally:
-            process.kill()
-
-
-def test_ctrl_c_interrupts_joining(master: seaway.Master) -> None:
-    with subprocess.Popen([sys.executable, "-c", JOINING, master.address], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            interrupt(process)
+            other = join(master, min_world=2) if how != "joining" else None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "interrupted\n"
+            assert process.wait(BOUND) == 0
+            if other is not None:
+                other.close()
         finally:
             process.kill()
 

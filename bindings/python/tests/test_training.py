@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -76,16 +77,15 @@ def test_three_members_follow_the_equations(master: seaway.Master) -> None:
 def test_a_newcomer_gets_the_shared_state(master: seaway.Master) -> None:
     def run(comm: seaway.Communicator, start: float) -> list[tuple[int, int, str]]:
         w = np.full(1000, start, np.float32)
-        outer, seen = DiLoCo(comm, [w]), []
+        outer = DiLoCo(comm, [w])
+        seen: list[tuple[int, int, str]] = []
         with comm:
-            while outer.round < 6 or comm.world_size < 2:
+            while sum(world == 2 for _, world, _ in seen) < 4:
                 view = outer.sync()
                 at = outer.round
                 w -= 1 + view.rank
                 outer.step()
                 seen.append((at, view.world_size, outer.digest()))
-                if view.world_size == 2 and len([1 for _, world, _ in seen if world == 2]) == 4:
-                    break
             comm.barrier(tag=1)
         return seen
 
@@ -111,6 +111,8 @@ def test_weights_count(master: seaway.Master) -> None:
 
 
 def test_an_aborted_round_can_be_done_again(master: seaway.Master) -> None:
+    decided = threading.Event()
+
     def body(comm: seaway.Communicator) -> float:
         w = np.zeros(2, np.float32)
         outer = DiLoCo(comm, [w], lr=1.0, momentum=0.0)
@@ -119,7 +121,10 @@ def test_an_aborted_round_can_be_done_again(master: seaway.Master) -> None:
         if comm.rank == 0:
             op = outer.start()
             op.cancel("once more")
+            seaway.wait([op], timeout=BOUND)
+            decided.set()
         else:
+            assert decided.wait(BOUND)
             outer.start()
         with pytest.raises(seaway.Aborted):
             outer.finish()

@@ -64,7 +64,8 @@ class Result:
 
     @property
     def lost(self) -> tuple[int, ...]:
-        """The incarnations of the members that were lost while the op ran."""
+        """The incarnations of those who were to take part when the op started, and not when it ended. Whoever dies when all
+        the others have its input already is still a contributor, and is not here."""
         struct = self._struct
         return () if struct.lost == NULL else tuple(struct.lost[i] for i in range(struct.lost_count))
 
