@@ -79,6 +79,7 @@ class Engine {
   std::vector<wire::Decision> final_decisions() const;
   std::uint32_t oldest_generation() const;
   bool idle() const;  // no op is posted and not ended
+  std::uint32_t open_ops() const { return static_cast<std::uint32_t>(handles_.size()); }
 
   // --- The caller --------------------------------------------------------------------------------------------------
 

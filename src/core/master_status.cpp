@@ -84,7 +84,7 @@ MasterStatus Master::status(Time now) const {
   const auto add = [&](const Member& m) {
     const bool pending = m.standing == Standing::pending;
     status.members.push_back(MemberStatus{m.info, m.conn.has_value(), pending, std::max<Duration>(0, now - m.heard),
-                                          m.update_count, pending ? s.why_waiting(m) : ""});
+                                          m.update_count, pending ? s.why_waiting(m) : "", m.links, m.open_ops});
   };
   for (const wire::MemberInfo& info : s.run.roster) {
     if (const Member* m = s.find(info.id)) {

@@ -189,7 +189,9 @@ void Peer::settle_master(Time now) {
     tell_master(wire::Heartbeat{.stamp = static_cast<std::uint64_t>(now),
                                 .update_count = count_,
                                 .oldest_generation = engine_.oldest_generation(),
-                                .finished = engine_.finished_decisions()});
+                                .finished = engine_.finished_decisions(),
+                                .links = static_cast<std::uint32_t>(linked_peers().size()),
+                                .open_ops = engine_.open_ops()});
   }
 }
 
