@@ -25,6 +25,7 @@ Time Master::deadline() const {
     due(m.heard + s.config.ladder.evict);
     if (m.closed_at) {
       due(*m.closed_at + s.config.ladder.dead_grace);
+      due(*m.closed_at + s.config.ladder.evict);
       due(s.graced_until);
     }
     if (m.standing == Standing::pending) {
