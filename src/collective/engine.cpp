@@ -24,11 +24,20 @@ constexpr std::size_t kMostOps = kMaxOpenOps / 4;             // in flight at on
 
 // "" or what is wrong with which argument.
 std::string what_is_wrong(const Descriptor& d) {
-  if (d.kind == OpKind::barrier) {
-    return d.count == 0 ? "" : "a barrier has no data: count must be 0";
+  if (d.kind != OpKind::all_reduce && d.kind != OpKind::broadcast && d.kind != OpKind::barrier) {
+    return "kind is none of all_reduce, broadcast, barrier";
   }
   if (!is_valid(d.dtype)) {
     return "dtype is none of the element types";
+  }
+  if (d.weighted && (d.kind != OpKind::all_reduce || d.reduction != Reduction::avg)) {
+    return "weight counts for avg only";
+  }
+  if (!std::isfinite(d.weight) || d.weight < 0) {
+    return "weight must be finite and not negative";
+  }
+  if (d.kind == OpKind::barrier) {
+    return d.count == 0 ? "" : "a barrier has no data: count must be 0";
   }
   if (d.count > kMostBytes / size_of(d.dtype)) {
     return "count is above what one op may carry (2^50 bytes)";
@@ -42,13 +51,16 @@ std::string what_is_wrong(const Descriptor& d) {
   if (d.reduction == Reduction::avg && !is_floating(d.dtype)) {
     return "op avg needs a floating dtype: an integer average would be rounded; use sum and divide";
   }
-  if (d.weighted && d.reduction != Reduction::avg) {
-    return "weight counts for avg only";
-  }
-  if (!std::isfinite(d.weight) || d.weight < 0) {
-    return "weight must be finite and not negative";
-  }
   return "";
+}
+
+// What a message can carry, cut between two UTF-8 characters.
+std::string as_reason(const std::string& text) {
+  std::size_t end = std::min<std::size_t>(text.size(), kMaxReasonBytes);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0u) == 0x80u) {
+    --end;
+  }
+  return text.substr(0, end);
 }
 
 std::string hex(std::uint64_t number) {
@@ -92,12 +104,14 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   if (const std::string wrong = what_is_wrong(descriptor); !wrong.empty()) {
     return {PostError::invalid, wrong, 0};
   }
-  if (fenced_ || !is_member(config_.self)) {
-    return {PostError::not_member, "not a member of the run: join first", 0};
+  if (fenced_ || leaving_ || !is_member(config_.self)) {
+    return {PostError::not_member, leaving_ ? "this peer is leaving" : "not a member of the run: join first", 0};
   }
-  if (handles_.size() >= kMostOps) {
+  // Those that have ended and are remembered count too, but they are forgotten within a round trip.
+  if (handles_.size() >= kMostOps || ops_.size() >= kMaxOpenOps) {
     return {PostError::too_many, "too many ops in flight: wait for some of them", 0};
   }
+  now_ = now;
   const TagKey tag{generation_, descriptor.tag};
   Sequence& sequence = sequences_[tag];
   const OpKey key{config_.lane, generation_, descriptor.tag, sequence.next++};
@@ -125,6 +139,7 @@ void Engine::begin(Op& op, const Descriptor& descriptor, Time now) {
   op.roster = roster_of(MUTANT(g11_roster_is_everybody, op.key.generation, std::numeric_limits<std::uint32_t>::max()));
   op.first_roster = op.roster;
   op.progress_at = now;
+  may_be_due_earlier();
   for (const PeerId peer : op.roster) {
     if (peer != config_.self) {
       op.sides.try_emplace(peer);
@@ -136,7 +151,7 @@ void Engine::begin(Op& op, const Descriptor& descriptor, Time now) {
   queue_eager(op);
   for (auto& [peer, side] : op.sides) {
     for (const wire::Want& want : std::exchange(side.early_wants, {})) {
-      serve_want(op, side, want);
+      serve_want(op, peer, want);
     }
   }
   const bool source_gone = descriptor.kind == OpKind::broadcast &&
@@ -154,13 +169,14 @@ void Engine::begin(Op& op, const Descriptor& descriptor, Time now) {
 void Engine::cancel(OpHandle handle, const std::string& reason, Time now) {
   Op* op = find(handle);
   if (op != nullptr && op->open() && op->cancel_reason.empty()) {
-    op->cancel_reason = reason.empty() ? "cancelled" : reason;
+    op->cancel_reason = reason.empty() ? "cancelled" : as_reason(reason);
     effects_.push_back(AskCancel{op->key, op->cancel_reason});
   }
   settle(now);
 }
 
 void Engine::cancel_all(const std::string& reason, Time now) {
+  leaving_ = true;
   std::vector<OpHandle> open;
   for (const auto& [handle, key] : handles_) {
     open.push_back(handle);
@@ -232,7 +248,11 @@ Op& Engine::find_or_create(const OpKey& key) {
 }
 
 Link& Engine::link(PeerId peer, Time now) {
-  return links_.try_emplace(peer, peer, config_.limits, config_.ladder, now).first->second;
+  const auto [entry, added] = links_.try_emplace(peer, peer, config_.limits, config_.ladder, now);
+  if (added) {
+    may_be_due_earlier();  // the edge may stall
+  }
+  return entry->second;
 }
 
 bool Engine::is_member(PeerId peer) const {
@@ -265,6 +285,7 @@ void Engine::queue_message(PeerId to, FrameType type, const Op& op, std::vector<
   header.op = op.key;
   header.attempt = op.attempt;
   link(to, now).queue(header, std::move(payload));
+  stir(to);
 }
 
 void Engine::send_ready(Op& op, Time now) {
@@ -313,7 +334,11 @@ std::vector<EngineEffect> Engine::take_effects() { return std::exchange(effects_
 
 void Engine::tick(Time now) {
   now_ = now;
+  may_be_due_earlier();
   for (auto& [peer, to] : links_) {
+    if (to.is_due(now)) {
+      stir(peer);
+    }
     for (const ConnId conn : to.give_up_silent(now)) {
       close_connection(conn, "nothing was heard on it for too long");
     }
@@ -356,7 +381,16 @@ Time Engine::stall_due(PeerId peer) const {
   return again ? std::max(due, told->second + config_.ladder.suspect) : due;
 }
 
+// Asked after everything that happens, so it is computed anew only when it may have become earlier, or is reached.
 Time Engine::deadline() const {
+  if (!due_known_ || due_ <= now_) {
+    due_ = exact_deadline();
+    due_known_ = true;
+  }
+  return due_;
+}
+
+Time Engine::exact_deadline() const {
   Time due = kNever;
   for (const auto& [peer, to] : links_) {
     due = std::min(due, to.deadline(now_));

@@ -9,6 +9,7 @@
 // What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -69,7 +70,7 @@ class Engine {
   void set_contributes(bool contributes);
   // This incarnation is over: every open op ends evicted or undecided, no frame leaves any more.
   void fence(Outcome outcome, const std::string& reason, Time now);
-  // Ask the master to abort everything that is open (leave). Ends come as for cancel.
+  // Ask the master to abort everything that is open, and take no post any more (leave). Ends come as for cancel.
   void cancel_all(const std::string& reason, Time now);
   // Asked again after each RESOLVE and by each new term, while the op runs.
   std::vector<EngineEffect> standing_requests() const;
@@ -79,6 +80,7 @@ class Engine {
   std::vector<wire::Decision> final_decisions() const;
   std::uint32_t oldest_generation() const;
   bool idle() const;  // no op is posted and not ended
+  std::uint32_t open_ops() const { return static_cast<std::uint32_t>(handles_.size()); }
 
   // --- The caller --------------------------------------------------------------------------------------------------
 
@@ -98,7 +100,10 @@ class Engine {
   void on_lost(ConnId conn, Time now);
   // Frames for this connection, at most 8 and about max_bytes; asked for when its socket can take more.
   std::size_t pull(ConnId conn, std::size_t max_bytes, std::vector<OutFrame>& frames, Time now);
-  bool wants_to_send(ConnId conn) const;    // pull would give something; level-triggered, asked after each batch
+  bool wants_to_send(ConnId conn) const;  // pull would give something; level-triggered
+  // The connections that may have come to want to send since the last call, added to `conns`. Whoever asks these after
+  // each batch, and each one whose socket can take more again, need not ask all of them.
+  void take_stirred(std::vector<ConnId>& conns);
   void on_released(OpHandle op, Time now);  // once for each Release
   bool linked(PeerId peer) const;           // has a connection
   void forget(PeerId peer, Time now);       // it left the roster, or is another incarnation
@@ -111,7 +116,7 @@ class Engine {
   // --- Time --------------------------------------------------------------------------------------------------------
 
   void tick(Time now);
-  Time deadline() const;
+  Time deadline() const;  // never too late; may be too early, and then tick does nothing
 
   std::vector<EngineEffect> take_effects();
   void check_invariants() const;
@@ -160,14 +165,21 @@ class Engine {
   Op* find(OpHandle handle);
   Op& find_or_create(const OpKey& key);
   void touch(const OpKey& key) { dirty_.insert(key); }
+  void stir(PeerId peer) { stirred_.push_back(peer); }
+  void stir_if_ack_is_due(const Link& to);
   Link& link(PeerId peer, Time now);
   std::vector<PeerId> roster_of(std::uint32_t generation) const;
   bool is_member(PeerId peer) const;
   bool frozen(const Op& op) const { return op.attempt < cut_; }
   bool passed_or_ended(const OpKey& key) const;
+  std::uint32_t oldest_base() const { return bases_.empty() ? 0 : bases_.front().generation; }
+  void forget_generations();
   void begin(Op& op, const Descriptor& descriptor, Time now);
   void send_ready(Op& op, Time now);
   Time stall_due(PeerId peer) const;
+  Time exact_deadline() const;
+  void may_be_due_earlier() { due_known_ = false; }
+  void may_be_due(Time due) { due_ = std::min(due_, due); }
   void queue_message(PeerId to, wire::FrameType type, const Op& op, std::vector<std::byte> payload, Time now);
 
   // engine_run.cpp: the conditions of a running op, in order
@@ -202,13 +214,14 @@ class Engine {
   void close_connection(ConnId conn, std::string reason);
 
   // engine_send.cpp
+  void offer(const Op& op, PeerId peer);
   std::optional<OutFrame> next_data(ConnId conn, PeerId peer, Link& to, Time now);
   OutFrame next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time now);
   bool has_data_for(PeerId peer, const Link& to) const;
   bool has_data_for(const Op& op, PeerId peer, const Link& to) const;
   void queue_eager(Op& op);
   void stop_eager(Link& to, Side& side);
-  void serve_want(Op& op, Side& side, const wire::Want& want);
+  void serve_want(Op& op, PeerId peer, const wire::Want& want);
 
   // engine_membership.cpp
   void decide(const wire::Decision& decision, Time now);
@@ -246,6 +259,7 @@ class Engine {
   std::uint32_t generation_ = 0;
   bool contributes_ = true;
   bool fenced_ = false;
+  bool leaving_ = false;  // nothing new is posted
 
   std::map<OpKey, Op> ops_;
   std::map<OpHandle, OpKey> handles_;
@@ -258,6 +272,7 @@ class Engine {
   std::map<PeerId, Link> links_;
   std::map<ConnId, Connection> connections_;
   std::map<PeerId, Time> stall_told_;
+  std::vector<PeerId> stirred_;
 
   std::map<SlotId, Slot> slots_;
   std::uint64_t kept_bytes_ = 0;
@@ -265,6 +280,9 @@ class Engine {
   std::map<JobId, RunningJob> running_jobs_;
   std::uint64_t next_id_ = 1;
   Time now_ = 0;  // of the last call
+  // The deadline as it was last computed. What makes it later is not noticed, what makes it earlier has to say so.
+  mutable Time due_ = 0;
+  mutable bool due_known_ = false;
 
   std::vector<EngineEffect> effects_;
 };

@@ -186,7 +186,9 @@ void Engine::tell_ended(const TagKey& tag, Time now) {
   it->second.told = ended_upto(tag);
   for (const PeerId peer : roster_of(tag.first)) {
     if (peer != config_.self) {
-      link(peer, now).queue_ended({config_.lane, tag.first, tag.second, 0}, it->second.told, now);
+      Link& to = link(peer, now);
+      to.queue_ended({config_.lane, tag.first, tag.second, 0}, it->second.told, now);
+      may_be_due(to.deadline(now));
     }
   }
 }

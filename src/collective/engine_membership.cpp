@@ -9,6 +9,7 @@
 //             UNPOSTED                  a tombstone: the later post returns it and uses up its seq
 //   any       ended                     nothing
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -24,6 +25,7 @@ using wire::Verdict;
 
 void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
   now_ = now;
+  may_be_due_earlier();
   epoch_ = epoch.epoch;
   roster_.clear();
   for (const wire::MemberInfo& member : epoch.roster) {
@@ -32,6 +34,7 @@ void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
     }
   }
   bases_ = epoch.bases;
+  forget_generations();
   // Final decisions come first: before the report and before any post, in whatever epoch they were made.
   decided_.clear();
   if (MUTANT(g1_decisions_not_applied, true, false)) {
@@ -48,6 +51,22 @@ void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
     dirty_tags_.insert({key.generation, key.tag});
   }
   settle(now);
+}
+
+// A base goes when no op of its generation is open anywhere or can be posted any more.
+void Engine::forget_generations() {
+  const auto is_over = [&](const auto& entry) { return entry.first.first < oldest_base(); };
+  std::erase_if(sequences_, is_over);
+  for (auto& [peer, upto] : ended_by_) {
+    std::erase_if(upto, is_over);
+  }
+  for (auto it = ops_.begin(); it != ops_.end() && it->first.generation < oldest_base();) {
+    Op& op = it->second;
+    if (op.stage == Stage::unposted) {
+      entomb(op, "its generation is over");
+    }
+    it = (op.told || op.handle == 0) && op.jobs == 0 ? ops_.erase(it) : std::next(it);
+  }
 }
 
 std::vector<wire::OpReport> Engine::report() const {
@@ -155,6 +174,7 @@ void Engine::resume(Op& op, Time now) {
   op.mismatches = static_cast<std::uint8_t>(op.mismatches + (op.mismatch ? 1 : 0));
   op.attempt = cut_;
   op.roster = roster_of(op.key.generation);
+  may_be_due_earlier();
   const auto stays = [&](PeerId peer) {
     return std::find(op.roster.begin(), op.roster.end(), peer) != op.roster.end();
   };

@@ -26,6 +26,8 @@ void Engine::attach(PeerId peer, ConnId conn, bool control, Time now) {
   now_ = now;
   link(peer, now).attach(conn, control, now);
   connections_[conn] = {peer, {}, false};
+  stir(peer);
+  may_be_due_earlier();
 }
 
 bool Engine::linked(PeerId peer) const {
@@ -87,14 +89,14 @@ Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, con
       SEAWAY_MARK("duplicate frame");
       return Sink{};
     }
-    for (auto& [other, state] : connections_) {
-      if (other != conn && state.peer == connection.peer && state.incoming.counts &&
-          state.incoming.header.link_seq == header.link_seq) {
+    from.each_connection([&](ConnId other) {
+      Connection& state = connections_.at(other);
+      if (other != conn && state.incoming.counts && state.incoming.header.link_seq == header.link_seq) {
         SEAWAY_MARK("a frame comes again while its first copy is landing");
         abandon(state);
         close_connection(other, "its sender has given it up");
       }
-    }
+    });
     connection.incoming.counts = true;
   }
   switch (header.type) {
@@ -125,7 +127,10 @@ Op* Engine::op_for_frame(Link& from, const FrameHeader& header, std::string& ref
   if (Op* op = find(header.op)) {
     return op;
   }
-  if (passed_or_ended(header.op)) {
+  // Of a generation that I have left only a READY matters: its sender waits to hear that I passed the op.
+  const bool left = header.op.generation < generation_ && header.type != FrameType::ready;
+  const bool over = header.op.generation < oldest_base() || passed_or_ended(header.op);
+  if (left || over) {
     return nullptr;
   }
   if (from.unposted_ops >= config_.limits.unposted_ops) {
@@ -141,8 +146,8 @@ Op* Engine::op_for_frame(Link& from, const FrameHeader& header, std::string& ref
 // --- PART -----------------------------------------------------------------------------------------------------------
 
 Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader& header, Time now) {
-  std::string refusal;
-  Op* op = op_for_frame(from, header, refusal);
+  std::string refusal = header.length == 0 ? "a part without data" : "";
+  Op* op = refusal.empty() ? op_for_frame(from, header, refusal) : nullptr;
   if (!refusal.empty()) {
     return Refuse{refusal};
   }
@@ -160,7 +165,6 @@ Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader&
     }
   }
   Side& side = op->sides[sender];
-  side.parts_epoch = std::max(side.parts_epoch, header.epoch);
   Part& part = side.parts[header.chunk];
   if (part.state == Part::State::landing || part.state == Part::State::present) {
     return Sink{};
@@ -298,6 +302,7 @@ void Engine::on_landed(ConnId conn, Time now) {
   const auto from = links_.find(connection.peer);
   if (incoming.header.link_seq != 0 && from != links_.end() && !connection.closing) {
     from->second.received(incoming.header.link_seq, now);
+    stir_if_ack_is_due(from->second);
   }
   settle(now);
 }
@@ -322,8 +327,16 @@ void Engine::on_message(ConnId conn, std::span<const std::byte> payload, Time no
   connection.incoming = {};
   if (header.link_seq != 0) {
     from->second.received(header.link_seq, now);
+    stir_if_ack_is_due(from->second);
   }
   settle(now);
+}
+
+void Engine::stir_if_ack_is_due(const Link& to) {
+  if (to.ack_is_due(now_)) {
+    stir(to.peer());
+  }
+  may_be_due(to.deadline(now_));
 }
 
 // "" or why the connection has to be closed.
@@ -349,6 +362,7 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
   Side& side = op->sides[from.peer()];
   side.attempt = std::max(side.attempt, header.attempt);
   side.shown = true;
+  stir(from.peer());  // results may go to it now, or parts that it asks for
   op->progress_at = now;
   touch(op->key);
   if (header.type == FrameType::ready) {
@@ -363,7 +377,7 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
       return malformed;
     }
     if (op->open()) {
-      serve_want(*op, side, *want);
+      serve_want(*op, from.peer(), *want);
     } else if (op->stage == Stage::unposted && side.early_wants.size() < wire::kMaxWantRanges) {
       side.early_wants.push_back(std::move(*want));
     }
@@ -456,6 +470,8 @@ void Engine::on_lost(ConnId conn, Time now) {
   const auto to = links_.find(connection.peer);
   if (to != links_.end()) {
     to->second.detach(conn, now);
+    stir(connection.peer);
+    may_be_due_earlier();
   }
   connections_.erase(it);
   settle(now);

@@ -298,6 +298,7 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
     for (const PeerId peer : op.roster) {
       if (peer != config_.self) {
         op.sides.at(peer).results.push_back(chunk);
+        offer(op, peer);
       }
     }
   }

@@ -4,6 +4,7 @@
 // A part goes to a root that asked for it, or, until that root's READY is here, within the link's eager credit. A
 // result goes to who has shown to be at the attempt, so that nobody ever has to park one.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/mark.h"
@@ -21,6 +22,13 @@ constexpr std::size_t kMostFrames = 8;  // of one pull: one sendmsg
 
 bool gives_parts(const Op& op, PeerId self) {
   return op.open() && op.contributes && (op.descriptor.kind != OpKind::broadcast || op.descriptor.root == self);
+}
+
+// Whether or not it may go now.
+bool has_queued_for(const Op& op, PeerId peer) {
+  const auto side = op.sides.find(peer);
+  return op.open() && side != op.sides.end() &&
+         !(side->second.results.empty() && side->second.wanted.empty() && side->second.eager.empty());
 }
 
 bool may_have_results(const Op& op, const Side& side) {
@@ -54,6 +62,9 @@ std::size_t Engine::pull(ConnId conn, std::size_t max_bytes, std::vector<OutFram
     ++count;
     frames.push_back(std::move(*frame));
   }
+  if (count > 0) {
+    may_be_due(to->second.deadline(now));  // the next PING
+  }
   return count;
 }
 
@@ -67,9 +78,33 @@ bool Engine::wants_to_send(ConnId conn) const {
                                 (to->second.carries_data(conn) && has_data_for(it->second.peer, to->second)));
 }
 
+void Engine::take_stirred(std::vector<ConnId>& conns) {
+  if (stirred_.empty()) {
+    return;
+  }
+  std::sort(stirred_.begin(), stirred_.end());
+  stirred_.erase(std::unique(stirred_.begin(), stirred_.end()), stirred_.end());
+  for (const PeerId peer : stirred_) {
+    if (const auto it = links_.find(peer); it != links_.end()) {
+      it->second.each_connection([&](ConnId conn) { conns.push_back(conn); });
+    }
+  }
+  stirred_.clear();
+}
+
+// The op has queued something for the peer; it stands in the link's list until it has nothing left.
+void Engine::offer(const Op& op, PeerId peer) {
+  if (const auto to = links_.find(peer); to != links_.end()) {
+    to->second.sources.insert(op.handle);
+    stir(peer);
+  }
+}
+
 bool Engine::has_data_for(PeerId peer, const Link& to) const {
-  return std::any_of(handles_.begin(), handles_.end(),
-                     [&](const auto& entry) { return has_data_for(ops_.at(entry.second), peer, to); });
+  return std::any_of(to.sources.begin(), to.sources.end(), [&](OpHandle handle) {
+    const auto key = handles_.find(handle);
+    return key != handles_.end() && has_data_for(ops_.at(key->second), peer, to);
+  });
 }
 
 bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
@@ -86,11 +121,12 @@ std::optional<OutFrame> Engine::next_data(ConnId conn, PeerId peer, Link& to, Ti
   if (!to.carries_data(conn)) {
     return std::nullopt;
   }
-  for (const auto& [handle, key] : handles_) {
-    Op& op = ops_.at(key);
-    if (has_data_for(op, peer, to)) {
-      return next_data_of(op, conn, peer, to, now);
+  for (auto it = to.sources.begin(); it != to.sources.end();) {
+    Op* op = find(*it);
+    if (op != nullptr && has_data_for(*op, peer, to)) {
+      return next_data_of(*op, conn, peer, to, now);
     }
+    it = op == nullptr || !has_queued_for(*op, peer) ? to.sources.erase(it) : std::next(it);
   }
   return std::nullopt;
 }
@@ -143,6 +179,7 @@ void Engine::queue_eager(Op& op) {
     if (!side.ready) {
       const std::vector<std::uint32_t> chunks = op.plan.chunks_of(peer);
       side.eager.assign(chunks.begin(), chunks.end());
+      offer(op, peer);
     }
   }
 }
@@ -150,10 +187,12 @@ void Engine::queue_eager(Op& op) {
 // Its READY is here: from now on it asks for what it wants, and what it kept in credit is its op's.
 void Engine::stop_eager(Link& to, Side& side) {
   side.eager.clear();
+  stir(to.peer());  // another op's eager parts may fit now
   to.eager_used -= MUTANT(eager_credit_not_returned, std::exchange(side.eager_bytes, 0), 0);
 }
 
-void Engine::serve_want(Op& op, Side& side, const wire::Want& want) {
+void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
+  Side& side = op.sides.at(peer);
   if (!gives_parts(op, config_.self)) {
     return;
   }
@@ -169,6 +208,7 @@ void Engine::serve_want(Op& op, Side& side, const wire::Want& want) {
       }
     }
   }
+  offer(op, peer);
   // What is asked for is not also sent without being asked.
   std::erase_if(side.eager, [&](std::uint32_t chunk) { return side.sent[chunk]; });
 }

@@ -142,7 +142,7 @@ std::optional<OutFrame> Link::pull(ConnId conn, const Epoch& epoch, Time now) {
   if (connection == nullptr) {
     return std::nullopt;
   }
-  if (carries_messages(conn) && (ack_due_ <= now || unacknowledged_ >= limits_->ack_every)) {
+  if (carries_messages(conn) && ack_is_due(now)) {
     connection->sent = now;
     return make_ack();
   }
@@ -193,11 +193,15 @@ bool Link::wants_to_send(ConnId conn, Time now) const {
   if (connection == nullptr) {
     return false;
   }
-  if (carries_messages(conn) &&
-      (!messages_.empty() || ack_due_ <= now || ended_due_ <= now || unacknowledged_ >= limits_->ack_every)) {
+  if (carries_messages(conn) && (!messages_.empty() || ended_due_ <= now || ack_is_due(now))) {
     return true;
   }
   return ping_due(*connection, now) || (!repeats_.empty() && next_repeat(conn).has_value());
+}
+
+bool Link::is_due(Time now) const {
+  return ack_is_due(now) || ended_due_ <= now ||
+         std::any_of(connections_.begin(), connections_.end(), [&](const auto& c) { return ping_due(c, now); });
 }
 
 void Link::on_ack(const wire::Ack& ack) {

@@ -51,6 +51,14 @@ class Link {
   // A frame with payload, made by an op; counts it and keeps it until it is acknowledged.
   OutFrame push_data(ConnId conn, wire::FrameHeader header, const Region& region, Time now);
   bool wants_to_send(ConnId conn, Time now) const;
+  bool ack_is_due(Time now) const { return ack_due_ <= now || unacknowledged_ >= limits_->ack_every; }
+  bool is_due(Time now) const;  // something that waited for its time: an ACK, ENDED, a PING
+  template <class What>
+  void each_connection(What what) const {
+    for (const Connection& connection : connections_) {
+      what(connection.id);
+    }
+  }
   void on_ack(const wire::Ack& ack);
   // The op's buffers go back to the caller: its frames are no longer needed, GONE stands for them if they are repeated.
   void drop_payload(OpHandle op);
@@ -64,6 +72,7 @@ class Link {
   // When something becomes due that is not yet. What is due already shows in wants_to_send.
   Time deadline(Time now) const;
 
+  std::set<OpHandle> sources;        // ops that may have results or parts for the peer
   std::uint64_t eager_used = 0;      // bytes of parts sent for ops that the peer is not known to have posted
   std::uint64_t unposted_bytes = 0;  // bytes of its parts that I keep for ops that I have not posted
   std::uint32_t unposted_ops = 0;    // ops that exist here only because of its frames

@@ -40,7 +40,6 @@ struct Side {
   bool shown = false;
   std::optional<Value> hold;
   std::map<std::uint32_t, Part> parts;  // by chunk
-  Epoch parts_epoch;                    // the newest epoch in which it sent one
 
   // What goes to it. Parts it asked for stand in `wanted`; until its READY is here, `eager` ones may go within the
   // link's eager credit.

@@ -110,6 +110,8 @@ struct MemberStatus {
   Duration silence = 0;
   std::uint64_t update_count = 0;
   std::string waits_for;  // of a pending one, in words
+  std::uint32_t links = 0;
+  std::uint32_t open_ops = 0;
 };
 struct MasterStatus {
   std::uint64_t term = 0;

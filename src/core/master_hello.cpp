@@ -320,6 +320,8 @@ void Master::State::on_message(Member& m, const wire::Heartbeat& heartbeat) {
   send(*m.conn, wire::HeartbeatReply{heartbeat.stamp});
   m.update_count = std::max(m.update_count, heartbeat.update_count);
   m.oldest_generation = std::max(m.info.generation, heartbeat.oldest_generation);
+  m.links = heartbeat.links;
+  m.open_ops = heartbeat.open_ops;
   for (const OpKey& op : heartbeat.finished) {
     if (final_decision(op) != nullptr && in_roster_of(m.info, op)) {
       m.finished.insert(op);

@@ -4,7 +4,7 @@
 // |---------------------------------------------------------------------------|-----------------------------------|
 // | nothing was heard of it (and something of somebody)                       | `evict`                           |
 // | dead at once: FIN or RST on its connection, LOST(closed) from every other | `dead_grace` after its connection |
-// | member of its lane, no HELLO since                                        |                                   |
+// | member of its lane, no HELLO since; the last one of its lane              | .. `evict` after it               |
 // | its replica left: all its lanes said LEAVE                                | at once, reason LEFT              |
 // | another lane of its replica is lost                                       | with it: the replica is the unit  |
 // | the same uuid came back as a new incarnation; an operator says so         | at once                           |
@@ -54,22 +54,26 @@ bool Master::State::silent(const Member& m) const {
 }
 
 bool Master::State::closed_everywhere(const Member& m) const {
-  const Duration grace = MUTANT(dead_at_once_without_grace, config.ladder.dead_grace, 0);
   // Who said LEAVE closes its connection and waits for its sibling lanes: they have `evict` to say it too.
-  if (m.leaving || !m.closed_at || now < *m.closed_at + grace || now < graced_until) {
+  if (m.leaving || !m.closed_at || now < graced_until) {
     return false;
   }
+  bool witnessed = false;
   for (const wire::MemberInfo& info : run.roster) {
     if (info.lane != m.info.lane || info.id == m.info.id) {
       continue;
     }
+    witnessed = true;
     const Member* other = find(info.id);
     const auto seen = other == nullptr ? m.sees_closed.end() : other->sees_closed.find(m.info.id);
     if (other != nullptr && (seen == other->sees_closed.end() || seen->second < *m.closed_at - config.ladder.evict)) {
       return false;
     }
   }
-  return true;
+  // The last member of its lane has nobody to witness its death, and a RST may come from a box in between.
+  const Duration grace =
+      witnessed ? MUTANT(dead_at_once_without_grace, config.ladder.dead_grace, 0) : config.ladder.evict;
+  return now >= *m.closed_at + grace;
 }
 
 std::string Master::State::why_lost(const Member& m) const {

@@ -25,6 +25,7 @@ Time Master::deadline() const {
     due(m.heard + s.config.ladder.evict);
     if (m.closed_at) {
       due(*m.closed_at + s.config.ladder.dead_grace);
+      due(*m.closed_at + s.config.ladder.evict);
       due(s.graced_until);
     }
     if (m.standing == Standing::pending) {
@@ -84,7 +85,7 @@ MasterStatus Master::status(Time now) const {
   const auto add = [&](const Member& m) {
     const bool pending = m.standing == Standing::pending;
     status.members.push_back(MemberStatus{m.info, m.conn.has_value(), pending, std::max<Duration>(0, now - m.heard),
-                                          m.update_count, pending ? s.why_waiting(m) : ""});
+                                          m.update_count, pending ? s.why_waiting(m) : "", m.links, m.open_ops});
   };
   for (const wire::MemberInfo& info : s.run.roster) {
     if (const Member* m = s.find(info.id)) {

@@ -39,12 +39,28 @@ namespace {
 
 constexpr Duration kBackoffPerHeartbeat = 5;  // the first backoff is a heartbeat divided by this
 
+// "" or what JOIN could not carry: the master would only see a message that is none.
+std::string what_is_wrong(const PeerConfig& config) {
+  const auto too_long = [](const std::string& text) { return text.size() > kMaxNameBytes; };
+  if (too_long(config.name)) {
+    return "the name is longer than " + std::to_string(kMaxNameBytes) + " bytes";
+  }
+  if (config.addresses.size() > kMaxAddresses) {
+    return "more than " + std::to_string(kMaxAddresses) + " addresses";
+  }
+  if (std::any_of(config.addresses.begin(), config.addresses.end(), too_long)) {
+    return "an address is longer than " + std::to_string(kMaxNameBytes) + " bytes";
+  }
+  return "";
+}
+
 }  // namespace
 
 Peer::Peer(PeerConfig config, Random random)
     : config_(std::move(config)),
       random_(random),
-      engine_({.self = config_.id, .lane = config_.lane, .limits = config_.limits, .ladder = config_.ladder}) {
+      engine_({.self = config_.id, .lane = config_.lane, .limits = config_.limits, .ladder = config_.ladder}),
+      ladder_(config_.ladder) {
   SEAWAY_ASSERT(config_.id != kNoPeer, "an incarnation is not 0");
   SEAWAY_ASSERT(config_.lane < config_.lanes, "a lane is one of its replica's");
 }
@@ -53,6 +69,11 @@ Peer::Peer(PeerConfig config, Random random)
 
 void Peer::join(Time now) {
   SEAWAY_ASSERT(stage_ == PeerStage::idle, "an incarnation joins once");
+  if (std::string wrong = what_is_wrong(config_); !wrong.empty()) {
+    stage_ = PeerStage::gone;
+    effects_.emplace_back(JoinRefused{std::move(wrong)});
+    return;
+  }
   stage_ = PeerStage::joining;
   master_.next_attempt = now;
   settle(now);
@@ -173,7 +194,7 @@ void Peer::lose_master(Time now) {
 }
 
 void Peer::settle_master(Time now) {
-  const Ladder rungs = ladder();
+  const Ladder& rungs = ladder();
   if (master_.line == Line::up && now >= master_.heard + rungs.suspect) {
     effects_.emplace_back(CloseMaster{"the master has said nothing for as long as a suspect may"});
     lose_master(now);
@@ -189,7 +210,9 @@ void Peer::settle_master(Time now) {
     tell_master(wire::Heartbeat{.stamp = static_cast<std::uint64_t>(now),
                                 .update_count = count_,
                                 .oldest_generation = engine_.oldest_generation(),
-                                .finished = engine_.finished_decisions()});
+                                .finished = engine_.finished_decisions(),
+                                .links = static_cast<std::uint32_t>(linked_peers().size()),
+                                .open_ops = engine_.open_ops()});
   }
 }
 
@@ -207,6 +230,7 @@ bool Peer::tell_master(wire::PeerMessage message) {
 // This incarnation is over; the caller of this says to whom and why. Nothing leaves it any more.
 void Peer::end(collective::Outcome outcome, const std::string& reason, Time now) {
   SEAWAY_ASSERT(stage_ != PeerStage::gone, "an incarnation ends once");
+  own_due_.reset();
   const bool has_line = master_.line != Line::down;
   stage_ = PeerStage::gone;
   updating_ = false;
@@ -295,6 +319,7 @@ void Peer::ask_for(const collective::EngineEffect& effect, Time now) {
 // --- Time and state -------------------------------------------------------------------------------------------------
 
 void Peer::settle(Time now) {
+  own_due_.reset();
   if (stage_ != PeerStage::idle && stage_ != PeerStage::gone) {
     settle_master(now);
     settle_update(now);
@@ -310,10 +335,17 @@ void Peer::tick(Time now) {
 }
 
 Time Peer::deadline() const {
-  Time due = engine_.deadline();
-  if (stage_ == PeerStage::idle || stage_ == PeerStage::gone) {
-    return due;
+  if (!own_due_) {
+    own_due_ = own_deadline();
   }
+  return std::min(*own_due_, engine_.deadline());
+}
+
+Time Peer::own_deadline() const {
+  if (stage_ == PeerStage::idle || stage_ == PeerStage::gone) {
+    return kNever;
+  }
+  Time due = kNever;
   if (master_.line == Line::up) {
     due = std::min({due, master_.next_heartbeat, master_.heard + ladder().suspect});
   } else if (master_.line == Line::down) {
@@ -331,9 +363,6 @@ Time Peer::deadline() const {
 std::vector<PeerEffect> Peer::take_effects() { return std::exchange(effects_, {}); }
 
 void Peer::log(std::string text) { effects_.emplace_back(LogLine{std::move(text)}); }
-
-// The ladder is the master's once it has told; before, the caller's.
-Ladder Peer::ladder() const { return taken_ ? Ladder::scaled(taken_->ladder_percent) : config_.ladder; }
 
 Duration Peer::longer(Duration backoff, Duration longest) const {
   const Duration first = std::max<Duration>(ladder().heartbeat / kBackoffPerHeartbeat, 1);

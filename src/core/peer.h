@@ -199,8 +199,9 @@ class Peer {
   void log(std::string text);
   Duration jittered(Duration backoff);
   Duration longer(Duration backoff, Duration longest) const;
-  Ladder ladder() const;
+  const Ladder& ladder() const { return ladder_; }
   Time leave_deadline() const;
+  Time own_deadline() const;
 
   // peer_epoch.cpp: what the master says, update
   void on(const wire::EpochMessage& message, Time now);
@@ -246,6 +247,8 @@ class Peer {
   collective::Engine engine_;
   std::vector<PeerEffect> effects_;
   std::vector<collective::EngineEffect> engine_effects_;  // those that drain_engine hands on
+  Ladder ladder_;                                         // the master's once it has told; before, the caller's
+  mutable std::optional<Time> own_due_;                   // the deadline without the engine's; nothing: not known
 
   PeerStage stage_ = PeerStage::idle;
   MasterLine master_;

@@ -134,6 +134,7 @@ void Peer::take_epoch(const wire::EpochMessage& message, Time now) {
     resolved_ = message.cut == Cut{};  // the cut of the first epoch has nothing to resolve
   }
   taken_ = message;
+  ladder_ = Ladder::scaled(message.ladder_percent);
   engine_.adopt(message, now);
   if (!new_epoch) {
     SEAWAY_MARK("report again in one epoch for a new term");

@@ -226,7 +226,7 @@ void Peer::dial_missing(PeerId peer, Link& link, Dialling& dialling, bool contro
 }
 
 void Peer::settle_links(Time now) {
-  const Ladder rungs = ladder();
+  const Ladder& rungs = ladder();
   std::vector<PeerId> stale;
   for (auto& [peer, link] : links_) {
     const bool empty = link.connections.empty();
@@ -253,7 +253,7 @@ void Peer::settle_links(Time now) {
 
 // When settle_links has something to do for this link.
 Time Peer::link_deadline(const Link& link) const {
-  const Ladder rungs = ladder();
+  const Ladder& rungs = ladder();
   Time due = kNever;
   if (link.connections.empty()) {
     if (!link.member) {

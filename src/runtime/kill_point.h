@@ -4,19 +4,21 @@
 
 #ifdef SEAWAY_KILL_POINTS
 
+#include <cstdint>
+
 #include "wire/frame.h"
 
 namespace seaway::runtime {
 void kill_point_sent(const wire::FrameHeader& header);
-void kill_point_reduced();
+void kill_point_reduced(std::uint64_t tag);
 }  // namespace seaway::runtime
 
 #define SEAWAY_KILL_POINT_SENT(header) ::seaway::runtime::kill_point_sent(header)
-#define SEAWAY_KILL_POINT_REDUCED() ::seaway::runtime::kill_point_reduced()
+#define SEAWAY_KILL_POINT_REDUCED(tag) ::seaway::runtime::kill_point_reduced(tag)
 
 #else
 
 #define SEAWAY_KILL_POINT_SENT(header) static_cast<void>(0)
-#define SEAWAY_KILL_POINT_REDUCED() static_cast<void>(0)
+#define SEAWAY_KILL_POINT_REDUCED(tag) static_cast<void>(0)
 
 #endif

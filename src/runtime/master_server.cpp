@@ -66,8 +66,8 @@ class MasterHost {
       lobby_.count("no first message of this protocol");
       return;
     }
-    if (opening->purpose == wire::Purpose::status) {
-      tell_status(std::move(stream));
+    if (opening->purpose != wire::Purpose::run) {
+      tell_status(std::move(stream), opening->purpose);
       return;
     }
     const ConnId conn = next_conn_++;
@@ -96,14 +96,16 @@ class MasterHost {
   }
 
   // Who may ask: this machine, until there are tokens.
-  void tell_status(std::unique_ptr<net::Stream> stream) {
+  void tell_status(std::unique_ptr<net::Stream> stream, wire::Purpose purpose) {
     if (!net::is_loopback(stream->remote())) {
       lobby_.count("status asked from another machine");
       return;
     }
     const Time now = net::monotonic_now();
+    const ServerStatus server{address_, now - started_, lobby_.waiting(), lobby_.refusals()};
+    const core::MasterStatus status = master_.status(now);
     const std::string text =
-        status_json(master_.status(now), address_, now - started_, lobby_.refusals(), lobby_.waiting());
+        purpose == wire::Purpose::status_json ? status_json(status, server) : status_text(status, server);
     const auto length = static_cast<std::uint32_t>(text.size());
     std::vector<std::byte> bytes(sizeof length + text.size());
     std::memcpy(bytes.data(), &length, sizeof length);

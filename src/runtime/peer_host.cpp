@@ -111,7 +111,7 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
   if (is_broadcast && descriptor.root != config_.id) {
     request.out = std::exchange(request.in, {});
   }
-  posted_[posted.op] = {op, request.out.empty(), bytes};
+  posted_[posted.op] = {op, bytes, descriptor.tag};
   handles_[op] = posted.op;
   memory_.add(posted.op, std::move(request.in), std::move(request.out), bytes);
   settle();
@@ -137,7 +137,7 @@ void PeerHost::run_jobs() {
     const std::uint64_t hash = jobs_.run(job);
     peer_.engine().on_done(job.id, hash, now());
     if (job.kind == collective::JobKind::reduce) {
-      SEAWAY_KILL_POINT_REDUCED();
+      SEAWAY_KILL_POINT_REDUCED(posted_.at(job.op).tag);
     }
   }
 }

@@ -69,8 +69,8 @@ class PeerHost : public LinkOwner {
   };
   struct PostedOp {
     std::uint64_t name = 0;
-    bool in_place = false;
     std::uint64_t bytes = 0;
+    std::uint64_t tag = 0;
   };
 
   // LinkOwner

@@ -44,27 +44,52 @@ std::string member(const core::MemberStatus& status) {
          field("replica", number(status.info.replica)) + "," + field("lane", number(status.info.lane)) + "," +
          field("addresses", "[" + addresses + "]") + "," + field("member", status.pending ? "false" : "true") + "," +
          field("connected", status.connected ? "true" : "false") + "," + field("silent_s", seconds(status.silence)) +
-         "," + field("update_count", number(status.update_count)) + "," + field("waits_for", quoted(status.waits_for)) +
-         "}";
+         "," + field("update_count", number(status.update_count)) + "," + field("links", number(status.links)) + "," +
+         field("open_ops", number(status.open_ops)) + "," + field("waits_for", quoted(status.waits_for)) + "}";
 }
 
 }  // namespace
 
-std::string status_json(const core::MasterStatus& status, const std::string& address, Duration uptime,
-                        const std::map<std::string, std::uint64_t>& refusals, std::size_t strangers) {
+std::string status_json(const core::MasterStatus& status, const ServerStatus& server) {
   std::string members;
   for (const core::MemberStatus& one : status.members) {
     members += (members.empty() ? "" : ",") + member(one);
   }
   std::string refused;
-  for (const auto& [reason, count] : refusals) {
+  for (const auto& [reason, count] : server.refusals) {
     refused += (refused.empty() ? "" : ",") + field(reason.c_str(), number(count));
   }
-  return "{" + field("address", quoted(address)) + "," + field("uptime_s", seconds(uptime)) + "," +
+  return "{" + field("address", quoted(server.address)) + "," + field("uptime_s", seconds(server.uptime)) + "," +
          field("term", number(status.term)) + "," + field("epoch", epoch(status.epoch)) + "," +
          field("cut", epoch(status.cut)) + "," + field("resolved", status.resolved ? "true" : "false") + "," +
          field("stage", quoted(status.stage)) + "," + field("members", "[" + members + "]") + "," +
-         field("strangers", number(strangers)) + "," + field("refusals", "{" + refused + "}") + "}";
+         field("strangers", number(server.strangers)) + "," + field("refusals", "{" + refused + "}") + "}";
+}
+
+std::string status_text(const core::MasterStatus& status, const ServerStatus& server) {
+  std::string text = "master at " + server.address + ", up " + seconds(server.uptime) + " s\n";
+  text += "term " + number(status.term) + ", epoch " + number(status.epoch.number) + ": " + status.stage + "\n\n";
+  char line[512];
+  std::snprintf(line, sizeof line, "%-20s %10s %4s %8s %6s %8s\n", "name", "replica", "lane", "update", "links",
+                "silent");
+  text += line;
+  for (const core::MemberStatus& one : status.members) {
+    const std::string note = one.pending     ? "pending: " + one.waits_for
+                             : one.connected ? number(one.open_ops) + " ops open"
+                                             : "no connection to the master";
+    std::snprintf(line, sizeof line, "%-20.60s %10u %4u %8llu %6u %7.1fs  ", one.info.name.c_str(), one.info.replica,
+                  unsigned{one.info.lane}, static_cast<unsigned long long>(one.update_count), one.links,
+                  static_cast<double>(one.silence) / kSecond);
+    text += line + note + "\n";
+  }
+  if (status.members.empty()) {
+    text += "nobody has joined\n";
+  }
+  text += "\n" + number(server.strangers) + " connections have not said who they are";
+  for (const auto& [reason, count] : server.refusals) {
+    text += "\n" + number(count) + " refused: " + reason;
+  }
+  return text;
 }
 
 }  // namespace seaway::runtime

@@ -1,4 +1,4 @@
-// What `seaway status --json` prints: one JSON object. Its fields are documented in docs/PROTOCOL.md.
+// What `seaway status` prints: for people, and as one JSON object whose fields docs/PROTOCOL.md lists.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,14 @@
 
 namespace seaway::runtime {
 
-std::string status_json(const core::MasterStatus& status, const std::string& address, Duration uptime,
-                        const std::map<std::string, std::uint64_t>& refusals, std::size_t strangers);
+struct ServerStatus {
+  std::string address;
+  Duration uptime = 0;
+  std::size_t strangers = 0;                      // connections that have not said who they are
+  std::map<std::string, std::uint64_t> refusals;  // by reason
+};
+
+std::string status_json(const core::MasterStatus& status, const ServerStatus& server);
+std::string status_text(const core::MasterStatus& status, const ServerStatus& server);
 
 }  // namespace seaway::runtime

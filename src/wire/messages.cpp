@@ -172,6 +172,8 @@ void fields(A& a, Heartbeat& m) {
   a(m.update_count);
   a(m.oldest_generation);
   a(m.finished, kMaxOpenOps);
+  a(m.links);
+  a(m.open_ops);
 }
 
 // --- One byte says which: the alternative's place in its variant. New messages go to the end. ---------------------
@@ -221,7 +223,7 @@ std::optional<Message> decode_any(std::span<const std::byte> body) {
 template <class A>
 void fields(A& a, Opening& m) {
   a(m.magic);
-  a(m.purpose, Purpose::status);
+  a(m.purpose, Purpose::status_text);
 }
 
 }  // namespace

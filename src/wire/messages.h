@@ -195,6 +195,8 @@ struct Heartbeat {
   std::uint64_t update_count = 0;
   std::uint32_t oldest_generation = 0;  // of my open ops: bases below it are no longer needed
   std::vector<OpKey> finished;          // ops with a final decision that have ended at me
+  std::uint32_t links = 0;              // peers that I have a connection to; like open_ops for status alone
+  std::uint32_t open_ops = 0;           // posted and not ended
 };
 using PeerMessage =
     std::variant<Hello, Join, Linked, Report, Promised, Mismatch, CancelOp, Lost, Leave, Synced, Heartbeat>;
@@ -203,7 +205,9 @@ using PeerMessage =
 
 enum class Purpose : std::uint8_t {
   run = 1,     // a peer: HELLO follows
-  status = 2,  // from loopback only: answered with {u32 length, JSON}, then closed
+  // From loopback only: answered with {u32 length, text}, then closed.
+  status_json = 2,
+  status_text = 3,
 };
 inline constexpr std::uint64_t kMagic = 0x31'79'61'77'61'65'73'00;  // "\0seaway1"
 

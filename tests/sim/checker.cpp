@@ -235,8 +235,6 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
 
 void Checker::on_synced() { synced_at_ = std::min(synced_at_, world_->clock.now()); }
 
-void Checker::on_durable(const core::StoredRun&) {}
-
 // --- Promises 6 and 8: nobody healthy is punished -------------------------------------------------------------------
 
 void Checker::excuse(HostId host, Time until) {

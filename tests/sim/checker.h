@@ -30,7 +30,6 @@ class Checker {
   void on_ended(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                 const collective::Result& result, std::span<const std::byte> output);
   void on_epoch(const wire::EpochMessage& epoch);
-  void on_durable(const core::StoredRun& record);
   void on_evicted(const PeerProcess& peer, const std::string& reason);
   void on_left(const PeerProcess& peer);
   void on_leave_heard(PeerId peer) { left_.insert(peer); }  // by a master

@@ -1,5 +1,6 @@
 // The faults of a seed: when, which, to whom. Whoever may be taken for dead because of one is excused (promise 8).
 #include <algorithm>
+#include <iterator>
 
 #include "base/mark.h"
 #include "sim/master_process.h"
@@ -170,23 +171,29 @@ void World::inject_network(Fault fault) {
     network.slow(here, there, true);
     restore(length, [this, here, there] { network.slow(here, there, false); });
   } else if (fault == Fault::reset || fault == Fault::half_open) {
-    const std::vector<ConnId> conns = network.connections_of(a->process());
+    std::vector<ConnId> conns = network.connections_of(a->process());
     if (conns.empty()) {
       return;
     }
     injected(fault);
+    std::vector<ConnId> busy;
+    std::ranges::copy_if(conns, std::back_inserter(busy), [&](ConnId conn) { return a->in_mid_frame(conn); });
+    if (!busy.empty() && random.one_in(2)) {
+      conns = busy;
+    }
     const ConnId conn = conns[random.below(conns.size())];
     if (a->in_mid_frame(conn)) {
       SEAWAY_MARK("sim: a connection breaks in mid-frame");
     }
+    // The line to the master may be the one that went quiet: a peer notices after `suspect`, and comes back in time.
+    const auto [one, other] = network.hosts_of(conn);
     if (fault == Fault::reset) {
       network.reset(conn);
-      checker.trouble(a->site().host);
     } else {
-      // The line to the master may be the one that went quiet: a peer notices after `suspect`, and comes back in time.
       network.half_open(conn);
-      checker.trouble(a->site().host);
     }
+    checker.trouble(one);
+    checker.trouble(other);
   }
 }
 

@@ -92,8 +92,6 @@ void MasterProcess::write(const core::WriteStore& write) {
     const bool fits = write.expected_term == term && write.expected_version == version;
     if (fits) {
       store.record = write.record;
-      ++store.writes;
-      world_->checker.on_durable(write.record);
     }
     world_->network.in(process_, world_->up_to(world_->options.store_delay), [this, id = write.write, fits] {
       reply(id, fits ? core::StoreOutcome::ok : core::StoreOutcome::fenced);

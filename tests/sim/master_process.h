@@ -18,6 +18,7 @@ class MasterProcess : public Endpoint {
   void crash();
   void crash_soon(int effects) { crash_after_ = effects; }
   void lose_lease();
+  void evict(PeerId peer) { step(core::EvictRequest{peer, "a test wants it"}); }
   bool alive() const { return alive_; }
   ProcessId process() const { return process_; }
   const core::Master& core() const { return master_; }

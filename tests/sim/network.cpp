@@ -1,6 +1,7 @@
 #include "sim/network.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace seaway::sim {
 
@@ -8,40 +9,66 @@ namespace {
 constexpr Duration kRetry = 30 * kMillisecond;  // a sender tries again this often while its path is cut
 }
 
+void Clock::at(Time when, std::function<void()> what) {
+  if (free_.empty()) {
+    free_.push_back(what_.size());
+    what_.emplace_back();
+  }
+  const std::size_t slot = free_.back();
+  free_.pop_back();
+  what_[slot] = std::move(what);
+  events_.push({std::max(when, now_), next_++, slot});
+}
+
 bool Clock::step(Time until) {
   if (events_.empty() || events_.top().when > until) {
     return false;
   }
-  // The queue gives no other way to move out of it; the element is removed before anything can look at it.
-  std::function<void()> what = std::move(const_cast<Event&>(events_.top()).what);
-  now_ = events_.top().when;
-  note(static_cast<std::uint64_t>(now_) ^ events_.top().order << 20);
+  const Event event = events_.top();
   events_.pop();
+  const std::function<void()> what = std::exchange(what_[event.slot], nullptr);
+  free_.push_back(event.slot);
+  now_ = event.when;
+  note(static_cast<std::uint64_t>(now_) ^ event.order << 20);
   ++done_;
   what();
   return true;
 }
 
+void Network::Buffer::append(std::span<const std::byte> more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
+
+std::vector<std::byte> Network::Buffer::take(std::size_t count) {
+  const auto first = bytes.begin() + static_cast<std::ptrdiff_t>(begin);
+  std::vector<std::byte> taken(first, first + static_cast<std::ptrdiff_t>(count));
+  begin += count;
+  if (begin == bytes.size()) {
+    bytes.clear();
+    begin = 0;
+  }
+  return taken;
+}
+
 ProcessId Network::add(HostId host, Endpoint* endpoint) {
-  const ProcessId process = next_process_++;
-  processes_[process] = {host, endpoint, 0, {}};
-  hosts_[process] = host;
+  const auto process = static_cast<ProcessId>(processes_.size());
+  processes_.push_back({host, endpoint, true, 0, {}});
   listening_[host] = process;
   return process;
 }
 
 void Network::remove(ProcessId process, bool silently) {
-  processes_.erase(process);
-  if (const auto it = listening_.find(hosts_.at(process)); it != listening_.end() && it->second == process) {
+  processes_[process].alive = false;
+  processes_[process].endpoint = nullptr;
+  if (const auto it = listening_.find(host_of(process)); it != listening_.end() && it->second == process) {
     listening_.erase(it);
   }
-  for (auto& [id, conn] : connections_) {
+  for (ConnId id = 1; id < connections_.size(); ++id) {
+    Connection& conn = connections_[id];
     for (int side = 0; side < 2; ++side) {
       if (conn.ends[side] == process && !conn.gone[side]) {
         conn.gone[side] = true;
         // What the dead process had given to its kernel may or may not leave.
         Direction& way = conn.way[side];
-        way.buffer.resize(random_.below(way.buffer.size() + 1));
+        way.buffer.cut_to(random_.below(way.buffer.size() + 1));
         if (!silently) {
           way.fin = true;
           pump(id, side);
@@ -51,29 +78,13 @@ void Network::remove(ProcessId process, bool silently) {
   }
 }
 
-void Network::stall(ProcessId process, Time until) {
-  const auto it = processes_.find(process);
-  if (it != processes_.end()) {
-    it->second.stalled_until = std::max(it->second.stalled_until, until);
-  }
+void Network::stall(ProcessId id, Time until) {
+  Process& process = processes_[id];
+  process.stalled_until = std::max(process.stalled_until, until);
 }
 
-Time Network::stalled_until(ProcessId process) const {
-  const auto it = processes_.find(process);
-  return it == processes_.end() ? 0 : it->second.stalled_until;
-}
-
-// What happens to a process that stands still waits in line: it must find everything in the order in which it came.
-void Network::run_in(ProcessId id, std::function<void()> what) {
-  const auto it = processes_.find(id);
-  if (it == processes_.end()) {
-    return;
-  }
-  Process& process = it->second;
-  if (process.stalled_until <= clock_->now() && process.waiting.empty()) {
-    what();
-    return;
-  }
+void Network::wait_in_line(ProcessId id, std::function<void()> what) {
+  Process& process = processes_[id];
   process.waiting.push_back(std::move(what));
   if (process.waiting.size() == 1) {
     clock_->at(process.stalled_until, [this, id] { wake(id); });
@@ -81,26 +92,17 @@ void Network::run_in(ProcessId id, std::function<void()> what) {
 }
 
 void Network::wake(ProcessId id) {
-  while (true) {
-    const auto it = processes_.find(id);  // anything may have happened to it meanwhile
-    if (it == processes_.end() || it->second.waiting.empty()) {
+  Process& process = processes_[id];
+  while (process.alive && !process.waiting.empty()) {  // anything may have happened to it meanwhile
+    if (process.stalled_until > clock_->now()) {
+      clock_->at(process.stalled_until, [this, id] { wake(id); });
       return;
     }
-    if (it->second.stalled_until > clock_->now()) {
-      clock_->at(it->second.stalled_until, [this, id] { wake(id); });
-      return;
-    }
-    const std::function<void()> what = std::move(it->second.waiting.front());
+    const std::function<void()> what = std::move(process.waiting.front());
     // Still in line while it runs, so that what it causes comes behind what is waiting.
     what();
-    if (const auto again = processes_.find(id); again != processes_.end()) {
-      again->second.waiting.pop_front();
-    }
+    process.waiting.pop_front();
   }
-}
-
-void Network::in(ProcessId process, Duration delay, std::function<void()> what) {
-  clock_->after(delay, [this, process, what = std::move(what)] { run_in(process, what); });
 }
 
 Duration Network::delay(HostId from, HostId to) {
@@ -110,140 +112,124 @@ Duration Network::delay(HostId from, HostId to) {
 }
 
 ConnId Network::connect(ProcessId from, HostId to) {
-  const ConnId id = next_conn_++;
+  const ConnId id = connections_.size();
+  Connection& conn = connections_.emplace_back();
   const HostId here = host_of(from);
   const auto target = listening_.find(to);
   const bool reachable = target != listening_.end() && !cut_.contains({here, to}) && !cut_.contains({to, here});
   const Duration trip = delay(here, to);
   if (!reachable) {
-    in(from, 2 * trip, [this, from, id] { processes_.at(from).endpoint->on_connect_failed(id); });
+    in(from, 2 * trip, [this, from, id] { processes_[from].endpoint->on_connect_failed(id); });
     return id;
   }
-  Connection& conn = connections_[id];
+  const ProcessId server = target->second;
   conn.ends[0] = from;
-  conn.ends[1] = target->second;
-  conn.open = true;
+  conn.ends[1] = server;
   conn.way[0].last_arrival = clock_->now() + trip;
   conn.way[1].last_arrival = clock_->now() + 2 * trip;
-  const ProcessId server = target->second;
   in(server, trip, [this, server, id] {
-    if (const auto it = connections_.find(id); it != connections_.end() && !it->second.gone[1]) {
-      processes_.at(server).endpoint->on_accepted(id);
+    if (!connections_[id].gone[1]) {
+      processes_[server].endpoint->on_accepted(id);
     }
   });
   in(from, 2 * trip, [this, from, id] {
-    const auto it = connections_.find(id);
-    if (it == connections_.end() || it->second.gone[0]) {
-      return;
+    if (!connections_[id].gone[0]) {
+      processes_[from].endpoint->on_connected(id);
     }
-    processes_.at(from).endpoint->on_connected(id);
   });
   return id;
 }
 
 std::uint64_t Network::space(ConnId id, ProcessId side) const {
-  const auto it = connections_.find(id);
-  if (it == connections_.end()) {
-    return 0;
-  }
-  const Direction& way = it->second.way[it->second.ends[1] == side ? 1 : 0];
-  return way.buffer.size() >= options_->socket_bytes ? 0 : options_->socket_bytes - way.buffer.size();
+  const Connection& conn = connections_[id];
+  const std::size_t used = conn.way[conn.ends[1] == side ? 1 : 0].buffer.size();
+  return used >= options_->socket_bytes ? 0 : options_->socket_bytes - used;
 }
 
 void Network::send(ConnId id, ProcessId process, std::span<const std::byte> bytes) {
-  const auto it = connections_.find(id);
-  if (it == connections_.end()) {
+  Connection& conn = connections_[id];
+  const int side = conn.ends[1] == process ? 1 : 0;
+  if (conn.ends[side] != process || conn.gone[side]) {
     return;
   }
-  const int side = it->second.ends[1] == process ? 1 : 0;
-  if (it->second.gone[side]) {
-    return;
-  }
-  Direction& way = it->second.way[side];
-  way.buffer.insert(way.buffer.end(), bytes.begin(), bytes.end());
+  Direction& way = conn.way[side];
+  way.buffer.append(bytes);
+  way.was_full = way.was_full || way.buffer.size() >= options_->socket_bytes;
   pump(id, side);
 }
 
 void Network::close(ConnId id, ProcessId process) {
-  const auto it = connections_.find(id);
-  if (it == connections_.end()) {
-    return;
+  Connection& conn = connections_[id];
+  const int side = conn.ends[1] == process ? 1 : 0;
+  if (conn.ends[side] == process) {
+    conn.gone[side] = true;
+    conn.way[side].fin = true;
+    pump(id, side);
   }
-  const int side = it->second.ends[1] == process ? 1 : 0;
-  it->second.gone[side] = true;
-  it->second.way[side].fin = true;
-  pump(id, side);
 }
 
 // Sends the next piece of one direction, if its wire is free.
 void Network::pump(ConnId id, int side) {
-  Connection& conn = connections_.at(id);
-  Direction& way = conn.way[side];
+  Direction& way = connections_[id].way[side];
   if (way.pumping || (way.buffer.empty() && !way.fin)) {
     return;
   }
   way.pumping = true;
-  const Time when = std::max(clock_->now(), way.free_at);
-  clock_->at(when, [this, id, side] {
-    const auto it = connections_.find(id);
-    if (it == connections_.end()) {
-      return;
+  clock_->at(std::max(clock_->now(), way.free_at), [this, id, side] { leave(id, side); });
+}
+
+// A piece leaves its host, or behind the last one the FIN.
+void Network::leave(ConnId id, int side) {
+  Connection& conn = connections_[id];
+  Direction& way = conn.way[side];
+  way.pumping = false;
+  if (conn.dead || conn.broken) {
+    return;
+  }
+  const HostId from = host_of(conn.ends[side]);
+  const HostId to = host_of(conn.ends[1 - side]);
+  if (cut_.contains({from, to})) {
+    way.free_at = clock_->now() + kRetry;
+    pump(id, side);
+    return;
+  }
+  if (way.buffer.empty()) {
+    if (std::exchange(way.fin, false)) {
+      const Time arrival = std::max(clock_->now() + delay(from, to), way.last_arrival);
+      deliver_close(id, 1 - side, arrival - clock_->now());
     }
-    Connection& c = it->second;
-    Direction& w = c.way[side];
-    w.pumping = false;
-    const HostId from = host_of(c.ends[side]);
-    const HostId to = host_of(c.ends[1 - side]);
-    if (c.dead || c.broken) {
-      return;
+    return;
+  }
+  const std::uint64_t most = std::min<std::uint64_t>(way.buffer.size(), options_->piece_bytes);
+  const std::uint64_t size = random_.one_in(8) ? random_.between(1, most) : most;
+  const std::uint64_t rate = slow_.contains({from, to}) ? options_->bytes_per_ms / 10 + 1 : options_->bytes_per_ms;
+  way.free_at = clock_->now() + static_cast<Duration>(size * kMillisecond / rate);
+  way.last_arrival = std::max(way.free_at + delay(from, to), way.last_arrival);
+  const ProcessId receiver = conn.ends[1 - side];
+  in(receiver, way.last_arrival - clock_->now(), [this, id, side, receiver, piece = way.buffer.take(size)] {
+    const Connection& at = connections_[id];
+    if (!at.gone[1 - side] && !at.dead && !at.broken) {
+      processes_[receiver].endpoint->on_bytes(id, piece);
     }
-    if (cut_.contains({from, to})) {
-      w.free_at = clock_->now() + kRetry;
-      pump(id, side);
-      return;
-    }
-    if (w.buffer.empty()) {
-      if (w.fin) {
-        w.fin = false;
-        const Time arrival = std::max(clock_->now() + delay(from, to), w.last_arrival);
-        deliver_close(id, 1 - side, arrival - clock_->now());
-      }
-      return;
-    }
-    const std::uint64_t most = std::min<std::uint64_t>(w.buffer.size(), options_->piece_bytes);
-    const std::uint64_t size = random_.one_in(8) ? random_.between(1, most) : most;
-    std::vector<std::byte> piece(w.buffer.begin(), w.buffer.begin() + static_cast<std::ptrdiff_t>(size));
-    w.buffer.erase(w.buffer.begin(), w.buffer.begin() + static_cast<std::ptrdiff_t>(size));
-    const std::uint64_t rate = slow_.contains({from, to}) ? options_->bytes_per_ms / 10 + 1 : options_->bytes_per_ms;
-    w.free_at = clock_->now() + static_cast<Duration>(size * kMillisecond / rate);
-    w.last_arrival = std::max(w.free_at + delay(from, to), w.last_arrival);
-    const ProcessId receiver = c.ends[1 - side];
-    in(receiver, w.last_arrival - clock_->now(), [this, id, side, receiver, piece = std::move(piece)] {
-      const auto at = connections_.find(id);
-      if (at != connections_.end() && !at->second.gone[1 - side] && !at->second.dead && !at->second.broken) {
-        processes_.at(receiver).endpoint->on_bytes(id, piece);
+  });
+  if (!conn.gone[side] && std::exchange(way.was_full, false)) {
+    const ProcessId sender = conn.ends[side];
+    in(sender, 0, [this, id, side, sender] {
+      if (!connections_[id].gone[side]) {
+        processes_[sender].endpoint->on_writable(id);
       }
     });
-    const ProcessId sender = c.ends[side];
-    if (!c.gone[side]) {
-      in(sender, 0, [this, id, side, sender] {
-        const auto at = connections_.find(id);
-        if (at != connections_.end() && !at->second.gone[side]) {
-          processes_.at(sender).endpoint->on_writable(id);
-        }
-      });
-    }
-    pump(id, side);
-  });
+  }
+  pump(id, side);
 }
 
 void Network::deliver_close(ConnId id, int side, Duration delay) {
-  const ProcessId process = connections_.at(id).ends[side];
+  const ProcessId process = connections_[id].ends[side];
   in(process, delay, [this, id, side, process] {
-    const auto it = connections_.find(id);
-    if (it != connections_.end() && !it->second.gone[side] && !it->second.dead) {
-      it->second.gone[side] = true;
-      processes_.at(process).endpoint->on_closed(id);
+    Connection& conn = connections_[id];
+    if (!conn.gone[side] && !conn.dead) {
+      conn.gone[side] = true;
+      processes_[process].endpoint->on_closed(id);
     }
   });
 }
@@ -266,29 +252,25 @@ void Network::slow(HostId a, HostId b, bool is_slow) {
   }
 }
 
+// Both ends are told, one of them maybe much later: the packet that would have told it is lost, too.
 void Network::reset(ConnId id) {
-  const auto it = connections_.find(id);
-  if (it != connections_.end()) {
-    it->second.broken = true;
-    for (int side = 0; side < 2; ++side) {
-      it->second.way[side].buffer.clear();
-      if (processes_.contains(it->second.ends[side])) {
-        deliver_close(id, side, static_cast<Duration>(random_.below(10)) * kMillisecond);
-      }
-    }
+  Connection& conn = connections_[id];
+  conn.broken = true;
+  const bool apart = random_.one_in(2);
+  const int late = static_cast<int>(random_.below(2));
+  for (int side = 0; side < 2; ++side) {
+    conn.way[side].buffer.cut_to(0);
+    const std::uint64_t most = apart && side == late ? 1500 : 10;
+    deliver_close(id, side, static_cast<Duration>(random_.below(most)) * kMillisecond);
   }
 }
 
-void Network::half_open(ConnId id) {
-  const auto it = connections_.find(id);
-  if (it != connections_.end()) {
-    it->second.dead = true;
-  }
-}
+void Network::half_open(ConnId id) { connections_[id].dead = true; }
 
 std::vector<ConnId> Network::connections_of(ProcessId process) const {
   std::vector<ConnId> list;
-  for (const auto& [id, conn] : connections_) {
+  for (ConnId id = 1; id < connections_.size(); ++id) {
+    const Connection& conn = connections_[id];
     for (int side = 0; side < 2; ++side) {
       if (conn.ends[side] == process && !conn.gone[side] && !conn.dead) {
         list.push_back(id);
@@ -296,6 +278,10 @@ std::vector<ConnId> Network::connections_of(ProcessId process) const {
     }
   }
   return list;
+}
+
+std::pair<HostId, HostId> Network::hosts_of(ConnId conn) const {
+  return {host_of(connections_[conn].ends[0]), host_of(connections_[conn].ends[1])};
 }
 
 void Network::heal() {

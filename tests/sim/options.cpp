@@ -38,6 +38,7 @@ Options Options::draw(std::uint64_t seed) {
   options.limits.ack_every = pick<std::uint32_t>(random, {1, 4, 8});
   options.data_connections = static_cast<std::uint32_t>(random.between(1, 3));
   options.updates = random.between(5, 9);
+  options.update_delay = pick<Duration>(random, {10, 10, 400, 1500}) * kMillisecond;
   options.ops_per_batch = static_cast<std::uint32_t>(random.between(4, 6));
   options.most_elements = pick<std::uint32_t>(random, {20, 100, 300, 600});
   options.faults = static_cast<std::uint32_t>(random.between(3, 10));

@@ -41,6 +41,7 @@ struct Options {
   Limits limits;
   std::uint32_t data_connections = 1;
   std::uint64_t updates = 6;        // batches of the program
+  Duration update_delay = 0;        // the longest that a member computes between its ops and update()
   std::uint32_t ops_per_batch = 4;  // at most; at least 20 ops in all
   std::uint32_t most_elements = 200;
   std::uint32_t faults = 3;         // at least

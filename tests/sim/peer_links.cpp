@@ -69,6 +69,7 @@ void PeerProcess::read_frames(ConnId conn, std::span<const std::byte> bytes) {
     if (!link.linked) {
       link.reading.insert(link.reading.end(), bytes.begin(), bytes.end());
       if (!read_hello(conn)) {
+        pump();
         return;
       }
       const std::vector<std::byte> rest = std::exchange(links_.at(conn).reading, {});
@@ -79,14 +80,20 @@ void PeerProcess::read_frames(ConnId conn, std::span<const std::byte> bytes) {
       return;
     }
   }
-  while (!bytes.empty() && alive_ && links_.contains(conn)) {
-    LinkConn& link = links_.at(conn);
+  bool begun = false;
+  while (!bytes.empty() && alive_) {
+    const auto it = links_.find(conn);
+    if (it == links_.end()) {
+      return;
+    }
+    LinkConn& link = it->second;
     if (!link.header) {
       const std::size_t take = std::min(bytes.size(), wire::kFrameHeaderBytes - link.reading.size());
       link.reading.insert(link.reading.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(take));
       bytes = bytes.subspan(take);
-      if (link.reading.size() == wire::kFrameHeaderBytes && !begin_frame(conn)) {
-        return;
+      if (link.reading.size() == wire::kFrameHeaderBytes) {
+        begin_frame(conn, link);
+        begun = true;
       }
       continue;
     }
@@ -100,13 +107,15 @@ void PeerProcess::read_frames(ConnId conn, std::span<const std::byte> bytes) {
     bytes = bytes.subspan(take);
     peer_.engine().on_bytes(conn, take, world_->clock.now());
     if (link.got == link.header->length) {
-      end_frame(conn);
+      end_frame(conn, link);
     }
+  }
+  if (begun) {
+    pump();
   }
 }
 
-bool PeerProcess::begin_frame(ConnId conn) {
-  LinkConn& link = links_.at(conn);
+void PeerProcess::begin_frame(ConnId conn, LinkConn& link) {
   const auto header =
       wire::decode_frame_header(std::span<const std::byte, wire::kFrameHeaderBytes>(link.reading.data(), 64));
   if (!header) {
@@ -122,21 +131,17 @@ bool PeerProcess::begin_frame(ConnId conn) {
   link.sink = false;
   link.region.reset();
   link.payload.clear();
-  ++link.frames;
   link.message = std::holds_alternative<collective::Message>(landing);
   if (const auto* land = std::get_if<collective::Land>(&landing)) {
     link.region = land->region;
   }
   if (header->length == 0) {
-    end_frame(conn);
-  } else {
-    pump();
+    end_frame(conn, link);
   }
-  return alive_ && links_.contains(conn);
 }
 
-void PeerProcess::end_frame(ConnId conn) {
-  LinkConn& link = links_.at(conn);
+// The link may be gone afterwards.
+void PeerProcess::end_frame(ConnId conn, LinkConn& link) {
   link.header.reset();
   link.region.reset();
   if (link.message) {
@@ -170,7 +175,7 @@ void PeerProcess::close_link(ConnId conn, bool closed_by_them) {
 
 void PeerProcess::send_frames(ConnId conn) {
   const auto it = links_.find(conn);
-  if (it == links_.end()) {
+  if (it == links_.end() || !it->second.linked) {
     return;
   }
   LinkConn& link = it->second;

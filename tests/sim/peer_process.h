@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "core/peer.h"
@@ -86,7 +87,6 @@ class PeerProcess : public Endpoint {
     bool sink = false;
     std::vector<std::byte> payload;  // of a message
     std::uint32_t got = 0;
-    std::uint64_t frames = 0;  // names the current frame
     // Frames that go out.
     std::deque<Outgoing> queue;
     std::size_t sent = 0;  // bytes of the front one
@@ -107,8 +107,8 @@ class PeerProcess : public Endpoint {
   void send_hello(ConnId conn, const LinkConn& link);
   bool read_hello(ConnId conn);
   void read_frames(ConnId conn, std::span<const std::byte> bytes);
-  bool begin_frame(ConnId conn);
-  void end_frame(ConnId conn);
+  void begin_frame(ConnId conn, LinkConn& link);
+  void end_frame(ConnId conn, LinkConn& link);
   void close_link(ConnId conn, bool closed_by_them);
   void send_frames(ConnId conn);
   void release(const collective::Release& effect);
@@ -131,6 +131,7 @@ class PeerProcess : public Endpoint {
   int crash_after_ = -1;
   bool pumping_ = false;
   bool pump_again_ = false;
+  std::uint64_t pumps_ = 0;
   Time tick_at_ = kNever;
 
   ConnId master_ = 0;
@@ -140,7 +141,7 @@ class PeerProcess : public Endpoint {
 
   std::map<OpHandle, Memory> memory_;
   std::map<SlotId, std::vector<std::byte>> slots_;
-  std::set<SlotId> freed_;
+  std::unordered_set<SlotId> freed_;
 };
 
 }  // namespace seaway::sim

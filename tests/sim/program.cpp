@@ -207,7 +207,7 @@ void Program::batch_done() {
     return;
   }
   updating_ = true;
-  peer_->later(world_->up_to(10 * kMillisecond), [this] {
+  peer_->later(world_->up_to(world_->options.update_delay), [this] {
     if (!stopped_) {
       peer_->update();
     }

@@ -57,6 +57,24 @@ class Cluster {
     return std::ranges::any_of(peer(i).links(), [&](ConnId conn) { return peer(i).lands_payload(conn); });
   }
   void kill(std::size_t i) { peer(i).crash(false); }
+  void kill_for_good(std::size_t i) {
+    world.sites.at(i)->finished = true;
+    kill(i);
+  }
+  void post(std::size_t i, const collective::Descriptor& op, std::uint32_t index) {
+    if (!peer(i).post(op, PlannedOp{0, 0, index})) {
+      throw Violation("a member's call was not taken");
+    }
+    peer(i).pump();
+  }
+  void reset_line_to_master(std::size_t i) {
+    for (const ConnId conn : world.network.connections_of(peer(i).process())) {
+      const auto [one, other] = world.network.hosts_of(conn);
+      if (one == 0 || other == 0) {
+        world.network.reset(conn);
+      }
+    }
+  }
   void kill_master() { world.masters.back()->crash(); }
   void start_master() { world.start_master(true); }
   void pass(Duration time) { world.run_until(world.clock.now() + time, false); }
@@ -99,8 +117,7 @@ void all_but_one_die(bool verbose) {
   Cluster cluster(quiet(4), verbose);
   cluster.until_in_the_middle_of_an_op(3);
   for (const std::size_t i : {0u, 1u, 2u}) {
-    cluster.world.sites[i]->finished = true;  // for good
-    cluster.kill(i);
+    cluster.kill_for_good(i);
   }
   cluster.finish();
 }
@@ -200,6 +217,44 @@ void half_open_link(bool verbose) {
   cluster.finish();
 }
 
+// G1: the only one who had posted the op is told ABORT and dies before anybody else hears of it.
+void aborted_op_is_posted_later(bool verbose) {
+  Options options = quiet(4);
+  options.updates = 0;  // the calls are made here
+  Cluster cluster(options, verbose);
+  Network& network = cluster.world.network;
+  cluster.until([&] { return cluster.members() == 4; });
+  collective::Descriptor op;
+  op.count = 100;
+  op.fail_on_loss = true;
+  cluster.post(1, op, 0);
+  cluster.kill_for_good(0);
+  cluster.until([&] {
+    return std::ranges::all_of(cluster.world.living(), [](const auto* p) { return p->core().cut().number > 0; });
+  });
+  for (const HostId deaf : {cluster.world.sites[2]->host, cluster.world.sites[3]->host}) {
+    network.cut(0, deaf, true);
+  }
+  cluster.until([&] { return cluster.count("aborted") == 1; });
+  const PeerId told = cluster.peer(1).id();
+  cluster.kill_for_good(1);
+  cluster.world.masters.back()->evict(told);
+  for (const std::size_t deaf : {2u, 3u}) {
+    cluster.reset_line_to_master(deaf);  // what was said to it is lost
+    network.cut(0, cluster.world.sites[deaf]->host, false);
+  }
+  cluster.until([&] {
+    return std::ranges::all_of(cluster.world.living(), [](const auto* p) { return p->core().roster().size() == 2; });
+  });
+  cluster.post(2, op, 0);
+  cluster.post(3, op, 0);
+  cluster.until([&] { return cluster.count("aborted") == 3; });
+  cluster.post(2, collective::Descriptor{}, 1);
+  cluster.post(3, collective::Descriptor{}, 1);
+  cluster.until([&] { return cluster.count("committed") == 2; });
+  cluster.finish();
+}
+
 void seed(std::uint64_t number, bool verbose) {
   World world(Options::draw(number));
   world.verbose = verbose;
@@ -227,6 +282,7 @@ const std::vector<Scenario>& scenarios() {
        long_stop_is_evicted_and_comes_back},
       {"a machine loses power: no FIN", silent_death},
       {"every connection of a link goes silent", half_open_link},
+      {"an op is aborted, its only poster dies, the others post it (G1)", aborted_op_is_posted_later},
       {"seed 181: a deposed master that has nothing to write", seed_181},
   };
   return all;

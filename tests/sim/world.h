@@ -23,7 +23,6 @@ class MasterProcess;
 // The store outlives every master. Writes are compared, and take effect whether or not their author still lives.
 struct Store {
   std::optional<core::StoredRun> record;
-  std::uint64_t writes = 0;
 };
 
 // A machine that runs one peer, life after life.
@@ -35,13 +34,11 @@ struct Site {
   std::unique_ptr<PeerProcess> process;  // of its current or last life
   int lives = 0;
   bool finished = false;  // its program is over, or it left
-  bool wanted = false;    // is to be started again when its life ends
 };
 
 struct Stats {
   std::map<std::string, std::uint64_t> ops;     // by outcome
   std::map<std::string, std::uint64_t> faults;  // by kind
-  std::uint64_t events = 0;
 };
 
 class World {

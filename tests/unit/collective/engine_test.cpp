@@ -145,6 +145,15 @@ TEST_CASE("arguments that are wrong by themselves are named, and use up nothing"
   const Posted posted = cluster.engine(0).post(descriptor, 0);
   CHECK(posted.error == PostError::invalid);
   CHECK(posted.text.find("avg") != std::string::npos);
+  // Nobody else could read the READY of a weight that is no number.
+  Descriptor weighted;
+  weighted.kind = OpKind::barrier;
+  weighted.weighted = true;
+  weighted.weight = -1;
+  CHECK(cluster.engine(0).post(weighted, 0).error == PostError::invalid);
+  Descriptor unknown = sum_of(8);
+  unknown.kind = static_cast<OpKind>(9);
+  CHECK(cluster.engine(0).post(unknown, 0).error == PostError::invalid);
   cluster.post(0, sum_of(8), filled(8, 1));
   cluster.post(1, sum_of(8), filled(8, 1));
   cluster.run();
@@ -261,7 +270,47 @@ TEST_CASE("a deadline asks the master once, and again while the op runs") {
                          [](const EngineEffect& effect) { return std::holds_alternative<AskCancel>(effect); });
   };
   CHECK(asked() == 1);
-  CHECK(cluster.engine(0).standing_requests().size() == 1);
+  REQUIRE(cluster.engine(0).standing_requests().size() == 1);
+}
+
+TEST_CASE("a reason that is longer than a message may carry is cut between two characters") {
+  Cluster cluster(2);
+  const OpHandle op = cluster.post(0, sum_of(4), filled(4, 1));
+  std::string reason(kMaxReasonBytes - 1, 'x');
+  reason += "\u00e9";
+  cluster.engine(0).cancel(op, reason, cluster.now);
+  const auto asked = cluster.engine(0).standing_requests();
+  REQUIRE(asked.size() == 1);
+  CHECK(std::get<AskCancel>(asked[0]).reason == std::string(kMaxReasonBytes - 1, 'x'));
+}
+
+TEST_CASE("an op of a generation that a member has left is refused at its posters and keeps nothing open there") {
+  Cluster cluster(2);
+  cluster.engine(1).enter_generation(2, cluster.now);
+  cluster.post(0, sum_of(40), filled(40, 1));
+  cluster.run();
+  REQUIRE(cluster.ended(0).size() == 1);
+  CHECK(cluster.ended(0)[0].result.outcome == Outcome::refused);
+  CHECK(cluster.engine(1).oldest_generation() == 2);
+}
+
+TEST_CASE("a connection that has come to want to send is named once") {
+  Cluster cluster(2);
+  std::vector<ConnId> conns;
+  cluster.engine(0).take_stirred(conns);
+  conns.clear();
+  cluster.engine(0).take_stirred(conns);
+  CHECK(conns.empty());
+  cluster.post(0, sum_of(4), filled(4, 1));
+  cluster.engine(0).take_stirred(conns);
+  CHECK(conns == std::vector<ConnId>{Cluster::conn(0, 1)});
+  CHECK(cluster.engine(0).wants_to_send(conns[0]));
+}
+
+TEST_CASE("who is leaving posts nothing any more") {
+  Cluster cluster(2);
+  cluster.engine(0).cancel_all("leaving", cluster.now);
+  CHECK(cluster.engine(0).post(sum_of(4), cluster.now).error == PostError::not_member);
 }
 
 }  // namespace

@@ -400,5 +400,18 @@ TEST_CASE("peer: a state sync is told to the master, again until an EPOCH says s
   CHECK(script.said<wire::Synced>().empty());
 }
 
+TEST_CASE("a name that no message can carry is refused at once, in words") {
+  PeerConfig config;
+  config.id = 1;
+  config.name = std::string(kMaxNameBytes + 1, 'x');
+  Peer peer(config, Random(1));
+  peer.join(0);
+  const std::vector<PeerEffect> effects = peer.take_effects();
+  REQUIRE(effects.size() == 1);
+  CHECK(std::get<JoinRefused>(effects[0]).reason.find("name") != std::string::npos);
+  CHECK(peer.stage() == PeerStage::gone);
+  CHECK(peer.deadline() == kNever);
+}
+
 }  // namespace
 }  // namespace seaway::core::peer_tests

@@ -1,0 +1,344 @@
+// seaway_kill: real processes, one of them killed in the middle of an all-reduce, over and over; every sum is checked.
+//
+// In half of the runs the victim raises SIGKILL itself at a drawn place (a phase of the op and how far into it); in the other
+// half it is killed from outside at a drawn time. A run is wrong when a survivor's result is not, bit for bit, the sum over
+// exactly the contributors that it reports, when survivors differ, when somebody hangs, or when an input is lost.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "kill/peer.h"
+#include "runtime/master_server.h"
+
+namespace seaway::kill {
+
+namespace {
+
+constexpr const char* kHelp =
+    R"(seaway_kill - kill peers in the middle of all-reduces and check every sum
+
+  --runs N     kills (default 20)
+  --seed S     the first run's (default 1); each run has the next. A failing run prints the line that repeats it
+  --mib M      megabytes of each op (default 64)
+  --verbose    a line for each run
+
+Exit code 1 when anything was wrong.
+)";
+
+constexpr const char* kPhases[] = {"contributing", "reducing", "broadcasting", "HOLD"};
+constexpr double kHang = 90;  // seconds
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+struct Plan {
+  unsigned world = 0;
+  unsigned victim = 0;
+  int op = 0;  // in which it dies
+  bool in_place = false;
+  bool from_outside = false;
+  std::string phase;
+  std::uint64_t threshold = 0;
+  double delay = 0;  // from outside: after its start, in terms of a usual op
+};
+
+// How much of each phase a member of a direct plan has.
+std::uint64_t amount_of(const std::string& phase, std::uint64_t bytes, unsigned world) {
+  constexpr std::uint64_t kChunk = 256 * 1024;
+  const std::uint64_t share = bytes / world * (world - 1);
+  return phase == "HOLD" ? world - 1 : phase == "reducing" ? std::max<std::uint64_t>(bytes / kChunk / world, 1) : share;
+}
+
+Plan draw(std::uint64_t seed, std::uint64_t bytes) {
+  Random random(Random(seed).next());  // neighbouring seeds have nothing in common
+  Plan plan;
+  plan.world = static_cast<unsigned>(random.between(3, 6));
+  plan.victim = static_cast<unsigned>(random.below(plan.world));
+  plan.op = static_cast<int>(random.between(1, 2));
+  plan.in_place = random.one_in(2);
+  plan.from_outside = random.one_in(2);
+  plan.phase = kPhases[random.below(4)];
+  const std::uint64_t amount = amount_of(plan.phase, bytes, plan.world);
+  // Not beyond 9/10 of it: shares differ by a chunk, and the victim must not outlive its sentence.
+  plan.threshold = random.between(1, plan.phase == "HOLD" ? amount : std::max<std::uint64_t>(amount * 9 / 10, 1));
+  plan.delay = static_cast<double>(random.below(1200)) / 1000;
+  return plan;
+}
+
+struct Child {
+  pid_t pid = 0;
+  int fd = -1;
+  std::string text;
+  bool open = true;
+};
+
+Child spawn(const char* self, const std::vector<std::string>& words, const std::string& sentence) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    std::perror("pipe");
+    std::exit(1);
+  }
+  Child child;
+  child.pid = fork();
+  if (child.pid == 0) {
+    dup2(ends[1], STDOUT_FILENO);
+    if (!sentence.empty()) {
+      setenv("SEAWAY_KILL", sentence.c_str(), 1);
+    }
+    std::vector<char*> argv{const_cast<char*>(self)};
+    for (const std::string& word : words) {
+      argv.push_back(const_cast<char*>(word.c_str()));
+    }
+    argv.push_back(nullptr);
+    execv(self, argv.data());
+    _exit(127);
+  }
+  close(ends[1]);
+  child.fd = ends[0];
+  return child;
+}
+
+struct Outcome {
+  std::string problem;
+  bool killed = false;
+  double usual = 0;      // seconds of an op without a death
+  double disturbed = 0;  // of the one with it, the slowest survivor
+  std::uint64_t resent = 0;
+};
+
+// Lines "ok OP ..." of one peer.
+struct OpLine {
+  std::string hash;
+  std::string contributors;
+  double seconds = 0;
+  std::uint64_t resent = 0;
+  unsigned attempts = 0;
+};
+std::map<int, OpLine> ok_lines(const std::string& text) {
+  std::map<int, OpLine> lines;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string line = text.substr(at, end - at);
+    char hash[32];
+    char names[32];
+    int op = 0;
+    OpLine ok;
+    unsigned long long resent = 0;
+    if (std::sscanf(line.c_str(), "ok %d %31s %31s %lf %llu %u", &op, hash, names, &ok.seconds, &resent,
+                    &ok.attempts) == 6) {
+      ok.hash = hash;
+      ok.contributors = names;
+      ok.resent = resent;
+      lines[op] = ok;
+    }
+    at = end + 1;
+  }
+  return lines;
+}
+
+Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, double usual) {
+  const Plan plan = draw(seed, bytes);
+  Outcome outcome;
+  Error error;
+  const auto master = runtime::MasterServer::start(
+      {.listen = "127.0.0.1:0", .plaintext = true, .ladder_percent = 100, .log = nullptr}, error);
+  if (!master) {
+    outcome.problem = "no master: " + error.text;
+    return outcome;
+  }
+  std::vector<Child> children;
+  for (unsigned rank = 0; rank < plan.world; ++rank) {
+    std::string sentence;
+    if (rank == plan.victim && !plan.from_outside) {
+      sentence = plan.phase + ":" + std::to_string(plan.op) + ":" + std::to_string(plan.threshold);
+    }
+    children.push_back(spawn(self,
+                             {"--peer", master->address(), std::to_string(rank), std::to_string(plan.world),
+                              std::to_string(bytes), plan.in_place ? "1" : "0", std::to_string(seed)},
+                             sentence));
+  }
+
+  const double give_up = seconds_now() + kHang;
+  double kill_at = -1;
+  bool sent = false;
+  const std::string mark = "start " + std::to_string(plan.op) + "\n";
+  while (std::any_of(children.begin(), children.end(), [](const Child& c) { return c.open; })) {
+    const double now = seconds_now();
+    if (now > give_up) {
+      outcome.problem = "somebody hangs";
+      break;
+    }
+    if (plan.from_outside && kill_at < 0 && children[plan.victim].text.find(mark) != std::string::npos) {
+      kill_at = now + plan.delay * usual;
+    }
+    if (kill_at > 0 && now >= kill_at && !sent) {
+      ::kill(children[plan.victim].pid, SIGKILL);
+      sent = true;
+    }
+    std::vector<pollfd> polls;
+    for (const Child& child : children) {
+      polls.push_back({child.open ? child.fd : -1, POLLIN, 0});
+    }
+    const double wake = kill_at > 0 && !sent ? std::min(give_up, kill_at) : give_up;
+    poll(polls.data(), polls.size(), std::clamp(static_cast<int>((wake - now) * 1000), 0, 1000));
+    for (std::size_t i = 0; i < children.size(); ++i) {
+      if (polls[i].revents != 0) {
+        char buffer[4096];
+        const ssize_t got = read(children[i].fd, buffer, sizeof buffer);
+        if (got > 0) {
+          children[i].text.append(buffer, static_cast<std::size_t>(got));
+        } else {
+          children[i].open = false;
+        }
+      }
+    }
+  }
+
+  std::map<int, OpLine> first;
+  for (unsigned rank = 0; rank < plan.world; ++rank) {
+    Child& child = children[rank];
+    if (child.open) {
+      ::kill(child.pid, SIGKILL);
+    }
+    int status = 0;
+    waitpid(child.pid, &status, 0);
+    close(child.fd);
+    const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (rank == plan.victim) {
+      outcome.killed = killed;
+    } else if (outcome.problem.empty() && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+      outcome.problem =
+          "peer " + std::to_string(rank) + " failed (status " + std::to_string(status) + "): " + child.text;
+    }
+    // The dead too: whoever was told of success was told the same.
+    for (const auto& [op, line] : ok_lines(child.text)) {
+      const auto [known, is_new] = first.emplace(op, line);
+      if (!is_new && outcome.problem.empty() &&
+          (known->second.hash != line.hash || known->second.contributors != line.contributors)) {
+        outcome.problem = "op " + std::to_string(op) + " has different results: " + known->second.hash + " over " +
+                          known->second.contributors + ", " + line.hash + " over " + line.contributors;
+      }
+      if (rank != plan.victim && op < 3) {
+        double& slowest = op == plan.op ? outcome.disturbed : outcome.usual;
+        slowest = std::max(slowest, line.seconds);
+        outcome.resent += op == plan.op ? line.resent : 0;
+      }
+    }
+  }
+  return outcome;
+}
+
+double percentile(std::vector<double> values, double p) {
+  if (values.empty()) {
+    return 0;
+  }
+  std::sort(values.begin(), values.end());
+  return values[std::min(values.size() - 1, static_cast<std::size_t>(p * static_cast<double>(values.size())))];
+}
+
+struct Tally {
+  unsigned kills = 0;
+  std::vector<double> seconds;
+  std::vector<double> resent;
+};
+
+int run_all(const char* self, unsigned runs, std::uint64_t seed, std::uint64_t mib, bool verbose) {
+  const std::uint64_t bytes = mib << 20;
+  std::map<std::string, Tally> tallies;
+  std::vector<double> usual{0.3};
+  unsigned failed = 0;
+  unsigned not_killed = 0;
+  const double began = seconds_now();
+  for (unsigned i = 0; i < runs; ++i) {
+    const Plan plan = draw(seed + i, bytes);
+    const Outcome outcome = run_once(self, seed + i, bytes, percentile(usual, .5));
+    const std::string phase = plan.from_outside ? "from outside" : plan.phase;
+    if (!outcome.problem.empty()) {
+      ++failed;
+      std::printf("FAILED: %s\nrepeat it: seaway_kill --runs 1 --seed %llu --mib %llu\n", outcome.problem.c_str(),
+                  static_cast<unsigned long long>(seed + i), static_cast<unsigned long long>(mib));
+    }
+    if (!outcome.killed) {
+      ++not_killed;
+    } else {
+      Tally& tally = tallies[phase];
+      ++tally.kills;
+      tally.seconds.push_back(outcome.disturbed);
+      tally.resent.push_back(static_cast<double>(outcome.resent) / (1 << 20));
+    }
+    if (outcome.usual > 0) {
+      usual.push_back(outcome.usual);
+    }
+    if (verbose) {
+      std::printf("run %u: %u peers, %s, op %d: %s; %.3f s with the death, %.3f s without\n", i + 1, plan.world,
+                  plan.in_place ? "in place" : "out of place", plan.op, phase.c_str(), outcome.disturbed,
+                  outcome.usual);
+    } else if (isatty(STDERR_FILENO) != 0) {
+      std::fprintf(stderr, "\r%u of %u kills, %u failed ", i + 1, runs, failed);
+    }
+    std::fflush(stdout);
+  }
+  std::printf("%-14s %6s  %22s  %22s\n", "killed while", "kills", "seconds p50 / p99", "MiB sent again p50 / max");
+  for (const auto& [phase, tally] : tallies) {
+    std::printf("%-14s %6u  %10.3f / %9.3f  %10.1f / %9.1f\n", phase.c_str(), tally.kills,
+                percentile(tally.seconds, .5), percentile(tally.seconds, .99), percentile(tally.resent, .5),
+                percentile(tally.resent, 1));
+  }
+  std::printf("%u runs of %llu MiB, 3 to 6 peers, in %.0f s; an op without a death took %.3f s (median)\n", runs,
+              static_cast<unsigned long long>(mib), seconds_now() - began, percentile(usual, .5));
+  std::printf("%u victims had ended before their time\n", not_killed);
+  std::printf("%u passed, %u failed\n", runs - failed, failed);
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+}  // namespace seaway::kill
+
+int main(int argc, char** argv) {
+  using namespace seaway::kill;
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.size() == 7 && words[0] == "--peer") {
+    return run_peer({words[1], static_cast<unsigned>(std::stoul(words[2])), static_cast<unsigned>(std::stoul(words[3])),
+                     std::stoull(words[4]), words[5] == "1", std::stoull(words[6])});
+  }
+  unsigned runs = 20;
+  std::uint64_t seed = 1;
+  std::uint64_t mib = 64;
+  bool verbose = false;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const bool has_value = i + 1 < words.size();
+    if (words[i] == "--help") {
+      std::fputs(kHelp, stdout);
+      return 0;
+    }
+    if (words[i] == "--verbose") {
+      verbose = true;
+    } else if (words[i] == "--runs" && has_value) {
+      runs = static_cast<unsigned>(std::strtoul(words[++i].c_str(), nullptr, 10));
+    } else if (words[i] == "--seed" && has_value) {
+      seed = std::strtoull(words[++i].c_str(), nullptr, 10);
+    } else if (words[i] == "--mib" && has_value) {
+      mib = std::max(1ULL, std::strtoull(words[++i].c_str(), nullptr, 10));
+    } else {
+      std::fprintf(stderr, "seaway_kill: \"%s\" is not understood; --help\n", words[i].c_str());
+      return 2;
+    }
+  }
+  signal(SIGPIPE, SIG_IGN);
+  return run_all("/proc/self/exe", runs, seed, mib, verbose);
+}

@@ -1,0 +1,122 @@
+#include "kill/peer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#include "kill/data.h"
+#include "runtime/communicator.h"
+
+namespace seaway::kill {
+
+namespace {
+
+constexpr double kPatience = 60;  // seconds: longer than anything that is no hang
+
+float input_of(int op, std::uint64_t seed, unsigned rank, std::uint64_t element) {
+  return op == 1 ? digit_of(seed, rank, element) : float_of(seed, rank, element);
+}
+
+// The sum over these ranks in their order; false and a line on stdout where the result is another.
+bool is_right(int op, std::uint64_t seed, const std::vector<unsigned>& ranks, const std::vector<float>& result) {
+  for (std::uint64_t i = 0; i < result.size(); ++i) {
+    float sum = input_of(op, seed, ranks.front(), i);
+    for (std::size_t r = 1; r < ranks.size(); ++r) {
+      sum += input_of(op, seed, ranks[r], i);
+    }
+    if (std::bit_cast<std::uint32_t>(sum) != std::bit_cast<std::uint32_t>(result[i])) {
+      std::printf("wrong %d element %llu is %.9g and should be %.9g", op, static_cast<unsigned long long>(i),
+                  static_cast<double>(result[i]), static_cast<double>(sum));
+      if (op == 1) {
+        std::printf(" (in base 8, peer 0 last: %llo, %llo)", static_cast<unsigned long long>(result[i]),
+                    static_cast<unsigned long long>(sum));
+      }
+      std::printf("\n");
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int run_peer(const PeerArguments& arguments) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  runtime::CommunicatorConfig config;
+  config.master = arguments.master;
+  config.plaintext = true;
+  config.listen = "127.0.0.1:0";
+  config.replica = arguments.rank;
+  config.name = "r" + std::to_string(arguments.rank);
+  config.min_world = arguments.world;
+  const auto comm = runtime::Communicator::create(config);
+  if (comm->join(kPatience) != Status::ok) {
+    std::printf("failed 0 join: %s\n", comm->last_error().text.c_str());
+    return 1;
+  }
+  std::map<PeerId, unsigned> rank_of;
+  for (const wire::MemberInfo& member : comm->view()->members) {
+    rank_of[member.id] = member.replica;
+  }
+
+  const std::uint64_t count = arguments.bytes / sizeof(float);
+  std::vector<float> in(count);
+  std::vector<float> out(arguments.in_place ? 0 : count);
+  for (int op = 1; op <= 3; ++op) {
+    const std::uint64_t elements = op < 3 ? count : std::min<std::uint64_t>(count, 16);
+    in.resize(elements);
+    out.resize(arguments.in_place ? 0 : elements);
+    for (std::uint64_t i = 0; i < elements; ++i) {
+      in[i] = input_of(op, arguments.seed, arguments.rank, i);
+    }
+    runtime::OpRequest request;
+    request.descriptor.count = elements;
+    request.descriptor.tag = static_cast<std::uint64_t>(op);
+    request.in = {{reinterpret_cast<std::byte*>(in.data()), elements * sizeof(float)}};
+    if (!arguments.in_place) {
+      request.out = {{reinterpret_cast<std::byte*>(out.data()), elements * sizeof(float)}};
+    }
+    std::printf("start %d\n", op);
+    runtime::OperationPtr operation;
+    Status status = comm->start(request, 0, operation);
+    if (status == Status::ok) {
+      status = comm->wait(std::span(&operation, 1), false, kPatience);
+      status = status == Status::ok ? operation->status() : status;
+    }
+    if (status != Status::ok || !arguments.in_place) {
+      for (std::uint64_t i = 0; i < elements && status != Status::pending; ++i) {
+        if (std::bit_cast<std::uint32_t>(in[i]) !=
+            std::bit_cast<std::uint32_t>(input_of(op, arguments.seed, arguments.rank, i))) {
+          std::printf("lost %d the input has changed at element %llu\n", op, static_cast<unsigned long long>(i));
+          return 1;
+        }
+      }
+    }
+    if (status != Status::ok) {
+      const Error error = operation ? operation->error() : comm->last_error();
+      std::printf("failed %d status %d: %s\n", op, static_cast<int>(status), error.text.c_str());
+      return 1;
+    }
+    const collective::Result result = operation->result();
+    std::vector<unsigned> ranks;
+    std::string names;
+    for (const collective::Contributor& contributor : result.contributors) {
+      ranks.push_back(rank_of.at(contributor.id));
+      names += std::to_string(ranks.back());
+    }
+    if (!is_right(op, arguments.seed, ranks, arguments.in_place ? in : out)) {
+      return 1;
+    }
+    std::printf("ok %d %016llx %s %.6f %llu %u %zu\n", op, static_cast<unsigned long long>(result.value.bits),
+                names.c_str(), static_cast<double>(result.ended - result.posted) / kSecond,
+                static_cast<unsigned long long>(result.bytes_resent), result.attempts, result.lost.size());
+  }
+  comm->leave(5);
+  std::printf("done\n");
+  return 0;
+}
+
+}  // namespace seaway::kill
