@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 
 #include "runtime/hello.h"
@@ -195,7 +196,9 @@ std::shared_ptr<const View> Session::make_view() const {
   view->generation = core.generation();
   view->update_count = core.update_count();
   view->lanes = config_.lanes;
-  view->members = core.roster();
+  // An epoch names newcomers before this peer has come to the update that admits them.
+  std::copy_if(core.roster().begin(), core.roster().end(), std::back_inserter(view->members),
+               [&](const wire::MemberInfo& member) { return member.generation <= view->generation; });
   view->world_size = static_cast<std::uint32_t>(view->members.size() / config_.lanes);
   for (std::size_t i = 0; i < view->members.size(); ++i) {
     const wire::MemberInfo& member = view->members[i];
