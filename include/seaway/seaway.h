@@ -23,13 +23,16 @@
  * - Argument order: the context, then outputs, then inputs; a length right after its pointer.
  * - Structs begin with struct_size; fill them with their _init function. A newer library takes an older, shorter struct; an
  *   older library takes a newer, longer one if the bytes it does not know are 0, and refuses it (SEAWAY_INVALID) otherwise.
+ *   Structs that are only written (seaway_error, seaway_view_info, seaway_member, seaway_event) have no _init function: set
+ *   their struct_size to their sizeof.
  * - Strings are UTF-8, end with 0, and are copied. Times are seconds. A time-out of 0 polls; a negative one waits as long as
  *   it takes; NaN is refused.
  * - Any call may be made from any thread. For one (communicator, tag) the caller orders its own starts: every member must
  *   start the ops of one tag in one order. Different tags are independent. seaway_join, seaway_update and seaway_leave
  *   while another of them runs return SEAWAY_BUSY.
- * - A handle that was destroyed or freed is refused (SEAWAY_CLOSED), it does not crash. After fork() the child's handles
- *   return SEAWAY_FORKED: a child does not take part, and its copies of the sockets are closed at once.
+ * - A handle that was destroyed or freed is refused (SEAWAY_CLOSED), it does not crash, and none is given out twice. Handles are
+ *   no addresses: do not read behind them. After fork() the child's handles return SEAWAY_FORKED: a child does not take part,
+ *   and its copies of the sockets are closed at once. It may read views, and make communicators of its own.
  * - The library prints nothing, ends nothing, handles no signal and calls nobody back. A bug in it turns one communicator to
  *   SEAWAY_INTERNAL: its waits return, its connections close, the process lives.
  * - Buffers belong to the library from the start of an op until it is final (until seaway_wait or seaway_test say something
@@ -63,7 +66,7 @@ typedef enum seaway_status {
   /* Your call: nothing was sent, nothing changed. */
   SEAWAY_INVALID = 100,    /* an argument is wrong; the text names it */
   SEAWAY_BUSY = 101,       /* another join, update or leave of this communicator runs */
-  SEAWAY_CLOSED = 102,     /* the handle was destroyed or freed, or is NULL */
+  SEAWAY_CLOSED = 102,     /* the handle was destroyed or freed, is NULL, or its seaway_create failed */
   SEAWAY_NOT_MEMBER = 103, /* not joined yet, or no longer a member */
   SEAWAY_FORKED = 104,     /* this process is a fork of the one that created the handle */
   SEAWAY_TOO_MANY = 105,   /* too many ops are open */
@@ -180,7 +183,7 @@ SEAWAY_API seaway_status seaway_leave(seaway_comm *comm, double timeout);
 /* Ends this incarnation without asking anybody and frees the handle. Open ops end UNDECIDED, their waits return, their handles
  * stay valid until freed. Blocks for at most about a second. NULL is allowed. After it no buffer is touched.
  * Prefer seaway_leave before it: the others then do not have to find out.
- * Returns: OK; CLOSED (already destroyed); FORKED (frees what the child holds). */
+ * Returns: OK; CLOSED (already destroyed); FORKED (the child's handle is gone, nothing else happens). */
 SEAWAY_API seaway_status seaway_destroy(seaway_comm *comm);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
@@ -254,7 +257,8 @@ typedef enum seaway_reduction { SEAWAY_SUM = 1, SEAWAY_AVG = 2, SEAWAY_MIN = 3, 
 typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
 
 /* A piece of memory: `count` elements. Any alignment. Several pieces of one call are one op with one commit; all have one dtype.
- * Pieces that are written must not overlap. */
+ * Pieces that are written must not overlap (those of a broadcast's root neither, so that all members may make the same call). At
+ * most 2^20 pieces and 2^50 bytes. */
 typedef struct seaway_buffer {
   void *data;
   uint64_t count;
@@ -270,8 +274,9 @@ typedef enum seaway_on_loss {
 typedef struct seaway_options {
   size_t struct_size;
   uint64_t tag;        /* below 2^62. Ops of one tag match by their order; default 0 */
-  double weight;       /* of this peer's contribution; SEAWAY_AVG with weighted = 1 only. Finite, >= 0. Default 1 */
-  int32_t weighted;    /* 1: weights count; all members must say the same */
+  double weight;       /* of this peer's contribution; SEAWAY_AVG with weighted = 1 only. Finite, >= 0. Default 1, which it has
+                          to stay without weighted */
+  int32_t weighted;    /* 1: weights count; all members must say the same. 0 (default): all weigh 1 */
   int32_t on_loss;     /* a seaway_on_loss; all members must say the same */
   uint64_t layout;     /* a hash of whatever else must agree (names, shapes); compared among members. Default 0 */
   double no_progress;  /* seconds without any byte of this op, after which the master decides it: committed if everyone holds the
@@ -375,7 +380,7 @@ SEAWAY_API void seaway_free(seaway_op *op);
 
 typedef enum seaway_event_kind {
   SEAWAY_EVENT_NONE = 0,
-  SEAWAY_EVENT_OP_DONE = 1,       /* `op` is final */
+  SEAWAY_EVENT_OP_DONE = 1,       /* `op` is final. Not told of the blocking forms, nor of an op that was freed */
   SEAWAY_EVENT_EPOCH_CHANGED = 2, /* somebody left or joined; `epoch` */
   SEAWAY_EVENT_EVICTED = 3,       /* this incarnation is over; `text` says why */
   SEAWAY_EVENT_LOG = 4            /* a line for whoever debugs */

@@ -64,7 +64,7 @@ BANNED_SYMBOLS = re.compile(
 ALLOWED_IN_SOURCES = {}
 # An archive: (its folder, the symbol it may call) -> why.
 ALLOWED_SYMBOLS = {}
-SUFFIXES = {".h", ".cpp"}
+SUFFIXES = {".h", ".cpp", ".c"}
 LONG, TOO_LONG = 400, 500
 NOTES = set()
 NEEDED = set()

@@ -1,0 +1,129 @@
+// Collectives: each has two forms. `_start` gives a handle; the other is start + wait + free and nothing else.
+#include <seaway/seaway.h>
+
+#include <array>
+#include <memory>
+
+#include "capi/entry.h"
+#include "capi/objects.h"
+#include "capi/request.h"
+#include "capi/results.h"
+#include "capi/structs.h"
+
+using namespace seaway;        // NOLINT(google-build-using-namespace): this file is the other side of C names
+using namespace seaway::capi;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+// `make` turns the arguments into a request.
+template <class Make>
+seaway_status start(seaway_comm* handle, seaway_op** op, Make&& make) {
+  if (op != nullptr) {
+    *op = nullptr;
+  }
+  std::shared_ptr<Comm> comm;
+  return entry(handle, [&](Comm& object) {
+    if (op == nullptr) {
+      return invalid("op is NULL");
+    }
+    runtime::OpRequest request;
+    if (Error error = make(request); error.status != Status::ok) {
+      return error;
+    }
+    if (const Status status = find(handle, comm); status != Status::ok) {
+      return make_error(status);  // destroyed meanwhile
+    }
+    // The handle is there before the op is, since an event may name it at once.
+    const auto started = std::make_shared<Op>(comm);
+    const std::uint64_t number = handles::add(started);
+    try {
+      Error error = started->start([&](runtime::OperationPtr& operation) {
+        return from_runtime(object, object.runtime->start(request, number, operation));
+      });
+      if (error.status == Status::ok) {
+        *op = handle_of<seaway_op>(number);
+      } else {
+        handles::remove(number, Op::kKind);
+      }
+      return error;
+    } catch (...) {
+      handles::remove(number, Op::kKind);
+      throw;
+    }
+  });
+}
+
+// The blocking form. No handle exists, and user 0 tells seaway_next_event not to tell of it.
+template <class Make>
+seaway_status run(seaway_comm* handle, seaway_result* result, Make&& make) {
+  return entry(handle, [&](Comm& comm) {
+    runtime::OpRequest request;
+    if (Error error = make(request); error.status != Status::ok) {
+      return error;
+    }
+    if (Error error = check_result(result); error.status != Status::ok) {
+      return error;
+    }
+    std::array<runtime::OperationPtr, 1> operation;
+    if (const Status status = comm.runtime->start(request, 0, operation[0]); status != Status::ok) {
+      return from_runtime(comm, status);
+    }
+    const Status waited = comm.runtime->wait(operation, false, -1);
+    const Status ended = operation[0]->status();
+    if (ended == Status::ok) {
+      fill(result, *operation[0]);
+      return Error{};
+    }
+    if (ended == Status::pending) {
+      return from_runtime(comm, waited == Status::ok || waited == Status::pending ? Status::internal : waited);
+    }
+    Error error = operation[0]->error();
+    return error.status == ended ? error : make_error(ended);
+  });
+}
+
+}  // namespace
+
+seaway_status seaway_options_init(seaway_options* options, size_t struct_size) {
+  return init(options, struct_size, default_options());
+}
+
+seaway_status seaway_result_init(seaway_result* result, size_t struct_size) {
+  return init(result, struct_size, seaway_result{});
+}
+
+seaway_status seaway_all_reduce(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                const seaway_buffer* in, size_t count, int32_t reduction,
+                                const seaway_options* options) {
+  return run(comm, result, [&](runtime::OpRequest& request) {
+    return all_reduce_request(request, out, in, count, reduction, options);
+  });
+}
+
+seaway_status seaway_all_reduce_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                      const seaway_buffer* in, size_t count, int32_t reduction,
+                                      const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) {
+    return all_reduce_request(request, out, in, count, reduction, options);
+  });
+}
+
+seaway_status seaway_broadcast(seaway_comm* comm, seaway_result* result, const seaway_buffer* buffers, size_t count,
+                               uint64_t root, const seaway_options* options) {
+  return run(comm, result,
+             [&](runtime::OpRequest& request) { return broadcast_request(request, buffers, count, root, options); });
+}
+
+seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* buffers, size_t count,
+                                     uint64_t root, const seaway_options* options) {
+  return start(comm, op,
+               [&](runtime::OpRequest& request) { return broadcast_request(request, buffers, count, root, options); });
+}
+
+seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options) {
+  return run(comm, result, [&](runtime::OpRequest& request) { return barrier_request(request, options); });
+}
+
+seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) { return barrier_request(request, options); });
+}

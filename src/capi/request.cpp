@@ -1,0 +1,296 @@
+#include "capi/request.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/time.h"
+#include "capi/entry.h"
+#include "capi/statuses.h"
+#include "capi/structs.h"
+
+namespace seaway::capi {
+namespace {
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;  // of one op; the engine's bound
+constexpr std::uint64_t kTags = std::uint64_t{1} << 62;
+constexpr std::size_t kMostBuffers = std::size_t{1} << 20;
+
+// One buffer of the call, by the name that the caller knows it by.
+struct Piece {
+  const char* list = "";
+  std::size_t index = 0;
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+  bool written = false;
+
+  std::string name() const { return std::string(list) + "[" + std::to_string(index) + "]"; }
+};
+
+// The dtype of this number; DType{}, whose size is 0, if it is none.
+DType dtype_of(std::int32_t number) {
+  for (const DType dtype : kAllDTypes) {
+    if (static_cast<std::int32_t>(dtype) == number) {
+      return dtype;
+    }
+  }
+  return DType{};
+}
+
+// --- Buffers --------------------------------------------------------------------------------------------------------
+
+Error check_buffer(const seaway_buffer& buffer, const Piece& piece) {
+  const std::size_t size = size_of(dtype_of(buffer.dtype));
+  if (size == 0) {
+    return invalid(piece.name() + ".dtype is " + std::to_string(buffer.dtype) + ", which is no seaway_dtype");
+  }
+  if (buffer.device != SEAWAY_HOST) {
+    return invalid(piece.name() + ".device is " + std::to_string(buffer.device) +
+                   ": this version knows SEAWAY_HOST (0) only");
+  }
+  if (buffer.count > kMostBytes / size) {
+    return invalid(piece.name() + ".count is " + std::to_string(buffer.count) +
+                   ", more than one op may carry (2^50 bytes)");
+  }
+  const std::uint64_t bytes = buffer.count * size;
+  if (bytes == 0) {
+    return {};
+  }
+  if (buffer.data == nullptr) {
+    return invalid(piece.name() + ".data is NULL but its count is " + std::to_string(buffer.count));
+  }
+  if (reinterpret_cast<std::uintptr_t>(buffer.data) > UINTPTR_MAX - bytes) {
+    return invalid(piece.name() + " reaches beyond the end of the address space");
+  }
+  return {};
+}
+
+// Checks the list and adds it to the request's spans and to `pieces`.
+Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* list, bool written,
+                  std::vector<runtime::Span>& spans, std::vector<Piece>& pieces) {
+  spans.reserve(count);
+  pieces.reserve(pieces.size() + count);
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    Piece piece{.list = list, .index = i, .written = written};
+    if (Error error = check_buffer(buffers[i], piece); error.status != Status::ok) {
+      return error;
+    }
+    if (buffers[i].dtype != buffers[0].dtype) {
+      return invalid(piece.name() + ".dtype is " + name_of(dtype_of(buffers[i].dtype)) + " but " + list +
+                     "[0].dtype is " + name_of(dtype_of(buffers[0].dtype)) + ": all buffers of one op have one dtype");
+    }
+    const std::uint64_t bytes = buffers[i].count * size_of(dtype_of(buffers[i].dtype));
+    total += bytes;
+    if (total > kMostBytes) {
+      return invalid(std::string(list) + " have together more than one op may carry (2^50 bytes)");
+    }
+    spans.push_back({static_cast<std::byte*>(buffers[i].data), bytes});
+    if (bytes > 0) {
+      piece.begin = reinterpret_cast<std::uintptr_t>(buffers[i].data);
+      piece.end = piece.begin + bytes;
+      pieces.push_back(piece);
+    }
+  }
+  return {};
+}
+
+// Nothing that is written may overlap anything else. One sweep by address that remembers how far back it may look.
+Error check_overlaps(std::vector<Piece>& pieces) {
+  std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+  const Piece* farthest = nullptr;
+  const Piece* farthest_written = nullptr;
+  for (const Piece& piece : pieces) {
+    const Piece* const before = piece.written ? farthest : farthest_written;
+    if (before != nullptr && before->end > piece.begin) {
+      return invalid(before->name() + " and " + piece.name() +
+                     " overlap: what is written may overlap nothing else (pass out = NULL to reduce in place)");
+    }
+    if (farthest == nullptr || piece.end > farthest->end) {
+      farthest = &piece;
+    }
+    if (piece.written && (farthest_written == nullptr || piece.end > farthest_written->end)) {
+      farthest_written = &piece;
+    }
+  }
+  return {};
+}
+
+Error check_list(const seaway_buffer* buffers, std::size_t count, const char* list) {
+  if (count == 0) {
+    return invalid(std::string("count is 0: an op has at least one buffer (of 0 elements, if need be)"));
+  }
+  if (count > kMostBuffers) {
+    return invalid("count is " + std::to_string(count) + ", more buffers than one op may have (2^20)");
+  }
+  return buffers == nullptr ? invalid(std::string(list) + " is NULL") : Error{};
+}
+
+// --- Options --------------------------------------------------------------------------------------------------------
+
+Error check_seconds(double seconds, const char* field) {
+  if (std::isnan(seconds) || seconds < 0) {
+    return invalid(std::string("options.") + field + " must be 0 (none) or a number of seconds above it");
+  }
+  return {};
+}
+
+Error check_weight(const seaway_options& options, const collective::Descriptor& descriptor) {
+  if (!std::isfinite(options.weight) || options.weight < 0) {
+    return invalid("options.weight must be finite and not negative");
+  }
+  if (options.weighted != 0 && options.weighted != 1) {
+    return invalid("options.weighted is " + std::to_string(options.weighted) + ": it is 0 or 1");
+  }
+  const bool may_weigh = descriptor.kind == collective::OpKind::all_reduce && descriptor.reduction == Reduction::avg;
+  if (options.weighted == 1 && !may_weigh) {
+    return invalid("options.weighted is 1: weights count in an all-reduce with SEAWAY_AVG only");
+  }
+  if (options.weighted == 0 && options.weight != 1) {
+    return invalid(
+        "options.weight is set but options.weighted is 0: set it to 1 on every member, or leave weight at 1");
+  }
+  return {};
+}
+
+Error apply_options(const seaway_options* given, runtime::OpRequest& request) {
+  seaway_options options = default_options();
+  if (given != nullptr) {
+    if (Error error = take(given, options); error.status != Status::ok) {
+      return error;
+    }
+  }
+  collective::Descriptor& descriptor = request.descriptor;
+  if (options.tag >= kTags) {
+    return invalid("options.tag is " + std::to_string(options.tag) + ": tags are below 2^62");
+  }
+  if (options.on_loss != SEAWAY_RESUME && options.on_loss != SEAWAY_FAIL) {
+    return invalid("options.on_loss is " + std::to_string(options.on_loss) + ", which is no seaway_on_loss");
+  }
+  for (Error error : {check_weight(options, descriptor), check_seconds(options.no_progress, "no_progress"),
+                      check_seconds(options.deadline, "deadline")}) {
+    if (error.status != Status::ok) {
+      return error;
+    }
+  }
+  descriptor.tag = options.tag;
+  descriptor.weighted = options.weighted == 1;
+  descriptor.weight = options.weight;
+  descriptor.fail_on_loss = options.on_loss == SEAWAY_FAIL;
+  descriptor.layout = options.layout;
+  if (options.no_progress > 0 && options.no_progress < kForever) {
+    // Something above 0 stays something.
+    descriptor.no_progress = std::max<Duration>(1, std::llround(options.no_progress * kSecond));
+  }
+  request.deadline_s = options.deadline < kForever ? options.deadline : 0;
+  return {};
+}
+
+std::uint64_t elements(const seaway_buffer* buffers, std::size_t count) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    sum += buffers[i].count;
+  }
+  return sum;
+}
+
+// out has what in has.
+Error check_alike(const seaway_buffer* out, const seaway_buffer* in, std::size_t count) {
+  const auto differ = [](std::size_t i, const char* field, const std::string& out_has, const std::string& in_has) {
+    std::string name = "[";
+    name.append(std::to_string(i)).append("].").append(field);
+    std::string text = "out";
+    text.append(name).append(" is ").append(out_has).append(" but in").append(name).append(" is ").append(in_has);
+    return invalid(text.append(": they must be equal"));
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    if (out[i].count != in[i].count) {
+      return differ(i, "count", std::to_string(out[i].count), std::to_string(in[i].count));
+    }
+    if (out[i].dtype != in[i].dtype) {
+      return differ(i, "dtype", name_of(dtype_of(out[i].dtype)), name_of(dtype_of(in[i].dtype)));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+seaway_options default_options() {
+  seaway_options options{};
+  options.struct_size = sizeof options;
+  options.weight = 1;
+  return options;
+}
+
+Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, const seaway_buffer* in,
+                         std::size_t count, std::int32_t reduction, const seaway_options* options) {
+  const bool in_place = out == nullptr;
+  if (Error error = check_list(in, count, "in"); error.status != Status::ok) {
+    return error;
+  }
+  std::vector<Piece> pieces;
+  if (Error error = add_buffers(in, count, "in", in_place, request.in, pieces); error.status != Status::ok) {
+    return error;
+  }
+  if (!in_place) {
+    Error error = add_buffers(out, count, "out", true, request.out, pieces);
+    if (error.status == Status::ok) {
+      error = check_alike(out, in, count);
+    }
+    if (error.status != Status::ok) {
+      return error;
+    }
+  }
+  if (Error error = check_overlaps(pieces); error.status != Status::ok) {
+    return error;
+  }
+  if (reduction < SEAWAY_SUM || reduction > SEAWAY_PROD) {
+    return invalid("reduction is " + std::to_string(reduction) + ", which is no seaway_reduction");
+  }
+  collective::Descriptor& descriptor = request.descriptor;
+  descriptor.kind = collective::OpKind::all_reduce;
+  descriptor.dtype = dtype_of(in[0].dtype);
+  descriptor.reduction = static_cast<Reduction>(reduction);
+  descriptor.count = elements(in, count);
+  descriptor.in_place = in_place;
+  if (descriptor.reduction == Reduction::avg && !is_floating(descriptor.dtype)) {
+    return invalid(std::string("reduction is SEAWAY_AVG but the buffers are ") + name_of(descriptor.dtype) +
+                   ": an average of integers would be rounded; use SEAWAY_SUM and divide");
+  }
+  return apply_options(options, request);
+}
+
+Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffers, std::size_t count,
+                        std::uint64_t root, const seaway_options* options) {
+  if (Error error = check_list(buffers, count, "buffers"); error.status != Status::ok) {
+    return error;
+  }
+  std::vector<Piece> pieces;
+  if (Error error = add_buffers(buffers, count, "buffers", true, request.in, pieces); error.status != Status::ok) {
+    return error;
+  }
+  if (Error error = check_overlaps(pieces); error.status != Status::ok) {
+    return error;
+  }
+  if (root == kNoPeer) {
+    return invalid("root is 0: it is the incarnation of the member whose data is sent (seaway_member.peer)");
+  }
+  collective::Descriptor& descriptor = request.descriptor;
+  descriptor.kind = collective::OpKind::broadcast;
+  descriptor.dtype = dtype_of(buffers[0].dtype);
+  descriptor.count = elements(buffers, count);
+  descriptor.in_place = true;
+  descriptor.root = root;
+  return apply_options(options, request);
+}
+
+Error barrier_request(runtime::OpRequest& request, const seaway_options* options) {
+  request.descriptor.kind = collective::OpKind::barrier;
+  return apply_options(options, request);
+}
+
+}  // namespace seaway::capi

@@ -1,0 +1,24 @@
+// From the arguments of a collective to what the runtime takes, or to the error that names the argument.
+#pragma once
+
+#include <seaway/seaway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/status.h"
+#include "runtime/communicator.h"
+
+namespace seaway::capi {
+
+Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, const seaway_buffer* in,
+                         std::size_t count, std::int32_t reduction, const seaway_options* options);
+
+Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffers, std::size_t count,
+                        std::uint64_t root, const seaway_options* options);
+
+Error barrier_request(runtime::OpRequest& request, const seaway_options* options);
+
+seaway_options default_options();
+
+}  // namespace seaway::capi

@@ -1,0 +1,42 @@
+/* A run inside one process: a master and up to 8 communicators, each member's program on a thread of its own.
+ *
+ *     struct cluster c;
+ *     if (!cluster_start(&c, 3)) return;
+ *     each(&c, program, argument);       // program(struct member *), once per member, at the same time
+ *     cluster_stop(&c);
+ */
+#ifndef SEAWAY_TESTS_CLUSTER_H
+#define SEAWAY_TESTS_CLUSTER_H
+
+#include <seaway/master.h>
+#include <seaway/seaway.h>
+
+#define MOST_MEMBERS 8
+#define PATIENCE 60.0 /* seconds; no wait is longer */
+
+struct cluster {
+  seaway_master* master;
+  int count;
+  seaway_comm* comms[MOST_MEMBERS];
+};
+
+struct member {
+  struct cluster* cluster;
+  int index; /* in cluster.comms; not the rank */
+  seaway_comm* comm;
+  void* argument;
+};
+
+/* Starts a master and lets `count` members join, all in the first roster. 1 if all went well. */
+int cluster_start(struct cluster* cluster, int count);
+/* A communicator for this run that has not joined. */
+seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world);
+void each(struct cluster* cluster, void (*program)(struct member*), void* argument);
+void cluster_stop(struct cluster* cluster);
+
+/* The incarnation, and the rank, of a member. */
+uint64_t self_of(seaway_comm* comm);
+uint32_t rank_of(seaway_comm* comm);
+uint32_t world_of(seaway_comm* comm);
+
+#endif
