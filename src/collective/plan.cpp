@@ -1,6 +1,7 @@
 #include "collective/plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 #include "base/assert.h"
