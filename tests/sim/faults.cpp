@@ -134,6 +134,11 @@ void World::ambush(const std::vector<PeerId>& joiners) {
   network.cut(held_up, 0, true);
   restore(ladder.dead_grace + up_to(400 * kMillisecond), [this, held_up] { network.cut(held_up, 0, false); });
   checker.trouble(held_up);
+  // Nor is anybody left who knows of the promises, if the master dies too.
+  if (options.kinds.contains(Fault::master_restart) && random.one_in(3)) {
+    inject_master(Fault::master_restart);
+    joiner->site().finished = random.one_in(2);
+  }
   if (random.one_in(2)) {
     Site* victim = &joiner->site();
     clock.after(up_to(100 * kMillisecond), [this, victim, id = joiner->id()] {
@@ -199,6 +204,10 @@ void World::inject_network(Fault fault) {
       return;
     }
     injected(fault);
+    if (fault == Fault::reset && random.one_in(3)) {
+      forget_connections_of(*a);
+      return;
+    }
     std::vector<ConnId> busy;
     std::ranges::copy_if(conns, std::back_inserter(busy), [&](ConnId conn) { return a->in_mid_frame(conn); });
     if (!busy.empty() && random.one_in(2)) {
@@ -211,12 +220,27 @@ void World::inject_network(Fault fault) {
     // The line to the master may be the one that went quiet: a peer notices after `suspect`, and comes back in time.
     const auto [one, other] = network.hosts_of(conn);
     if (fault == Fault::reset) {
-      network.reset(conn);
+      network.reset(conn, false);
     } else {
       network.half_open(conn);
     }
     checker.trouble(one);
     checker.trouble(other);
+  }
+}
+
+// A router has restarted: everything of one machine is reset at once. It says HELLO again within dead_grace, unless the
+// way is so long that the ladder would have been made longer, too.
+void World::forget_connections_of(PeerProcess& peer) {
+  constexpr Duration kNear = 25 * kMillisecond;
+  const HostId host = peer.site().host;
+  tell("all connections of h" + std::to_string(host) + " are reset");
+  if (options.latency + options.jitter > kNear || network.stalled(peer.process())) {
+    checker.excuse(host, clock.now() + kAftermath);
+  }
+  checker.trouble(host);
+  for (const ConnId conn : network.connections_of(peer.process())) {
+    network.reset(conn, true);
   }
 }
 

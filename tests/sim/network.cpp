@@ -253,10 +253,10 @@ void Network::slow(HostId a, HostId b, bool is_slow) {
 }
 
 // Both ends are told, one of them maybe much later: the packet that would have told it is lost, too.
-void Network::reset(ConnId id) {
+void Network::reset(ConnId id, bool heard_at_once) {
   Connection& conn = connections_[id];
   conn.broken = true;
-  const bool apart = random_.one_in(2);
+  const bool apart = !heard_at_once && random_.one_in(2);
   const int late = static_cast<int>(random_.below(2));
   for (int side = 0; side < 2; ++side) {
     conn.way[side].buffer.cut_to(0);

@@ -69,6 +69,7 @@ class Network {
   ProcessId add(HostId host, Endpoint* endpoint);  // and it listens
   void remove(ProcessId process, bool silently);   // its end; silently: no FIN leaves its host
   void stall(ProcessId process, Time until);
+  bool stalled(ProcessId process) const { return processes_[process].stalled_until > clock_->now(); }
 
   ConnId connect(ProcessId from, HostId to);
   // Bytes that the send buffer takes now. Once it was full, on_writable says that there is room again.
@@ -79,7 +80,7 @@ class Network {
   // Faults.
   void cut(HostId from, HostId to, bool is_cut);
   void slow(HostId a, HostId b, bool is_slow);
-  void reset(ConnId conn);
+  void reset(ConnId conn, bool heard_at_once);  // otherwise one of its ends may hear of it 1.5 s later
   void half_open(ConnId conn);
   std::vector<ConnId> connections_of(ProcessId process) const;
   std::pair<HostId, HostId> hosts_of(ConnId conn) const;

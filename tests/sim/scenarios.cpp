@@ -61,17 +61,19 @@ class Cluster {
     world.sites.at(i)->finished = true;
     kill(i);
   }
-  void post(std::size_t i, const collective::Descriptor& op, std::uint32_t index) {
-    if (!peer(i).post(op, PlannedOp{0, 0, index})) {
+  OpHandle post(std::size_t i, const collective::Descriptor& op, std::uint32_t index) {
+    const std::optional<OpHandle> posted = peer(i).post(op, PlannedOp{0, 0, index});
+    if (!posted) {
       throw Violation("a member's call was not taken");
     }
     peer(i).pump();
+    return *posted;
   }
   void reset_line_to_master(std::size_t i) {
     for (const ConnId conn : world.network.connections_of(peer(i).process())) {
       const auto [one, other] = world.network.hosts_of(conn);
       if (one == 0 || other == 0) {
-        world.network.reset(conn);
+        world.network.reset(conn, false);
       }
     }
   }
@@ -255,6 +257,63 @@ void aborted_op_is_posted_later(bool verbose) {
   cluster.finish();
 }
 
+// G2: an op is posted after the freeze, its cancel reaches a new master that asks for reports again in the same epoch, and
+// it commits before that master's decision is heard.
+void new_master_asks_about_an_op_of_its_own_epoch(bool verbose) {
+  Options options = quiet(3);
+  options.updates = 0;
+  options.store_delay = 2 * kSecond;
+  Cluster cluster(options, verbose);
+  World& world = cluster.world;
+  const auto everyone = [&](const std::function<bool(const core::Peer&)>& holds) {
+    return std::ranges::all_of(world.living(), [&](const auto* p) { return holds(p->core()); });
+  };
+  cluster.until([&] { return cluster.members() == 3; });
+  cluster.kill_for_good(0);
+  cluster.until([&] { return everyone([](const core::Peer& p) { return p.cut().number > 0; }); });
+  cluster.kill_master();
+  collective::Descriptor op;
+  op.count = 100;
+  const OpHandle posted = cluster.post(1, op, 0);
+  cluster.peer(1).cancel(posted);
+  world.checker.expect_failure(PlannedOp{0, 0, 0});
+  world.network.slow(world.sites[2]->host, 0, true);  // its report comes last, behind the cancel
+  const std::uint64_t term = cluster.peer(1).core().term();
+  cluster.start_master();
+  cluster.until([&] { return everyone([&](const core::Peer& p) { return p.term() > term; }); });
+  cluster.post(2, op, 0);
+  cluster.until([&] { return cluster.count("committed") == 2; });
+  const HostId one = world.sites[1]->host;
+  const HostId other = world.sites[2]->host;
+  world.network.cut(one, other, true);  // neither learns that it has ended at the other, so both remember it
+  world.network.cut(other, one, true);
+  cluster.pass(10 * kSecond);  // what the master decided meanwhile arrives
+  cluster.finish();
+}
+
+// G15: the master and the newcomer die between the promises and the answer, and nobody else ever joins.
+void promise_outlives_its_master(bool verbose) {
+  Options options = quiet(3);
+  options.updates = 0;
+  Cluster cluster(options, verbose);
+  World& world = cluster.world;
+  cluster.until([&] { return cluster.members() == 3; });
+  world.add_replica();
+  cluster.until([&] { return world.sites[3]->process && cluster.peer(3).links().size() >= 6; });
+  const HostId held_up = world.sites[0]->host;
+  world.network.cut(held_up, 0, true);  // its promise does not reach the master
+  cluster.pass(600 * kMillisecond);
+  cluster.peer(1).update();
+  if (cluster.peer(1).core().waits_for().empty()) {
+    throw Violation("the scenario: nobody waits for the newcomer");
+  }
+  cluster.kill_for_good(3);
+  cluster.kill_master();
+  world.network.cut(held_up, 0, false);
+  cluster.start_master();
+  cluster.until([&] { return cluster.peer(1).core().update_count() == 1; });
+}
+
 void seed(std::uint64_t number, bool verbose) {
   World world(Options::draw(number));
   world.verbose = verbose;
@@ -283,6 +342,8 @@ const std::vector<Scenario>& scenarios() {
       {"a machine loses power: no FIN", silent_death},
       {"every connection of a link goes silent", half_open_link},
       {"an op is aborted, its only poster dies, the others post it (G1)", aborted_op_is_posted_later},
+      {"a new master asks about an op of its own epoch (G2)", new_master_asks_about_an_op_of_its_own_epoch},
+      {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
       {"seed 181: a deposed master that has nothing to write", seed_181},
   };
   return all;

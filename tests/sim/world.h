@@ -100,6 +100,7 @@ class World {
   void injected(Fault fault);
   void inject_process(Fault fault);
   void inject_network(Fault fault);
+  void forget_connections_of(PeerProcess& peer);
   void inject_program(Fault fault);
   void inject_master(Fault fault);
   void restore(Duration after, std::function<void()> what);
