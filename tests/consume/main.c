@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int explain(seaway_comm *comm) {
+static int explain(seaway_comm* comm) {
   seaway_error error;
   error.struct_size = sizeof error;
   if (seaway_error_get(comm, NULL, &error) == SEAWAY_OK) {
@@ -18,9 +18,9 @@ static int explain(seaway_comm *comm) {
 int main(void) {
   float gradient[3] = {1, 2, 3};
   seaway_buffer x = {gradient, 3, SEAWAY_F32, SEAWAY_HOST};
-  seaway_master *master = NULL;
+  seaway_master* master = NULL;
   seaway_master_config master_config;
-  seaway_comm *comm = NULL;
+  seaway_comm* comm = NULL;
   seaway_config config;
   seaway_result result;
 
@@ -45,8 +45,8 @@ int main(void) {
       seaway_all_reduce(comm, &result, NULL, &x, 1, SEAWAY_AVG, NULL) != SEAWAY_OK) {
     return explain(comm);
   }
-  printf("seaway %s: averaged over %zu: %g %g %g\n", seaway_version(), result.contributor_count, gradient[0], gradient[1],
-         gradient[2]);
+  printf("seaway %s: averaged over %zu: %g %g %g\n", seaway_version(), result.contributor_count, gradient[0],
+         gradient[1], gradient[2]);
   seaway_destroy(comm);
   seaway_master_stop(master);
   return gradient[2] == 3 ? 0 : 1;
