@@ -110,12 +110,12 @@ def draw(rounds: list[Round], events: list[Event], path: pathlib.Path) -> None:
     low, high = ops.get_ylim()
     ops.set_ylim(low, high * 3)
 
-    for event, colour in zip(events, EVENTS):
+    for event, colour, height in zip(events, EVENTS, (0.66, 0.56)):
         for axes in (loss, ops):
             axes.axvline(event.at, color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         loss.annotate(
             event.label,
-            (event.at, 0.50),
+            (event.at, height),
             xycoords=("data", "axes fraction"),
             xytext=(6, 0),
             textcoords="offset points",
