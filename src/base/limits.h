@@ -23,14 +23,14 @@ inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one 
 
 // --- Limits of one engine. Chunk size and the one-shot bound enter the plan: all members must use the same. --------
 struct Limits {
-  std::uint32_t chunk_bytes = 256 * 1024;      // the pipelining unit; stays in a core's L2 while it is reduced
-  std::uint64_t one_shot_bytes = 1536 * 1024;  // bandwidth times one-way delay below which one-shot wins
-  std::uint64_t eager_bytes = 1 << 20;         // per link: parts of ops that the receiver has not posted
-  std::uint64_t window_bytes = 8 << 20;        // per op and sender: parts a root asks for ahead of its reduction
-  std::uint64_t kept_bytes = 1ull << 30;       // contributions kept after use, so that a loss costs little
-  std::uint32_t unposted_ops = 4096;           // per link: ops that others posted and I did not
-  std::uint32_t ack_every = 8;                 // frames received before an ACK is due at once
-  Duration ack_delay = 10 * kMillisecond;      // and the longest that a due ACK may wait
+  std::uint32_t chunk_bytes = 256 * 1024;         // the pipelining unit; stays in a core's L2 while it is reduced
+  std::uint64_t one_shot_bytes = 1536ull * 1024;  // bandwidth times one-way delay below which one-shot wins
+  std::uint64_t eager_bytes = 1 << 20;            // per link: parts of ops that the receiver has not posted
+  std::uint64_t window_bytes = 8 << 20;           // per op and sender: parts a root asks for ahead of its reduction
+  std::uint64_t kept_bytes = 1ull << 30;          // contributions kept after use, so that a loss costs little
+  std::uint32_t unposted_ops = 4096;              // per link: ops that others posted and I did not
+  std::uint32_t ack_every = 8;                    // frames received before an ACK is due at once
+  Duration ack_delay = 10 * kMillisecond;         // and the longest that a due ACK may wait
 };
 
 // --- The timeout ladder: everything follows from one base, sent with the epoch (DESIGN 4). -------------------------

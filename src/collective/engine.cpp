@@ -178,6 +178,7 @@ void Engine::cancel(OpHandle handle, const std::string& reason, Time now) {
 void Engine::cancel_all(const std::string& reason, Time now) {
   leaving_ = true;
   std::vector<OpHandle> open;
+  open.reserve(handles_.size());
   for (const auto& [handle, key] : handles_) {
     open.push_back(handle);
   }

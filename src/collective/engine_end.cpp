@@ -66,7 +66,11 @@ void Engine::cancel_queued_jobs(Op& op) {
 void Engine::on_released(OpHandle handle, Time now) {
   now_ = now;
   Op* op = find(handle);
-  if (op != nullptr && op->releases > 0 && --op->releases == 0) {
+  if (op == nullptr || op->releases == 0) {
+    return;
+  }
+  --op->releases;
+  if (op->releases == 0) {
     for (auto& [conn, connection] : connections_) {
       if (connection.incoming.kind == Incoming::Kind::result && connection.incoming.op == handle) {
         SEAWAY_MARK("a result was landing when its attempt or its op ended");

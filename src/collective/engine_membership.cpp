@@ -347,6 +347,7 @@ std::vector<EngineEffect> Engine::standing_requests() const {
 
 std::vector<wire::Decision> Engine::final_decisions() const {
   std::vector<wire::Decision> decisions;
+  decisions.reserve(decided_.size());
   for (const auto& [key, decision] : decided_) {
     decisions.push_back(decision);
   }

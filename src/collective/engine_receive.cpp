@@ -341,7 +341,7 @@ void Engine::stir_if_ack_is_due(const Link& to) {
 
 // "" or why the connection has to be closed.
 std::string Engine::take_message(Link& from, const FrameHeader& header, std::span<const std::byte> payload, Time now) {
-  const std::string malformed = std::string("a malformed ") + wire::name_of(header.type) + " frame";
+  std::string malformed = std::string("a malformed ") + wire::name_of(header.type) + " frame";
   if (header.type == FrameType::ack) {
     const auto ack = wire::decode_payload<wire::Ack>(payload);
     if (!ack) {

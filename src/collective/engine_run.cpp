@@ -229,7 +229,8 @@ void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, bool commit_copy) {
   }
   job.dtype = op.descriptor.dtype;
   job.reduction = op.descriptor.reduction;
-  job.count = job.dst.length / size_of(job.dtype);
+  const std::size_t element = size_of(job.dtype);
+  job.count = element == 0 ? 0 : job.dst.length / element;
   job.weight_sum = op.weight_sum;
   RunningJob running{op.key, chunk, op.attempt, commit_copy, {}};
   for (const JobSource& source : job.sources) {
@@ -330,6 +331,7 @@ bool Engine::holds(const Op& op) const {
 
 Value Engine::value_of(const Op& op) const {
   std::vector<std::uint64_t> hashes;
+  hashes.reserve(op.chunks.size());
   for (const Chunk& chunk : op.chunks) {
     hashes.push_back(chunk.hash);
   }

@@ -1,6 +1,7 @@
 #include "collective/plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 #include "base/assert.h"
@@ -39,7 +40,7 @@ std::vector<std::uint32_t> apportion(std::span<const double> shares, std::uint32
   for (std::size_t i = 0; i < shares.size(); ++i) {
     sum += shares[i];
     const bool last = i + 1 == shares.size();
-    const auto upto = last ? total : std::min(total, static_cast<std::uint32_t>(sum * total + 0.5));
+    const auto upto = last ? total : std::min(total, static_cast<std::uint32_t>(std::lround(sum * total)));
     counts[i] = std::max(upto, given) - given;
     given += counts[i];
   }
@@ -89,6 +90,7 @@ std::vector<double> direct_shares(std::span<const PlanMember> members) {
     (total < 1 ? low : high) = middle;
   }
   std::vector<double> shares;
+  shares.reserve(n);
   for (std::size_t i = 0; i < n; ++i) {
     shares.push_back(share_at(i, high));
   }

@@ -26,7 +26,7 @@ Master::~Master() = default;
 Master::Master(Master&&) noexcept = default;
 Master& Master::operator=(Master&&) noexcept = default;
 
-void Master::start(Time now, std::optional<StoredRun> stored, MasterEffects& effects) {
+void Master::start(Time now, const std::optional<StoredRun>& stored, MasterEffects& effects) {
   state_->begin(now, effects);
   state_->heard_anyone = now;
   state_->load(stored.value_or(StoredRun{}));
@@ -222,6 +222,7 @@ Member* Master::State::member(PeerId id) {
 
 std::vector<PeerId> Master::State::roster_ids() const {
   std::vector<PeerId> ids;
+  ids.reserve(run.roster.size());
   for (const wire::MemberInfo& info : run.roster) {
     ids.push_back(info.id);
   }

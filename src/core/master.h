@@ -130,7 +130,7 @@ class Master {
   Master& operator=(Master&&) noexcept;
 
   // The first call. `stored` is what the store had; nothing for a new run or without a store.
-  void start(Time now, std::optional<StoredRun> stored, MasterEffects& effects);
+  void start(Time now, const std::optional<StoredRun>& stored, MasterEffects& effects);
   void step(Time now, const MasterInput& input, MasterEffects& effects);
   void tick(Time now, MasterEffects& effects);
   Time deadline() const;  // call `tick` then; kNever: nothing is due

@@ -78,8 +78,8 @@ struct Member {
   bool took = false;                     // it has reported since it was admitted: its counts are those of a member
   std::uint64_t update_count = 0;
   std::uint32_t oldest_generation = 0;
-  std::uint32_t links = 0;     // for status
-  std::uint32_t open_ops = 0;  // for status
+  std::uint32_t links = 0;             // for status
+  std::uint32_t open_ops = 0;          // for status
   std::set<OpKey> finished;            // final decisions that have ended there
   std::map<OpKey, Request> requests;   // rounds it wants; the next decision uses them up
   std::map<PeerId, Time> sees_closed;  // LOST(closed), about whom

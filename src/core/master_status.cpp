@@ -219,7 +219,7 @@ void Master::State::check_roster() const {
     SEAWAY_ASSERT(m->info == info, "a member is told of as it is known");
     SEAWAY_ASSERT(seats.emplace(info.replica, info.lane).second, "one peer for each replica and lane");
     SEAWAY_ASSERT(info.generation >= generation, "the roster is in the order of admission");
-    SEAWAY_ASSERT(i == 0 || lanes.count(info.replica) == 0 || run.roster[i - 1].replica == info.replica,
+    SEAWAY_ASSERT(i == 0 || !lanes.contains(info.replica) || run.roster[i - 1].replica == info.replica,
                   "the lanes of a replica stand together");
     generation = info.generation;
     ++lanes[info.replica];

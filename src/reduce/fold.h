@@ -40,7 +40,9 @@ template <class Lanes, bool kShort>
                                                                 std::size_t bytes) {
   const std::byte* data = static_cast<const std::byte*>(source.data) + offset;
   typename Lanes::Weight weight{};
-  if constexpr (Lanes::kWeighted) weight = static_cast<typename Lanes::Weight>(source.weight);
+  if constexpr (Lanes::kWeighted) {
+    weight = static_cast<typename Lanes::Weight>(source.weight);
+  }
   if constexpr (kShort) {
     std::byte padded[Lanes::kWidth * Lanes::kElementSize] = {};
     std::memcpy(padded, data, bytes);
@@ -63,7 +65,9 @@ template <class Lanes, std::size_t kVectors, bool kShort>
   }
   for (std::size_t s = fold.first + 1; s < fold.source_count; ++s) {
     if constexpr (Lanes::kWeighted) {
-      if (static_cast<typename Lanes::Weight>(fold.sources[s].weight) == 0) continue;
+      if (static_cast<typename Lanes::Weight>(fold.sources[s].weight) == 0) {
+        continue;
+      }
     }
 #pragma GCC unroll 8
     for (std::size_t v = 0; v < kVectors; ++v) {
@@ -98,7 +102,9 @@ template <class Lanes, std::size_t kUnroll>
       static_cast<Weight>(MUTANT(avg_divides_by_count, args.weight_sum, static_cast<double>(args.sources.size())));
   fold.finish.canonical = MUTANT(nan_not_canonical, true, false);
   if constexpr (Lanes::kWeighted) {
-    while (fold.first < fold.source_count && static_cast<Weight>(fold.sources[fold.first].weight) == 0) ++fold.first;
+    while (fold.first < fold.source_count && static_cast<Weight>(fold.sources[fold.first].weight) == 0) {
+      ++fold.first;
+    }
   }
 
   const std::size_t count = MUTANT(reduce_skips_last_element, args.count, args.count - (args.count > 0 ? 1 : 0));
@@ -107,13 +113,17 @@ template <class Lanes, std::size_t kUnroll>
   for (; bytes - offset >= kUnroll * kVectorBytes; offset += kUnroll * kVectorBytes) {
     fold_block<Lanes, kUnroll, false>(fold, offset, 0);
   }
-  for (; bytes - offset >= kVectorBytes; offset += kVectorBytes) fold_block<Lanes, 1, false>(fold, offset, 0);
-  if (offset < bytes) fold_block<Lanes, 1, true>(fold, offset, bytes - offset);
+  for (; bytes - offset >= kVectorBytes; offset += kVectorBytes) {
+    fold_block<Lanes, 1, false>(fold, offset, 0);
+  }
+  if (offset < bytes) {
+    fold_block<Lanes, 1, true>(fold, offset, bytes - offset);
+  }
 }
 
 template <class Lanes, std::size_t kUnroll>
 void reduce_with(const ReduceArgs& args) {
-  SEAWAY_ASSERT(args.sources.size() > 0, "a reduction needs at least one source");
+  SEAWAY_ASSERT(!args.sources.empty(), "a reduction needs at least one source");
   const FpEnvironment environment;
   fold_all<Lanes, kUnroll>(args);
 }

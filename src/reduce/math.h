@@ -31,7 +31,9 @@ SEAWAY_HD inline float bf16_to_f32(std::uint16_t half) { return bits_as<float>(s
 SEAWAY_HD inline std::uint16_t f32_to_bf16(float value) {
   const std::uint32_t bits = bits_as<std::uint32_t>(value);
   // Rounding would carry a NaN's mantissa into infinity or the sign, so it does not get there.
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fc0;
+  if ((bits & 0x7fffffffu) > 0x7f800000u) {
+    return 0x7fc0;
+  }
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
@@ -53,7 +55,9 @@ SEAWAY_HD inline std::uint16_t f32_to_f16(float value) {
   const std::uint32_t bits = bits_as<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000u;
   const std::uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return 0x7e00;
+  if (magnitude > 0x7f800000u) {
+    return 0x7e00;
+  }
   std::uint32_t half;
   if (magnitude >= 0x477ff000u) {  // 65520, half a step above the largest f16: it ties to even, which is infinity
     half = 0x7c00u;
@@ -67,7 +71,9 @@ SEAWAY_HD inline std::uint16_t f32_to_f16(float value) {
     const std::uint32_t rest = mantissa & ((1u << shift) - 1u);
     const std::uint32_t middle = 1u << (shift - 1u);
     half = mantissa >> shift;
-    if (rest > middle || (rest == middle && (half & 1u) != 0)) ++half;
+    if (rest > middle || (rest == middle && (half & 1u) != 0)) {
+      ++half;
+    }
   }
   return static_cast<std::uint16_t>(half | sign);
 }

@@ -16,7 +16,9 @@ ReduceFunction Kernels::reduce(DType dtype, Reduction reduction) const {
 
 const Kernels* kernels_by_name(std::string_view name) {
   for (const Kernels* kernels : {&scalar_kernels(), avx2_kernels()}) {
-    if (kernels != nullptr && name == kernels->name) return kernels;
+    if (kernels != nullptr && name == kernels->name) {
+      return kernels;
+    }
   }
   return nullptr;
 }

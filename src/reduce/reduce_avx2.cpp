@@ -146,7 +146,7 @@ struct IntegerLanes {
 __m256i max_epi64(__m256i a, __m256i b) { return _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b)); }
 __m256i min_epi64(__m256i a, __m256i b) { return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b)); }
 __m256i above_epu64(__m256i a, __m256i b) {
-  const __m256i sign = _mm256_set1_epi64x(static_cast<long long>(std::uint64_t{1} << 63));
+  const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
   return _mm256_cmpgt_epi64(_mm256_xor_si256(a, sign), _mm256_xor_si256(b, sign));
 }
 __m256i max_epu64(__m256i a, __m256i b) { return _mm256_blendv_epi8(b, a, above_epu64(a, b)); }
@@ -156,7 +156,7 @@ __m256i min_epu64(__m256i a, __m256i b) { return _mm256_blendv_epi8(a, b, above_
 #define SEAWAY_INTEGER_LANES(Name, size, instruction)                    \
   struct Name : IntegerLanes {                                           \
     static constexpr std::size_t kElementSize = size;                    \
-    static constexpr std::size_t kWidth = 32 / size;                     \
+    static constexpr std::size_t kWidth = 32 / (size);                   \
     static Value combine(Value a, Value b) { return instruction(a, b); } \
   };
 

@@ -23,19 +23,25 @@ struct ScalarLanes {
     Stored element[kWidth];
     std::memcpy(element, data, sizeof element);
     Value value;
-    for (std::size_t i = 0; i < kWidth; ++i) value.lane[i] = Operation::lift(element[i], weight);
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      value.lane[i] = Operation::lift(element[i], weight);
+    }
     return value;
   }
 
   static Value combine(const Value& left, const Value& right) {
     Value value;
-    for (std::size_t i = 0; i < kWidth; ++i) value.lane[i] = Operation::combine(left.lane[i], right.lane[i]);
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      value.lane[i] = Operation::combine(left.lane[i], right.lane[i]);
+    }
     return value;
   }
 
   static void store(std::byte* data, const Value& value, const math::Finish<Weight>& finish) {
     Stored element[kWidth];
-    for (std::size_t i = 0; i < kWidth; ++i) element[i] = Operation::finish(value.lane[i], finish);
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      element[i] = Operation::finish(value.lane[i], finish);
+    }
     std::memcpy(data, element, sizeof element);
   }
 };

@@ -148,7 +148,7 @@ void PeerHost::settle() {
     return;
   }
   settling_ = true;
-  for (int turn = 0; settle_again_; ++turn) {
+  while (settle_again_) {
     settle_again_ = false;
     run_jobs();
     std::vector<collective::EngineEffect> rest;

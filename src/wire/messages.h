@@ -204,7 +204,7 @@ using PeerMessage =
 // --- The first words on a connection to the master ------------------------------------------------------------------
 
 enum class Purpose : std::uint8_t {
-  run = 1,     // a peer: HELLO follows
+  run = 1,  // a peer: HELLO follows
   // From loopback only: answered with {u32 length, text}, then closed.
   status_json = 2,
   status_text = 3,

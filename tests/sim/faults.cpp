@@ -106,7 +106,7 @@ void World::inject_process(Fault fault) {
     }
   } else if (fault == Fault::join && sites.size() < 12) {
     injected(fault);
-    for (std::uint64_t n = random.between(1, 2); n > 0; --n) {
+    for (std::uint64_t n = random.between(1, 3); n > 0; --n) {
       add_replica();
     }
     if (random.one_in(3)) {
@@ -119,6 +119,29 @@ void World::inject_process(Fault fault) {
         }
       });
     }
+  }
+}
+
+// A join is asked and answered within a round trip, so what goes wrong in between has to wait for it: a joiner dies while
+// the answer of one member is held up.
+void World::ambush(const std::vector<PeerId>& joiners) {
+  PeerProcess* joiner = find(joiners[random.below(joiners.size())]);
+  PeerProcess* member = some_peer();
+  if (healed || joiner == nullptr || member == nullptr || !member->is_member() || !random.one_in(3)) {
+    return;
+  }
+  const HostId held_up = member->site().host;
+  network.cut(held_up, 0, true);
+  restore(ladder.dead_grace + up_to(400 * kMillisecond), [this, held_up] { network.cut(held_up, 0, false); });
+  checker.trouble(held_up);
+  if (random.one_in(2)) {
+    Site* victim = &joiner->site();
+    clock.after(up_to(100 * kMillisecond), [this, victim, id = joiner->id()] {
+      if (find(id) != nullptr) {
+        checker.excuse(victim->host, kNever);
+        victim->process->crash(false);
+      }
+    });
   }
 }
 

@@ -56,6 +56,9 @@ void MasterProcess::perform(core::MasterEffects& effects) {
       world_->tell(std::string("master says ") + wire::name_of(send->message));
       if (const auto* epoch = std::get_if<wire::EpochMessage>(&send->message)) {
         world_->checker.on_epoch(*epoch);
+      } else if (const auto* ask = std::get_if<wire::Ask>(&send->message); ask != nullptr && ask->joiners != asked_) {
+        asked_ = ask->joiners;
+        world_->ambush(asked_);
       }
       world_->network.send(send->conn, process_, wire::encode(send->message));
     } else if (const auto* close = std::get_if<core::CloseConnection>(&effect)) {

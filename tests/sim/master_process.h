@@ -42,6 +42,7 @@ class MasterProcess : public Endpoint {
   ProcessId process_ = 0;
   bool alive_ = true;
   int crash_after_ = -1;
+  std::vector<PeerId> asked_;  // the joiners of the last ASK
   Time tick_at_ = kNever;
   std::map<ConnId, std::vector<std::byte>> reading_;
   std::map<ConnId, PeerId> speakers_;

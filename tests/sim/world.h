@@ -89,7 +89,8 @@ class World {
   void inject(Fault fault);
   void schedule_faults();
   void heal();
-  bool take_bit_flip();  // one is due
+  bool take_bit_flip();                             // one is due
+  void ambush(const std::vector<PeerId>& joiners);  // the master has just asked for them
   PeerProcess* some_peer();
 
  private:
