@@ -126,7 +126,9 @@ class Demo:
             process = subprocess.Popen(
                 [
                     *(sys.executable, str(HERE / "trainer.py"), "--master", self.address, "--name", name),
-                    *("--shard", str(shard), "--min-world", str(min_world), "--rounds", str(options.rounds)),
+                    *("--shard", str(shard), "--min-world", str(min_world)),
+                    # Nobody goes before the late one, who stands in for the victim, has come.
+                    *("--rounds", str(options.rounds), "--end-world", str(len(FIRST))),
                     *("--inner-steps", str(options.inner_steps), "--batch", str(options.batch)),
                 ],
                 stdout=subprocess.PIPE,
@@ -234,7 +236,7 @@ class Demo:
         digests = {t.done["digest"] for t in survivors if t.done}
         if len(digests) != 1:
             wrong.append("the survivors ended with different states")
-        for number in range(1, self.options.rounds + 1):
+        for number in range(1, self.shown + 1):
             if len({t.rounds[number]["digest"] for t in self.trainers.values() if number in t.rounds}) > 1:
                 wrong.append(f"round {number} gave different bits on different peers")
         if self.kill_at is None:
@@ -253,7 +255,7 @@ class Demo:
 
     def ops(self) -> list[Round]:
         rounds = []
-        for number in range(1, self.options.rounds + 1):
+        for number in range(1, self.shown + 1):
             reports = {t.name: t.rounds[number] for t in self.trainers.values() if number in t.rounds}
             if not reports:
                 continue

@@ -60,8 +60,11 @@ class Learner:
 def train(comm: seaway.Communicator, learner: Learner, options: argparse.Namespace) -> None:
     outer = DiLoCo(comm, learner.model.params)
     known: int | None = None
-    while outer.round < options.rounds:
+    world = 0
+    # Every member sees the same round and world at the same point, so all of them stop together.
+    while outer.round < options.rounds or world < options.end_world:
         view = outer.sync()  # whoever wants to join is admitted here, and gets theta, buf and the round
+        world = view.world_size
         if view.me != known:
             known = view.me
             say("member", peer=view.me, rank=view.rank, world=view.world_size, round=outer.round, digest=outer.digest())
@@ -96,6 +99,7 @@ def main() -> int:
     parser.add_argument("--shard", type=int, required=True, help=f"0 to {SHARDS - 1}: which part of the text")
     parser.add_argument("--min-world", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=32)
+    parser.add_argument("--end-world", type=int, default=1, help="go on after that until there are so many members")
     parser.add_argument("--inner-steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
