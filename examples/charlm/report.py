@@ -30,16 +30,19 @@ class Round:
     losses: dict[str, float]  # of each member in its inner steps
 
 
-def table(rounds: list[Round], trainers: Iterable[Any], victim: str) -> str:
-    """Op times, bytes, the op with the loss against the others, the digests."""
+def table(rounds: list[Round], trainers: Iterable[Any], killed_at: float | None) -> str:
+    """Op times, bytes, the op with the loss against the others, the digests. killed_at: seconds since the start."""
     normal = [each.op_seconds * 1e3 for each in rounds if not each.lost]
     hit = [each for each in rounds if each.lost]
+    if not normal:
+        normal = [float("nan")]
     lines = ["all-reduce of 6.7 MB, from the last start to the last end"]
     lines.append(f"  undisturbed  {len(normal):3d} ops   p50 {statistics.median(normal):6.0f} ms   max {max(normal):6.0f} ms")
     for each in hit:
         lines.append(
             f"  with a death   1 op    {each.op_seconds * 1e3:10.0f} ms   round {each.number}: "
             f"the {each.members} survivors finished it"
+            + (f" {(each.at - killed_at) * 1e3:.0f} ms after the kill" if killed_at is not None else "")
         )
     lines += ["", "trainer     rounds   sent MB   received MB   state at the end (hash of theta, momentum, round)"]
     for trainer in trainers:
@@ -107,12 +110,12 @@ def draw(rounds: list[Round], events: list[Event], path: pathlib.Path) -> None:
     low, high = ops.get_ylim()
     ops.set_ylim(low, high * 3)
 
-    for event, colour in zip(events, EVENTS):
+    for event, colour, height in zip(events, EVENTS, (0.66, 0.56)):
         for axes in (loss, ops):
             axes.axvline(event.at, color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         loss.annotate(
             event.label,
-            (event.at, 0.50),
+            (event.at, height),
             xycoords=("data", "axes fraction"),
             xytext=(6, 0),
             textcoords="offset points",

@@ -60,20 +60,26 @@ class Learner:
 def train(comm: seaway.Communicator, learner: Learner, options: argparse.Namespace) -> None:
     outer = DiLoCo(comm, learner.model.params)
     known: int | None = None
-    while outer.round < options.rounds:
+    world = 0
+    # Every member sees the same round and world at the same point, so all of them stop together.
+    while outer.round < options.rounds or world < options.end_world:
         view = outer.sync()  # whoever wants to join is admitted here, and gets theta, buf and the round
+        world = view.world_size
         if view.me != known:
             known = view.me
             say("member", peer=view.me, rank=view.rank, world=view.world_size, round=outer.round, digest=outer.digest())
 
         losses = [learner.step() for _ in range(options.inner_steps)]
 
-        outer.start()
+        operation = outer.start()
         say("reducing", round=outer.round)
-        result = outer.finish()  # another member's death does not show here, but in result.lost
+        operation.wait()  # another member's death does not show here, but in result.lost
+        ended = time.monotonic()
+        result = outer.finish()
         say(
             "round",
             round=outer.round,
+            ended=ended,
             loss=float(np.mean(losses)),
             held_out=learner.model.loss(*learner.held_out),
             sent=result.bytes_sent,
@@ -92,7 +98,8 @@ def main() -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--shard", type=int, required=True, help=f"0 to {SHARDS - 1}: which part of the text")
     parser.add_argument("--min-world", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=32)
+    parser.add_argument("--end-world", type=int, default=1, help="go on after that until there are so many members")
     parser.add_argument("--inner-steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)

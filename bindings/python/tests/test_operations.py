@@ -226,7 +226,10 @@ def test_await_raises_and_can_be_cancelled(master: seaway.Master) -> None:
 
 # Says "waiting" once its main thread is inside a wait, and "interrupted" once Ctrl-C got it out.
 INTERRUPTED = """
-import sys, threading, time, seaway
+import signal, sys, threading, seaway
+
+# A shell starts background jobs with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def watch(main=threading.main_thread().ident):
     while True:

@@ -39,6 +39,9 @@ _UNSIGNED = {1: lib.SEAWAY_U8, 2: lib.SEAWAY_U16, 4: lib.SEAWAY_U32, 8: lib.SEAW
 # numpy's and torch's dtype objects, as they are met. They are never freed and there are few.
 _known: dict[Any, int] = {}
 
+# ffi.new is quicker with a type than with its name.
+_BUFFER = ffi.typeof("seaway_buffer *")
+_BUFFERS = ffi.typeof("seaway_buffer[]")
 _from_buffer = ffi.from_buffer
 _new = ffi.new
 _cast = ffi.cast
@@ -127,7 +130,7 @@ def buffers(x: Array | Sequence[Array], name: str, writable: bool) -> tuple[Any,
     """(seaway_buffer[], its length, what keeps the memory alive) for one array or a list of them."""
     if isinstance(x, (list, tuple)):
         count = len(x)
-        array = _new("seaway_buffer[]", count)
+        array = _new(_BUFFERS, count)
         keep: list[Any] = [array]
         for i, piece in enumerate(x):
             buffer = array[i]
@@ -135,4 +138,4 @@ def buffers(x: Array | Sequence[Array], name: str, writable: bool) -> tuple[Any,
             keep.append(owner)
         return array, count, keep
     pointer, size, code, owner = _describe(x, name, writable)
-    return _new("seaway_buffer *", (pointer, size, code, 0)), 1, owner
+    return _new(_BUFFER, (pointer, size, code, 0)), 1, owner

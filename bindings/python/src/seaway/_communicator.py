@@ -20,6 +20,8 @@ from seaway._view import Member, View, take_view
 from seaway._waiting import in_slices
 
 _new = ffi.new
+_OP = ffi.typeof("seaway_op **")
+_VIEW = ffi.typeof("seaway_view **")
 _REDUCTIONS: dict[str, int] = {
     "sum": lib.SEAWAY_SUM,
     "avg": lib.SEAWAY_AVG,
@@ -250,7 +252,7 @@ class Communicator:
             Evicted: this incarnation was removed from the run: `join()`, and fetch the state that the others have.
         """
         handle = self._handle
-        pointer = _new("seaway_view **")
+        pointer = _new(_VIEW)
         update = lib.seaway_update
         self._check(in_slices(lambda seconds: int(update(handle, pointer, seconds)), timeout), "update")
         view = self._view = take_view(pointer[0], self._view)
@@ -357,7 +359,7 @@ class Communicator:
             if out_count != count:
                 raise InvalidError(f"out has {out_count} arrays and x has {count}")
             keep = (keep, keep_out)
-        pointer = _new("seaway_op **")
+        pointer = _new(_OP)
         status = lib.seaway_all_reduce_start(self._handle, pointer, target, source, count, reduction, options)
         return self._started(status, pointer, keep, "all_reduce")
 
@@ -402,7 +404,7 @@ class Communicator:
         peer, mine = self._root(root)
         options = self._options(tag, None, on_loss, layout, timeout, deadline)
         array, count, keep = buffers(x, "x", not mine)
-        pointer = _new("seaway_op **")
+        pointer = _new(_OP)
         status = lib.seaway_broadcast_start(self._handle, pointer, array, count, peer, options)
         return self._started(status, pointer, keep, "broadcast")
 
@@ -429,7 +431,7 @@ class Communicator:
     ) -> Operation:
         """Starts `barrier` and returns at once."""
         options = self._options(tag, None, on_loss, layout, timeout, deadline)
-        pointer = _new("seaway_op **")
+        pointer = _new(_OP)
         status = lib.seaway_barrier_start(self._handle, pointer, options)
         return self._started(status, pointer, None, "barrier")
 
@@ -449,7 +451,7 @@ class Communicator:
             raise make_error(status, doing, None if self._closed else last_error(comm=self._handle))
 
     def _take_view(self) -> View:
-        pointer = _new("seaway_view **")
+        pointer = _new(_VIEW)
         self._check(lib.seaway_view_get(self._handle, pointer), "view")
         view = self._snapshot = take_view(pointer[0], self._snapshot)
         self._capacity = max(view.world_size, 1)

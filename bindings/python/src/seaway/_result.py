@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from seaway._errors import Epoch
-from seaway._library import NULL, ffi, lib
+from seaway._library import ffi, lib
 
+_new = ffi.new
+_RESULT = ffi.typeof("seaway_result *")
+_CONTRIBUTORS = ffi.typeof("seaway_contributor[]")
+_PEERS = ffi.typeof("uint64_t[]")
 _RESULT_SIZE = ffi.sizeof("seaway_result")
 _OUTCOMES = {lib.SEAWAY_COMMITTED: "committed", lib.SEAWAY_NO_WEIGHT: "no_weight"}
 
@@ -20,16 +24,8 @@ class Contributor(NamedTuple):
 
 def new_result(capacity: int) -> tuple[Any, Any]:
     """A seaway_result with room for `capacity` contributors, and what keeps that room alive."""
-    struct = ffi.new("seaway_result *")
-    struct.struct_size = _RESULT_SIZE
-    if capacity == 0:
-        return struct, None
-    contributors = ffi.new("seaway_contributor[]", capacity)
-    lost = ffi.new("uint64_t[]", capacity)
-    struct.contributors = contributors
-    struct.contributor_capacity = capacity
-    struct.lost = lost
-    struct.lost_capacity = capacity
+    contributors, lost = _new(_CONTRIBUTORS, capacity), _new(_PEERS, capacity)
+    struct = _new(_RESULT, (_RESULT_SIZE, contributors, capacity, 0, lost, capacity))
     return struct, (contributors, lost)
 
 
@@ -56,8 +52,6 @@ class Result:
     def contributors(self) -> tuple[Contributor, ...]:
         """Whose inputs are in the result, in roster order."""
         struct = self._struct
-        if struct.contributors == NULL:
-            return ()
         return tuple(
             Contributor(struct.contributors[i].peer, struct.contributors[i].weight) for i in range(struct.contributor_count)
         )
@@ -67,7 +61,7 @@ class Result:
         """The incarnations of those who were to take part when the op started, and not when it ended. Whoever dies when all
         the others have its input already is still a contributor, and is not here."""
         struct = self._struct
-        return () if struct.lost == NULL else tuple(struct.lost[i] for i in range(struct.lost_count))
+        return tuple(struct.lost[i] for i in range(struct.lost_count))
 
     @property
     def weight_sum(self) -> float:
