@@ -43,7 +43,8 @@ Timer::Timer(Loop& loop, std::function<void()> what)
 
 Timer::~Timer() {
   impl_->due = kNever;
-  impl_->timer.cancel();
+  asio::error_code ignored;
+  impl_->timer.cancel(ignored);
 }
 
 void Timer::at(Time when) {

@@ -8,7 +8,7 @@ namespace seaway::net {
 
 namespace {
 
-constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::size_t kReadBytes = 64ull * 1024;
 constexpr std::size_t kMostQueued = 16u << 20;
 constexpr Duration kLinger = kSecond;
 constexpr std::size_t kPrefix = sizeof(std::uint32_t);

@@ -112,6 +112,9 @@ std::shared_ptr<Communicator> Communicator::create(CommunicatorConfig config) {
 }
 
 struct FrontCommunicator::Engine {
+  explicit Engine(std::shared_ptr<Front> f) : front(std::move(f)) {}
+
+  std::shared_ptr<Front> front;  // what the thread uses lives as long
   net::Loop loop;
   std::unique_ptr<Session> session;  // the thread's own
   std::thread thread;
@@ -123,11 +126,10 @@ FrontCommunicator::FrontCommunicator(CommunicatorConfig config)
 FrontCommunicator::~FrontCommunicator() {
   if (is_forked()) {
     // The thread is the parent's, and so are locks that it may hold: nothing of it can be undone here.
-    static_cast<void>(engine_.release());
-    static_cast<void>(new std::shared_ptr<Front>(front_));
+    [[maybe_unused]] const auto* thread = engine_.release();
     return;
   }
-  close();
+  FrontCommunicator::close();
 }
 
 // --- Small things ---------------------------------------------------------------------------------------------------
@@ -173,7 +175,7 @@ Status FrontCommunicator::ensure_engine(std::unique_lock<std::mutex>& lock) {
   if (!listening) {
     return fail(Status::no_address, "listen: " + problem);
   }
-  engine_ = std::make_unique<Engine>();
+  engine_ = std::make_unique<Engine>(front_);
   engine_->session = std::make_unique<Session>(engine_->loop, *front_, config_, std::move(listening));
   engine_->thread = std::thread([this] { run(); });
   return Status::ok;

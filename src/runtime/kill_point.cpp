@@ -27,7 +27,11 @@ struct Sentence {
     }
   }
   void count(const char* of_phase, std::uint64_t of_tag, std::uint64_t amount) {
-    if (phase == of_phase && tag == of_tag && (done += amount) >= threshold) {
+    if (phase != of_phase || tag != of_tag) {
+      return;
+    }
+    done += amount;
+    if (done >= threshold) {
       std::raise(SIGKILL);
     }
   }

@@ -20,12 +20,13 @@ constexpr std::size_t kReadTurn = 2u << 20;   // bytes read before others get th
 constexpr std::size_t kWriteTurn = 4u << 20;  // bytes sent, the same
 constexpr std::size_t kPull = 1u << 20;       // about what one sendmsg takes
 
+constexpr std::size_t kNowhere = 64ull * 1024;
+
 // Payload that nobody wants any more is read to here.
 std::byte* nowhere() {
-  static thread_local std::array<std::byte, 64 * 1024> bytes;
+  static thread_local std::array<std::byte, kNowhere> bytes;
   return bytes.data();
 }
-constexpr std::size_t kNowhere = 64 * 1024;
 
 }  // namespace
 
@@ -281,7 +282,7 @@ void LinkConnection::write() {
 
 bool LinkConnection::concerns(const collective::Release& effect, const Region& region) const {
   return region.length > 0 && region.owner == effect.op && region.buffer != Buffer::slot &&
-         !(effect.results_only && region.buffer == Buffer::input);
+         (!effect.results_only || region.buffer != Buffer::input);
 }
 
 void LinkConnection::release(const collective::Release& effect) {

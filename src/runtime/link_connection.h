@@ -56,8 +56,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   void close();  // nothing is called any more
 
  private:
-  static constexpr std::size_t kStaging = 32 * 1024;  // holds a header and the longest message
-  static constexpr std::size_t kAhead = 4 * 1024;     // read beyond a payload: the next headers
+  static constexpr std::size_t kStaging = 32ull * 1024;  // holds a header and the longest message
+  static constexpr std::size_t kAhead = 4ull * 1024;     // read beyond a payload: the next headers
 
   struct Outgoing {
     HeaderBytes header;

@@ -179,7 +179,7 @@ class MasterHost {
 
 class ThreadedMaster : public MasterServer {
  public:
-  ThreadedMaster(MasterServerConfig config, net::UniqueFd listening)
+  ThreadedMaster(const MasterServerConfig& config, net::UniqueFd listening)
       : address_(net::to_string(net::local_address(listening.get()))), generation_(net::fork_generation()) {
     host_ = std::make_unique<MasterHost>(loop_, config, std::move(listening));
     thread_ = std::make_unique<std::thread>([this] { run(); });
@@ -187,8 +187,8 @@ class ThreadedMaster : public MasterServer {
 
   ~ThreadedMaster() override {
     if (generation_ != net::fork_generation()) {  // the thread is the parent's
-      static_cast<void>(thread_.release());
-      static_cast<void>(host_.release());
+      [[maybe_unused]] const auto* thread = thread_.release();
+      [[maybe_unused]] const auto* host = host_.release();
       return;
     }
     loop_.stop();
@@ -237,7 +237,7 @@ class ThreadedMaster : public MasterServer {
 
 }  // namespace
 
-std::unique_ptr<MasterServer> MasterServer::start(MasterServerConfig config, Error& error) {
+std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config, Error& error) {
   error = {};
   if (!config.plaintext) {
     error = {
@@ -256,7 +256,7 @@ std::unique_ptr<MasterServer> MasterServer::start(MasterServerConfig config, Err
     error = {Status::no_address, problem, "", {}, {}, kNoPeer};
     return nullptr;
   }
-  return std::make_unique<ThreadedMaster>(std::move(config), std::move(listening));
+  return std::make_unique<ThreadedMaster>(config, std::move(listening));
 }
 
 }  // namespace seaway::runtime

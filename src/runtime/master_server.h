@@ -21,7 +21,7 @@ struct MasterServerConfig {
 class MasterServer {
  public:
   // Listens and starts. Null when it cannot; `error` says why.
-  static std::unique_ptr<MasterServer> start(MasterServerConfig config, Error& error);
+  static std::unique_ptr<MasterServer> start(const MasterServerConfig& config, Error& error);
   virtual ~MasterServer() = default;  // stops it
 
   virtual std::string address() const = 0;  // HOST:PORT listened on
