@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -122,6 +123,15 @@ class Cluster {
     }
   }
 
+  // Connections that are slow to let go of buffers.
+  bool hold_releases = false;
+  void answer_releases() {
+    hold_releases = false;
+    for (const auto& [i, op] : std::exchange(unanswered_, {})) {
+      engine(i).on_released(op, now);
+    }
+  }
+
   Time now = 0;
 
  private:
@@ -163,7 +173,11 @@ class Cluster {
       if (const auto* ended = std::get_if<OpEnded>(&effect)) {
         node.ended.push_back({ended->op, ended->result});
       } else if (const auto* release = std::get_if<Release>(&effect)) {
-        node.engine.on_released(release->op, now);
+        if (hold_releases) {
+          unanswered_.emplace_back(i, release->op);
+        } else {
+          node.engine.on_released(release->op, now);
+        }
       } else if (const auto* free = std::get_if<FreeSlot>(&effect)) {
         node.slots.erase(free->slot);
       } else {
@@ -216,6 +230,7 @@ class Cluster {
   wire::EpochMessage epoch_;
   std::set<std::size_t> dead_;
   std::set<std::pair<std::size_t, std::size_t>> held_;
+  std::vector<std::pair<std::size_t, OpHandle>> unanswered_;
 };
 
 }  // namespace seaway::collective

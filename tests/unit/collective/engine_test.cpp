@@ -191,6 +191,29 @@ TEST_CASE("a member lost in the middle: the survivors resume and commit without 
   }
 }
 
+TEST_CASE("the next attempt writes no result while a connection may still send or write one of the last") {
+  Cluster cluster(4, Cluster::small_limits());
+  cluster.hold_back(3, 1);
+  std::vector<OpHandle> ops;
+  for (std::size_t i = 0; i < 4; ++i) {
+    ops.push_back(cluster.post(i, sum_of(256), filled(256, static_cast<float>(i + 1))));
+  }
+  cluster.run();
+  const auto reports = cluster.lose(3);
+  const std::vector<float> before = cluster.output(0, ops[0]);
+  cluster.hold_releases = true;
+  cluster.resolve(all(reports[1], wire::Verdict::resume));
+  cluster.run();
+  CHECK(cluster.output(0, ops[0]) == before);
+  CHECK(cluster.ended(0).empty());
+  cluster.answer_releases();
+  cluster.run();
+  for (std::size_t i = 0; i < 3; ++i) {
+    REQUIRE(cluster.ended(i).size() == 1);
+    CHECK(cluster.output(i, ops[i]) == filled(256, 6));
+  }
+}
+
 TEST_CASE("an op that all hold is committed by decision, although its HOLDs never met") {
   Cluster cluster(3);
   std::vector<OpHandle> ops;
