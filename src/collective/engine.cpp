@@ -117,8 +117,9 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   const OpKey key{config_.lane, generation_, descriptor.tag, sequence.next++};
   sequence.open.insert(key.seq);
   Op& op = find_or_create(key);
-  op.handle = next_id_++;
-  handles_[op.handle] = key;
+  const OpHandle handle = next_id_++;
+  op.handle = handle;
+  handles_[handle] = key;
   op.result.op = key;
   op.result.posted = now;
   op.descriptor = descriptor;
@@ -128,8 +129,8 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   } else {
     begin(op, descriptor, now);
   }
-  settle(now);
-  return {PostError::none, "", op.handle};
+  settle(now);  // may forget the op, where a tombstone ended it at once
+  return {PostError::none, "", handle};
 }
 
 void Engine::begin(Op& op, const Descriptor& descriptor, Time now) {
