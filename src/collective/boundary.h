@@ -68,7 +68,10 @@ struct Job {
 
 enum class OpKind : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3 };
 
-// What the caller wants. The same on every member but for weight, in_place and the time-outs.
+// Tags from here on are the library's own.
+inline constexpr std::uint64_t kLibraryTags = 1ull << 63;
+
+// What the caller wants. The same on every member but for weight, has_data, in_place and the time-outs.
 struct Descriptor {
   OpKind kind = OpKind::all_reduce;
   DType dtype = DType::f32;
@@ -79,10 +82,11 @@ struct Descriptor {
   bool fail_on_loss = false;  // on_loss = fail
   bool in_place = false;      // results land in a scratch, copied over the input at commit
   PeerId root = kNoPeer;      // broadcast: the source, an incarnation
-  std::uint64_t tag = 0;      // tags below 2^63 are the caller's; the others are the library's
-  std::uint64_t layout = 0;   // a hash of what else must be alike (names, shapes); part of the digest
-  Duration no_progress = 0;   // 0: none. No READY and no byte of this op for that long asks the master to decide
-  Time deadline = kNever;     // absolute; asks the master to decide
+  bool has_data = false;  // broadcast: the input holds the data already; it is read, sent to others, and never written
+  std::uint64_t tag = 0;  // below kLibraryTags the caller's
+  std::uint64_t layout = 0;  // a hash of what else must be alike (names, shapes); part of the digest
+  Duration no_progress = 0;  // 0: none. No READY and no byte of this op for that long asks the master to decide
+  Time deadline = kNever;    // absolute; asks the master to decide
 };
 
 enum class Outcome : std::uint8_t {

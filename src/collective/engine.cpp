@@ -123,17 +123,20 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   op.result.op = key;
   op.result.posted = now;
   op.descriptor = descriptor;
+  op.descriptor.has_data =
+      descriptor.kind == OpKind::broadcast && (descriptor.has_data || descriptor.root == config_.self);
   if (op.stage == Stage::aborted) {
     SEAWAY_MARK("abort tombstone met by a post");
     tell(op, now);
   } else {
-    begin(op, descriptor, now);
+    begin(op, now);
   }
   settle(now);  // may forget the op, where a tombstone ended it at once
   return {PostError::none, "", handle};
 }
 
-void Engine::begin(Op& op, const Descriptor& descriptor, Time now) {
+void Engine::begin(Op& op, Time now) {
+  const Descriptor& descriptor = op.descriptor;
   op.stage = Stage::run;
   op.digest = digest_of(descriptor);
   op.attempt = MUTANT(g10_attempt_is_epoch, cut_, epoch_);
@@ -294,9 +297,11 @@ void Engine::send_ready(Op& op, Time now) {
   wire::Ready ready;
   ready.digest = op.digest;
   ready.weight = op.descriptor.weighted ? op.descriptor.weight : 1;
-  ready.contributes = contributes_;
+  // What the library itself says (a state sync) counts of everyone: it is how a newcomer comes to contribute.
+  op.contributes = contributes_ || op.key.tag >= kLibraryTags;
+  ready.contributes = op.contributes;
+  ready.has_data = op.descriptor.has_data;
   ready.described = describe(op.descriptor);
-  op.contributes = contributes_;
   const std::vector<std::byte> payload = wire::encode_payload(ready);
   for (const PeerId peer : op.roster) {
     if (peer != config_.self) {

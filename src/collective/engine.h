@@ -174,7 +174,7 @@ class Engine {
   bool passed_or_ended(const OpKey& key) const;
   std::uint32_t oldest_base() const { return bases_.empty() ? 0 : bases_.front().generation; }
   void forget_generations();
-  void begin(Op& op, const Descriptor& descriptor, Time now);
+  void begin(Op& op, Time now);
   void send_ready(Op& op, Time now);
   Time stall_due(PeerId peer) const;
   Time exact_deadline() const;

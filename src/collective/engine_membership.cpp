@@ -281,7 +281,7 @@ void Engine::settle_passed(Time now) {
     if (MUTANT(passed_op_not_said, false, true)) {
       continue;
     }
-    const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, false, ""});
+    const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, false, false, ""});
     for (const PeerId peer : roster_of(key.generation)) {
       if (peer != config_.self) {
         queue_message(peer, FrameType::ready, *op, none, now);

@@ -151,7 +151,7 @@ Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader&
   if (!refusal.empty()) {
     return Refuse{refusal};
   }
-  if (op == nullptr || op->ended()) {
+  if (op == nullptr || op->ended() || op->descriptor.has_data) {
     return Sink{};
   }
   const PeerId sender = connection.peer;
@@ -213,7 +213,7 @@ void Engine::part_landed(Connection& connection) {
 
 Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHeader& header) {
   Op* op = find(header.op);
-  if (op == nullptr || !op->open()) {
+  if (op == nullptr || !op->open() || op->descriptor.has_data) {
     return Sink{};
   }
   const bool old = header.attempt < op->attempt && MUTANT(m9_old_result_taken, true, false);

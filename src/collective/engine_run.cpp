@@ -75,7 +75,13 @@ void Engine::learn_contributors(Op& op) {
   op.no_weight = op.descriptor.kind != OpKind::barrier && (contributors.empty() || op.weight_sum == 0) &&
                  MUTANT(no_weight_ignored, true, false);
   op.contributors = std::move(contributors);
-  op.candidates.insert(op.candidates.end(), op.my_chunks.begin(), op.my_chunks.end());
+  if (op.descriptor.has_data) {
+    for (std::uint32_t chunk = 0; chunk < op.plan.chunks; ++chunk) {
+      op.candidates.push_back(chunk);
+    }
+  } else {
+    op.candidates.insert(op.candidates.end(), op.my_chunks.begin(), op.my_chunks.end());
+  }
 }
 
 // --- Attempts -------------------------------------------------------------------------------------------------------
@@ -107,6 +113,9 @@ void Engine::start_attempt(Op& op, Time now) {
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
 // is not sent again; what was dropped for memory is.
 void Engine::ask_for_parts(Op& op, Time now) {
+  if (op.descriptor.has_data) {
+    return;
+  }
   const std::size_t window = std::max<std::size_t>(1, config_.limits.window_bytes / std::max(op.plan.chunk_bytes, 1u));
   if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
     return;
@@ -158,8 +167,8 @@ void Engine::ask_for_parts(Op& op, Time now) {
 
 Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
   const Buffer in_place = MUTANT(m11_no_pre_image, Buffer::scratch, Buffer::input);
-  return {op.descriptor.in_place ? in_place : Buffer::output, op.handle, op.plan.offset_of(chunk),
-          op.plan.length_of(chunk)};
+  const Buffer buffer = op.descriptor.has_data ? Buffer::input : op.descriptor.in_place ? in_place : Buffer::output;
+  return {buffer, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
 }
 
 void Engine::reduce_ready_chunks(Op& op) {
@@ -171,7 +180,7 @@ void Engine::reduce_ready_chunks(Op& op) {
     op.candidates.pop_front();
     if (op.chunks[chunk].aside != 0) {
       copy_aside(op, chunk);
-    } else if (op.plan.is_root(config_.self, chunk)) {
+    } else if (op.descriptor.has_data || op.plan.is_root(config_.self, chunk)) {
       try_reduce(op, chunk);
     }
   }
@@ -184,6 +193,11 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
   }
   Job job;
   job.kind = op.descriptor.kind == OpKind::broadcast ? JobKind::copy : JobKind::reduce;
+  if (op.descriptor.has_data) {  // it is where it should be
+    job.kind = JobKind::hash;
+    queue_job(op, chunk, std::move(job), false);
+    return true;
+  }
   for (const Contributor& contributor : *op.contributors) {
     Region source{Buffer::input, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
     if (contributor.id != config_.self) {
@@ -297,8 +311,12 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
   ++op.reduced;
   if (!op.plan.one_shot) {
     for (const PeerId peer : op.roster) {
-      if (peer != config_.self) {
-        op.sides.at(peer).results.push_back(chunk);
+      if (peer == config_.self) {
+        continue;
+      }
+      Side& side = op.sides.at(peer);
+      if (!side.ready->has_data) {
+        side.results.push_back(chunk);
         offer(op, peer);
       }
     }

@@ -19,8 +19,7 @@ class Memory {
   // Up to `keep` bytes of freed slots and scratches are kept for the next op: fresh pages cost more than the reduction.
   Memory(std::uint32_t chunk_bytes, std::uint64_t keep) : chunk_bytes_(chunk_bytes), keep_(keep) {}
 
-  // The buffers of an op of `bytes` bytes. Without an output (in place, or the source of a broadcast, whose data is only
-  // read) results go to a scratch.
+  // The buffers of an op of `bytes` bytes. In place, without an output, results go to a scratch.
   void add(OpHandle op, std::vector<Span> in, std::vector<Span> out, std::uint64_t bytes);
   void remove(OpHandle op);
   bool has_scratch(OpHandle op) const;

@@ -108,7 +108,7 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
     return;
   }
   const std::uint64_t bytes = descriptor.count * size_of(descriptor.dtype);
-  if (is_broadcast && descriptor.root != config_.id) {
+  if (is_broadcast && descriptor.root != config_.id && !descriptor.has_data) {
     request.out = std::exchange(request.in, {});
   }
   posted_[posted.op] = {op, bytes, descriptor.tag};

@@ -11,6 +11,7 @@ void fields(A& a, Ready& m) {
   a(m.digest);
   a(m.weight);
   a(m.contributes);
+  a(m.has_data);
   a(m.described, kMaxNameBytes);
 }
 template <class A>

@@ -243,8 +243,11 @@ void PeerProcess::ended(const collective::OpEnded& end) {
                  (end.result.attempts > 1 ? ", " + std::to_string(end.result.attempts) + " attempts" : "") +
                  (end.result.reason.empty() ? "" : ": " + end.result.reason));
   }
-  world_->checker.on_ended(*this, memory.planned, memory.descriptor, end.result,
-                           memory.descriptor.in_place && success ? memory.input : memory.output);
+  const collective::Descriptor& posted = memory.descriptor;
+  const bool has_data =
+      posted.kind == collective::OpKind::broadcast && (posted.has_data || posted.root == id_);  // nothing is written
+  world_->checker.on_ended(*this, memory.planned, posted, end.result,
+                           success && (posted.in_place || has_data) ? memory.input : memory.output);
   if (!(success && memory.descriptor.in_place) && memory.input != memory.original) {
     throw Violation("promise 4: an input has changed, op " + world_->checker.text_of(end.result.op) + " " +
                     name_of(end.result.outcome) + " at h" + std::to_string(site_->host));
@@ -264,7 +267,7 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   Memory& memory = memory_[posted.op];
   memory.descriptor = descriptor;
   memory.planned = planned;
-  memory.input = input_of(world_->options.seed, id_, planned, descriptor);
+  memory.input = input_of(world_->options.seed, descriptor.has_data ? descriptor.root : id_, planned, descriptor);
   memory.original = memory.input;
   memory.output.resize(memory.input.size(), std::byte{0xAA});
   if (descriptor.in_place) {

@@ -157,6 +157,7 @@ void Program::post_one() {
   Random own(mix({world_->options.seed, peer_->id(), update_, index}));
   if (op.kind == OpKind::broadcast) {
     op.root = root_at(op.root);
+    op.has_data = own.one_in(3);
   }
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;

@@ -114,13 +114,44 @@ TEST_CASE("broadcast sends the source's bytes, barrier waits for everyone") {
   cluster.run();
   for (std::size_t i = 0; i < 4; ++i) {
     REQUIRE(cluster.ended(i).size() == 1);
-    CHECK(cluster.output(i, ops[i]) == filled(200, 2));
+    CHECK((i == 2 ? cluster.input(i, ops[i]) : cluster.output(i, ops[i])) == filled(200, 2));
     CHECK(cluster.ended(i)[0].result.contributors == std::vector<Contributor>{{Cluster::id(2), 1}});
   }
   cluster.post(3, barrier, {});
   cluster.run();
   CHECK(cluster.ended(0).size() == 2);
   CHECK(cluster.ended(3).size() == 2);
+}
+
+TEST_CASE("members that have a broadcast's data share in sending it, and nothing is sent to them") {
+  for (const std::uint64_t one_shot_bytes : {std::uint64_t{0}, std::uint64_t{1} << 20}) {
+    Limits limits = Cluster::small_limits();
+    limits.one_shot_bytes = one_shot_bytes;
+    limits.eager_bytes = 0;  // until a member's READY is here nobody knows that it has the data
+    Cluster cluster(4, limits);
+    Descriptor broadcast = sum_of(320);  // 20 chunks
+    broadcast.kind = OpKind::broadcast;
+    broadcast.root = Cluster::id(0);
+    std::vector<OpHandle> ops;
+    for (std::size_t i = 0; i < 4; ++i) {
+      broadcast.has_data = i < 3;
+      ops.push_back(cluster.post(i, broadcast, filled(320, i < 3 ? 5.0F : 0.0F)));
+    }
+    cluster.run();
+    for (std::size_t i = 0; i < 4; ++i) {
+      REQUIRE(cluster.ended(i).size() == 1);
+      const Result& result = cluster.ended(i)[0].result;
+      CHECK(result.outcome == Outcome::committed);
+      CHECK(result.value == cluster.ended(0)[0].result.value);
+      CHECK(result.contributors == std::vector<Contributor>{{Cluster::id(0), 1}});
+    }
+    CHECK(cluster.output(2, ops[2]) == filled(320, 0));
+    CHECK(cluster.output(3, ops[3]) == filled(320, 5));
+    if (one_shot_bytes == 0) {  // chunks are dealt to all; those of the newcomer come from the root
+      CHECK(cluster.ended(1)[0].result.bytes_sent == 320);
+      CHECK(cluster.ended(0)[0].result.bytes_sent == 640);
+    }
+  }
 }
 
 TEST_CASE("descriptors that differ are refused on every member, with both in words") {
