@@ -68,6 +68,7 @@ class Engine {
   void enter_generation(std::uint32_t generation, Time now);
   // Unsynced joiners of a stateful run do not contribute.
   void set_contributes(bool contributes);
+  bool contributes() const { return contributes_; }
   // This incarnation is over: every open op ends evicted or undecided, no frame leaves any more.
   void fence(Outcome outcome, const std::string& reason, Time now);
   // Ask the master to abort everything that is open, and take no post any more (leave). Ends come as for cancel.

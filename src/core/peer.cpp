@@ -387,6 +387,7 @@ Cut Peer::cut() const { return taken_ ? taken_->cut : Cut{}; }
 std::uint64_t Peer::term() const { return taken_ ? taken_->term : 0; }
 std::uint32_t Peer::generation() const { return generation_; }
 std::uint64_t Peer::update_count() const { return count_; }
+bool Peer::is_synced() const { return engine_.contributes(); }
 
 void Peer::check_invariants() const {
   const bool member = stage_ == PeerStage::member || (stage_ == PeerStage::leaving && taken_.has_value());

@@ -38,8 +38,12 @@ std::string Checker::record_of(const PlannedOp& planned, const Descriptor& descr
   return to_text({planned, descriptor, result.one_shot, world_->options.seed, result.contributors});
 }
 
-void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor) {
+void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
+                      std::span<const std::byte> input) {
   posted_[planned][peer.id()] = descriptor;
+  if (planned.index >= kFirstSyncOp) {
+    sync_inputs_[{planned, peer.id()}].assign(input.begin(), input.end());
+  }
   first_post_.emplace(planned, world_->clock.now());
 }
 
@@ -102,7 +106,10 @@ void Checker::check_reference(const PlannedOp& planned, const Descriptor& descri
   }
   std::vector<ReferenceInput> inputs;
   for (const Contributor& contributor : result.contributors) {
-    inputs.push_back({input_of(world_->options.seed, contributor.id, planned, descriptor), contributor.weight});
+    inputs.push_back({planned.index >= kFirstSyncOp
+                          ? sync_inputs_.at({planned, contributor.id})
+                          : input_of(world_->options.seed, contributor.id, planned, descriptor),
+                      contributor.weight});
   }
   ++checked_;
   const std::vector<std::byte> expected = reference(descriptor, inputs);
@@ -200,6 +207,7 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     // Everybody was gone and nothing remembered: a new run, whose generations and ops begin anew.
     ops_.clear();
     join_points_.clear();
+    syncs_.clear();
   }
   constexpr Duration kKnown = 20 * kSecond;
   if (world_->options.has_store && !epoch.stateful && synced_at_ < world_->clock.now() - kKnown) {
@@ -233,7 +241,45 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
   }
 }
 
-void Checker::on_synced() { synced_at_ = std::min(synced_at_, world_->clock.now()); }
+// --- Promise 10: the shared state -----------------------------------------------------------------------------------
+
+void Checker::on_sync_begun(const PeerProcess& peer, std::uint64_t update, StateCopy copy) {
+  syncs_[{peer.site().lane, peer.core().generation(), update}].before[peer.id()] = std::move(copy);
+}
+
+void Checker::on_synced(const PeerProcess& peer, std::uint64_t update, StateCopy copy) {
+  synced_at_ = std::min(synced_at_, world_->clock.now());
+  SyncHistory& history = syncs_[{peer.site().lane, peer.core().generation(), update}];
+  const std::string which = "the state sync of update " + std::to_string(update);
+  for (const auto& [other, theirs] : history.after) {
+    const bool promised = world_->options.has_store || (is_live_member(other) && is_live_member(peer.id()));
+    if (promised && !theirs.same_as(copy)) {
+      throw Violation("promise 10: two members end " + which + " with different states");
+    }
+  }
+  bool somebody_had_it = false;
+  bool somebody_synced_had_it = false;
+  bool somebody_was_synced = false;
+  for (const auto& [other, theirs] : history.before) {
+    somebody_had_it = somebody_had_it || theirs.same_as(copy);
+    somebody_synced_had_it = somebody_synced_had_it || (theirs.synced && theirs.same_as(copy));
+    if (theirs.synced && is_live_member(other) && world_->options.has_store) {
+      somebody_was_synced = true;
+      if (theirs.revision > copy.revision) {
+        throw Violation("promise 10: " + which + " goes back behind the revision of a member");
+      }
+    }
+  }
+  if (!somebody_had_it || (somebody_was_synced && !somebody_synced_had_it)) {
+    throw Violation("promise 10: the result of " + which + " is nobody's state, or a newcomer's");
+  }
+  if (history.before.at(peer.id()).same_as(copy)) {
+    SEAWAY_MARK("sim: a member has the elected state");
+  } else {
+    SEAWAY_MARK("sim: a member gets the elected state");
+  }
+  history.after[peer.id()] = std::move(copy);
+}
 
 // --- Promises 6 and 8: nobody healthy is punished -------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "collective/boundary.h"
@@ -21,12 +22,21 @@ class Violation : public std::runtime_error {
 
 const char* name_of(collective::Outcome outcome);
 
+// The shared state as one member has it.
+struct StateCopy {
+  std::uint64_t revision = 0;
+  std::vector<std::byte> bytes;
+  bool synced = false;
+  bool same_as(const StateCopy& other) const { return revision == other.revision && bytes == other.bytes; }
+};
+
 class Checker {
  public:
   explicit Checker(World& world) : world_(&world) {}
 
   // --- What happens ---
-  void on_post(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor);
+  void on_post(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
+               std::span<const std::byte> input);
   void on_ended(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                 const collective::Result& result, std::span<const std::byte> output);
   void on_epoch(const wire::EpochMessage& epoch);
@@ -34,7 +44,8 @@ class Checker {
   void on_left(const PeerProcess& peer);
   void on_leave_heard(PeerId peer) { left_.insert(peer); }  // by a master
   void on_death(const PeerProcess& peer);
-  void on_synced();
+  void on_sync_begun(const PeerProcess& peer, std::uint64_t update, StateCopy copy);
+  void on_synced(const PeerProcess& peer, std::uint64_t update, StateCopy copy);
   void must_not_contribute(const PlannedOp& planned, PeerId peer) { unsynced_.insert({planned, peer}); }
   void on_bit_flip(const PlannedOp& planned) { flipped_.insert(planned); }
   // Somebody does something for which this op may be aborted or refused.
@@ -98,6 +109,11 @@ class Checker {
   bool somebody_lost_ = false;
   Time lost_at_ = -kNever;  // the last time, other than by LEAVE
   Time synced_at_ = kNever;
+  struct SyncHistory {
+    std::map<PeerId, StateCopy> before, after;
+  };
+  std::map<std::tuple<std::uint16_t, std::uint32_t, std::uint64_t>, SyncHistory> syncs_;  // by lane, generation, update
+  std::map<std::pair<PlannedOp, PeerId>, std::vector<std::byte>> sync_inputs_;
   std::map<PlannedOp, Time> first_post_;
   std::set<std::pair<PlannedOp, PeerId>> unsynced_;
   std::uint64_t checked_ = 0;

@@ -260,6 +260,12 @@ void PeerProcess::ended(const collective::OpEnded& end) {
 // --- The program's calls --------------------------------------------------------------------------------------------
 
 std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descriptor, const PlannedOp& planned) {
+  return post(descriptor, planned,
+              input_of(world_->options.seed, descriptor.has_data ? descriptor.root : id_, planned, descriptor));
+}
+
+std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descriptor, const PlannedOp& planned,
+                                          std::vector<std::byte> input) {
   const collective::Posted posted = peer_.engine().post(descriptor, world_->clock.now());
   if (posted.error != collective::PostError::none) {
     return std::nullopt;
@@ -267,7 +273,7 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   Memory& memory = memory_[posted.op];
   memory.descriptor = descriptor;
   memory.planned = planned;
-  memory.input = input_of(world_->options.seed, descriptor.has_data ? descriptor.root : id_, planned, descriptor);
+  memory.input = std::move(input);
   memory.original = memory.input;
   memory.output.resize(memory.input.size(), std::byte{0xAA});
   if (descriptor.in_place) {
@@ -278,8 +284,8 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
                  std::to_string(planned.index) + ": " + collective::describe(descriptor) + ", tag " +
                  std::to_string(descriptor.tag));
   }
-  world_->checker.on_post(*this, planned, descriptor);
-  if (unsynced_) {
+  world_->checker.on_post(*this, planned, descriptor, memory.input);
+  if (unsynced_ && planned.index < kFirstSyncOp) {
     world_->checker.must_not_contribute(planned, id_);
   }
   return posted.op;
@@ -293,7 +299,7 @@ void PeerProcess::update() {
 void PeerProcess::synced(std::uint64_t revision) {
   unsynced_ = false;
   peer_.synced(revision, world_->clock.now());
-  world_->checker.on_synced();
+  program_.synced();
 }
 
 void PeerProcess::cancel(OpHandle op) { peer_.engine().cancel(op, "a test cancels it", world_->clock.now()); }

@@ -44,6 +44,10 @@ class PeerProcess : public Endpoint {
 
   // --- The program's calls ---
   std::optional<OpHandle> post(const collective::Descriptor& descriptor, const PlannedOp& planned);
+  std::optional<OpHandle> post(const collective::Descriptor& descriptor, const PlannedOp& planned,
+                               std::vector<std::byte> input);
+  const std::vector<std::byte>& input_of_op(OpHandle op) const { return memory_.at(op).input; }
+  const std::vector<std::byte>& output_of(OpHandle op) const { return memory_.at(op).output; }
   void update();
   void cancel(OpHandle op);
   void synced(std::uint64_t revision);

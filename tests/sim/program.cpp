@@ -5,6 +5,7 @@
 
 #include "hash/hash.h"
 #include "sim/peer_process.h"
+#include "sim/shared_state.h"
 #include "sim/world.h"
 
 namespace seaway::sim {
@@ -89,6 +90,11 @@ std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp
   return bytes;
 }
 
+Program::Program(World& world, PeerProcess& peer)
+    : world_(&world), peer_(&peer), state_(std::make_unique<SharedState>(world, peer)) {}
+
+Program::~Program() = default;
+
 void Program::begin(std::uint64_t update) {
   update_ = update;
   const Options& options = world_->options;
@@ -96,13 +102,30 @@ void Program::begin(std::uint64_t update) {
     finished_ = true;
     return;
   }
-  if (options.stateful && update % 2 == 1) {
-    peer_->synced(update);
-  }
   batch_ = batch_of(options.seed, update, options.ops_per_batch, options.most_elements,
                     options.kinds.contains(Fault::wrong_call));
   next_ = 0;
-  peer_->later(world_->up_to(10 * kMillisecond), [this] { post_next(); });
+  const bool syncs = options.stateful && update % 2 == 1;
+  if (options.stateful) {
+    Random own(mix({options.seed, peer_->id(), update, 9}));
+    const bool strays = own.one_in(5);
+    state_->train(update, strays, own.one_in(6));
+  }
+  peer_->later(world_->up_to(10 * kMillisecond), [this, syncs] {
+    if (stopped_) {
+      return;
+    }
+    if (syncs) {
+      state_->sync(update_);
+      peer_->pump();
+    } else {
+      post_next();
+    }
+  });
+}
+
+void Program::synced() {
+  peer_->later(world_->up_to(2 * kMillisecond), [this] { post_next(); });
 }
 
 // The position counts over the base of the generation, lost members included, so that everybody means the same one.
@@ -196,7 +219,10 @@ void Program::post_one() {
   }
 }
 
-void Program::ended(OpHandle op, const collective::Result&) {
+void Program::ended(OpHandle op, const collective::Result& result) {
+  if (state_->ended(op, result)) {
+    return;
+  }
   running_.erase(op);
   if (running_.empty() && (next_ == batch_.ops.size() || !batch_.at_once)) {
     peer_->later(world_->up_to(2 * kMillisecond), [this] { post_next(); });
@@ -221,15 +247,23 @@ void Program::updated(std::uint64_t update) {
 }
 
 void Program::cancel_one() {
-  if (!running_.empty()) {
-    world_->checker.expect_failure(running_.begin()->second);
-    peer_->cancel(running_.begin()->first);
+  const auto ops = running();
+  if (!ops.empty()) {
+    const auto drawn = std::next(ops.begin(), static_cast<std::ptrdiff_t>(world_->random.below(ops.size())));
+    world_->checker.expect_failure(drawn->second);
+    peer_->cancel(drawn->first);
     peer_->pump();
   }
 }
 
+std::map<OpHandle, PlannedOp> Program::running() const {
+  std::map<OpHandle, PlannedOp> ops = running_;
+  ops.insert(state_->running().begin(), state_->running().end());
+  return ops;
+}
+
 void Program::expect_failures() {
-  for (const auto& [op, planned] : running_) {
+  for (const auto& [op, planned] : running()) {
     world_->checker.expect_failure(planned);
   }
 }
@@ -239,7 +273,8 @@ std::string Program::what_it_waits_for() const {
     return "nothing";
   }
   std::string text = "update " + std::to_string(update_) + (updating_ ? ", in update()" : "");
-  for (const auto& [op, planned] : running_) {
+  text += state_->where();
+  for (const auto& [op, planned] : running()) {
     text += ", op " + std::to_string(planned.index);
     if (const auto progress = const_cast<core::Peer&>(peer_->core()).engine().progress(op)) {
       text += " (" + progress->phase + ")";

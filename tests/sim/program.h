@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "base/ids.h"
@@ -13,6 +14,7 @@ namespace seaway::sim {
 
 class World;
 class PeerProcess;
+class SharedState;
 
 // Which op of the program this is, whoever runs it.
 struct PlannedOp {
@@ -34,12 +36,17 @@ Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_b
 std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp& op,
                                 const collective::Descriptor& descriptor);
 
+// Ops of a state sync are planned ops from here on.
+inline constexpr std::uint32_t kFirstSyncOp = 1000;
+
 class Program {
  public:
-  Program(World& world, PeerProcess& peer) : world_(&world), peer_(&peer) {}
+  Program(World& world, PeerProcess& peer);
+  ~Program();
 
   void begin(std::uint64_t update);
   void updated(std::uint64_t update);
+  void synced();
   void ended(OpHandle op, const collective::Result& result);
   void stop() { stopped_ = true; }
   bool finished() const { return finished_; }
@@ -60,9 +67,11 @@ class Program {
   void post_one();
   void batch_done();
   PeerId root_at(std::uint64_t position) const;
+  std::map<OpHandle, PlannedOp> running() const;
 
   World* world_;
   PeerProcess* peer_;
+  std::unique_ptr<SharedState> state_;
   Batch batch_;
   std::uint64_t update_ = 0;
   std::size_t next_ = 0;
