@@ -120,15 +120,15 @@ typedef struct seaway_error {
 } seaway_error;
 
 /* The name of a status: "SEAWAY_ABORTED". Never NULL; "SEAWAY_UNKNOWN" for a number that is none. */
-SEAWAY_API const char *seaway_status_string(int32_t status);
+SEAWAY_API const char* seaway_status_string(int32_t status);
 
 /* The version of the library that is loaded: "0.1.0". */
-SEAWAY_API const char *seaway_version(void);
+SEAWAY_API const char* seaway_version(void);
 
 /* The last error of a communicator on any thread, or of an op. *error is zeroed but for its struct_size if there was none.
  * Exactly one of comm and op is given, the other is NULL. To explain a failed seaway_create pass the handle it gave.
  * Returns: OK; INVALID (error is NULL, its struct_size is not that of a seaway_error, none or both handles given); CLOSED. */
-SEAWAY_API seaway_status seaway_error_get(seaway_comm *comm, seaway_op *op, seaway_error *error);
+SEAWAY_API seaway_status seaway_error_get(seaway_comm* comm, seaway_op* op, seaway_error* error);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* Joining and leaving                                                                                                 */
@@ -138,53 +138,58 @@ SEAWAY_API seaway_status seaway_error_get(seaway_comm *comm, seaway_op *op, seaw
 
 typedef struct seaway_config {
   size_t struct_size;
-  const char *master; /* "HOST:PORT" of the master; IPv6 in brackets. Required */
-  const char *name;   /* for logs and status; at most 256 bytes. NULL: "HOSTNAME:PID" */
-  uint32_t replica;   /* the unit of membership and of failure that this process belongs to. SEAWAY_REPLICA_ANY (the default)
+  const char* master; /* "HOST:PORT" of the master; IPv6 in brackets. Required */
+  const char* name;   /* for logs and status; at most 256 bytes. NULL: "HOSTNAME:PID" */
+  uint32_t
+      replica;   /* the unit of membership and of failure that this process belongs to. SEAWAY_REPLICA_ANY (the default)
                          draws a number; with lanes > 1 it must be given. One (replica, lane) can be taken once */
-  uint16_t lane;      /* which of the replica's peers this is: 0 .. lanes-1. Lane j of every replica forms a group */
+  uint16_t lane; /* which of the replica's peers this is: 0 .. lanes-1. Lane j of every replica forms a group */
   uint16_t lanes;     /* peers in a replica; the same in the whole run. Default 1 */
   uint32_t min_world; /* the run starts when this many replicas are there. Default 1 */
-  const char *listen; /* "HOST:PORT" where other peers reach this one; port 0 draws one. NULL: every address, a drawn port */
-  const char *const *advertise; /* addresses told to others, "HOST:PORT", tried in this order; port 0 means the port listened
+  const char*
+      listen; /* "HOST:PORT" where other peers reach this one; port 0 draws one. NULL: every address, a drawn port */
+  const char* const*
+      advertise;          /* addresses told to others, "HOST:PORT", tried in this order; port 0 means the port listened
                                    on. NULL: the address listened on, or, listening on every address, the local address of
                                    the connection to the master. Copied */
-  size_t advertise_count;       /* at most 8 */
-  uint32_t connections; /* data connections per link that this peer dials, 1 to 64. Default 1; more help on long or lossy paths */
-  uint32_t rate_mbps;   /* what this peer can send and receive; chunks are dealt by it. 0: as much as the others */
-  uint64_t kept_bytes;  /* memory for contributions kept until commit, so that a death costs little. Default 1 GiB */
-  int32_t plaintext;    /* must be 1: connections are neither encrypted nor authenticated, whoever reaches a port can join and
+  size_t advertise_count; /* at most 8 */
+  uint32_t
+      connections; /* data connections per link that this peer dials, 1 to 64. Default 1; more help on long or lossy paths */
+  uint32_t rate_mbps;  /* what this peer can send and receive; chunks are dealt by it. 0: as much as the others */
+  uint64_t kept_bytes; /* memory for contributions kept until commit, so that a death costs little. Default 1 GiB */
+  int32_t
+      plaintext; /* must be 1: connections are neither encrypted nor authenticated, whoever reaches a port can join and
                            read. For a private network. 0 is refused: there is no encryption in this version */
-  uint64_t uuid[2];     /* this peer across its lives; 0, 0 draws one */
+  uint64_t uuid[2]; /* this peer across its lives; 0, 0 draws one */
 } seaway_config;
 
 /* Fills *config with defaults. struct_size is sizeof(seaway_config) of the caller.
  * Returns: OK; INVALID (NULL, or a size that no version had). */
-SEAWAY_API seaway_status seaway_config_init(seaway_config *config, size_t struct_size);
+SEAWAY_API seaway_status seaway_config_init(seaway_config* config, size_t struct_size);
 
 /* Checks *config and makes a communicator. No I/O happens. *comm is always a handle (or NULL when there is no memory), also
  * when this fails, so that seaway_error_get(*comm, NULL, &error) can say why; destroy it either way.
  * Returns: OK; INVALID (the text names the field); NO_MEMORY. */
-SEAWAY_API seaway_status seaway_create(seaway_comm **comm, const seaway_config *config);
+SEAWAY_API seaway_status seaway_create(seaway_comm** comm, const seaway_config* config);
 
 /* Joins the run and blocks until this peer is a member, which for a newcomer is when every member has come to its next
  * seaway_update. After an eviction the same handle joins again, as a new incarnation. A time-out returns PENDING: joining goes
  * on, call again to wait on. While it waits, seaway_error_get(comm, NULL, &error) gives in error.text what it waits for.
  * Returns: OK; PENDING; INVALID (NaN); BUSY; CLOSED; FORKED; JOIN_REFUSED; NO_MASTER (only after `reconnect`, 15 s, without any
  * answer; joining has stopped); NO_ADDRESS; INTERNAL; NO_MEMORY. Joining as a member: OK at once. */
-SEAWAY_API seaway_status seaway_join(seaway_comm *comm, double timeout);
+SEAWAY_API seaway_status seaway_join(seaway_comm* comm, double timeout);
 
 /* Leaves the run: open ops of this peer are cancelled or ended first, the others go on without it and nothing of theirs is
  * aborted for it. For SIGTERM. Afterwards seaway_join may be called again.
  * Returns: OK (also if this peer is no member); PENDING (leaving goes on); INVALID; BUSY; CLOSED; FORKED; EVICTED (that came
  * first); INTERNAL. */
-SEAWAY_API seaway_status seaway_leave(seaway_comm *comm, double timeout);
+SEAWAY_API seaway_status seaway_leave(seaway_comm* comm, double timeout);
 
 /* Ends this incarnation without asking anybody and frees the handle. Open ops end UNDECIDED, their waits return, their handles
  * stay valid until freed. Blocks for at most about a second. NULL is allowed. After it no buffer is touched.
  * Prefer seaway_leave before it: the others then do not have to find out.
  * Returns: OK; CLOSED (already destroyed); FORKED (the child's handle is gone, nothing else happens). */
-SEAWAY_API seaway_status seaway_destroy(seaway_comm *comm);
+SEAWAY_API seaway_status seaway_destroy(seaway_comm* comm);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* Membership                                                                                                          */
@@ -194,7 +199,7 @@ SEAWAY_API seaway_status seaway_destroy(seaway_comm *comm);
  * When somebody does, everyone admits them at the same call. Every member has to call it equally often, or joiners wait.
  * *view, unless view is NULL, is a new snapshot; free it. A time-out returns PENDING and the update goes on: call again.
  * Returns: OK; PENDING; INVALID; BUSY; CLOSED; FORKED; NOT_MEMBER; EVICTED; INTERNAL; NO_MEMORY. */
-SEAWAY_API seaway_status seaway_update(seaway_comm *comm, seaway_view **view, double timeout);
+SEAWAY_API seaway_status seaway_update(seaway_comm* comm, seaway_view** view, double timeout);
 
 typedef struct seaway_view_info {
   size_t struct_size;
@@ -221,14 +226,14 @@ typedef struct seaway_member {
 
 /* A snapshot of the membership as it is now.
  * Returns: OK; INVALID (view is NULL); CLOSED; FORKED; NOT_MEMBER; NO_MEMORY. */
-SEAWAY_API seaway_status seaway_view_get(seaway_comm *comm, seaway_view **view);
+SEAWAY_API seaway_status seaway_view_get(seaway_comm* comm, seaway_view** view);
 /* Returns: OK; INVALID; CLOSED. */
-SEAWAY_API seaway_status seaway_view_info_get(const seaway_view *view, seaway_view_info *info);
+SEAWAY_API seaway_status seaway_view_info_get(const seaway_view* view, seaway_view_info* info);
 /* Member `index` in roster order (0 .. member_count-1): replicas by admission, the lanes of a replica together.
  * Returns: OK; INVALID (no such index, bad struct); CLOSED. */
-SEAWAY_API seaway_status seaway_view_member(const seaway_view *view, seaway_member *member, uint32_t index);
+SEAWAY_API seaway_status seaway_view_member(const seaway_view* view, seaway_member* member, uint32_t index);
 /* NULL is allowed. */
-SEAWAY_API void seaway_view_free(seaway_view *view);
+SEAWAY_API void seaway_view_free(seaway_view* view);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* Collectives                                                                                                         */
@@ -252,7 +257,13 @@ typedef enum seaway_dtype {
 /* f16 and bf16 are summed in f32 and rounded once; f32 in f32. Members are added in roster order, so the bits are the same
  * everywhere and from run to run. Integer sum and prod wrap. avg = sum(w*x)/sum(w) and is refused on integers. A NaN is the
  * dtype's one canonical NaN; min and max give NaN if any input is NaN, and order -0 below +0. */
-typedef enum seaway_reduction { SEAWAY_SUM = 1, SEAWAY_AVG = 2, SEAWAY_MIN = 3, SEAWAY_MAX = 4, SEAWAY_PROD = 5 } seaway_reduction;
+typedef enum seaway_reduction {
+  SEAWAY_SUM = 1,
+  SEAWAY_AVG = 2,
+  SEAWAY_MIN = 3,
+  SEAWAY_MAX = 4,
+  SEAWAY_PROD = 5
+} seaway_reduction;
 
 typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
 
@@ -260,7 +271,7 @@ typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
  * Pieces that are written must not overlap (those of a broadcast's root neither, so that all members may make the same call). At
  * most 2^20 pieces and 2^50 bytes. */
 typedef struct seaway_buffer {
-  void *data;
+  void* data;
   uint64_t count;
   int32_t dtype;  /* a seaway_dtype */
   int32_t device; /* SEAWAY_HOST */
@@ -273,19 +284,21 @@ typedef enum seaway_on_loss {
 
 typedef struct seaway_options {
   size_t struct_size;
-  uint64_t tag;        /* below 2^62. Ops of one tag match by their order; default 0 */
-  double weight;       /* of this peer's contribution; SEAWAY_AVG with weighted = 1 only. Finite, >= 0. Default 1, which it has
+  uint64_t tag; /* below 2^62. Ops of one tag match by their order; default 0 */
+  double
+      weight; /* of this peer's contribution; SEAWAY_AVG with weighted = 1 only. Finite, >= 0. Default 1, which it has
                           to stay without weighted */
-  int32_t weighted;    /* 1: weights count; all members must say the same. 0 (default): all weigh 1 */
-  int32_t on_loss;     /* a seaway_on_loss; all members must say the same */
-  uint64_t layout;     /* a hash of whatever else must agree (names, shapes); compared among members. Default 0 */
-  double no_progress;  /* seconds without any byte of this op, after which the master decides it: committed if everyone holds the
+  int32_t weighted; /* 1: weights count; all members must say the same. 0 (default): all weigh 1 */
+  int32_t on_loss;  /* a seaway_on_loss; all members must say the same */
+  uint64_t layout;  /* a hash of whatever else must agree (names, shapes); compared among members. Default 0 */
+  double
+      no_progress; /* seconds without any byte of this op, after which the master decides it: committed if everyone holds the
                           result, else aborted. 0: none. A slow peer is then the end of the op, so be generous */
-  double deadline;     /* seconds from the start, after which the same happens. 0: none */
+  double deadline; /* seconds from the start, after which the same happens. 0: none */
 } seaway_options;
 
 /* Returns: OK; INVALID. */
-SEAWAY_API seaway_status seaway_options_init(seaway_options *options, size_t struct_size);
+SEAWAY_API seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
 
 typedef enum seaway_outcome {
   SEAWAY_COMMITTED = 1,
@@ -300,22 +313,22 @@ typedef struct seaway_contributor {
 /* What became of a committed op. Two members that were told of success were told the same value: contributors, weights and hash. */
 typedef struct seaway_result {
   size_t struct_size;
-  seaway_contributor *contributors; /* in: your array, or NULL. Filled in roster order */
+  seaway_contributor* contributors; /* in: your array, or NULL. Filled in roster order */
   size_t contributor_capacity;      /* in: its length */
   size_t contributor_count;         /* how many there are, also if that is more than the capacity */
-  uint64_t *lost;                   /* in: your array, or NULL. Members that were lost while the op ran */
+  uint64_t* lost;                   /* in: your array, or NULL. Members that were lost while the op ran */
   size_t lost_capacity;
   size_t lost_count;
-  int32_t outcome; /* a seaway_outcome */
+  int32_t outcome;  /* a seaway_outcome */
   int32_t one_shot; /* 1: everybody sent everything to everybody (small ops); 0: the direct plan */
   double weight_sum;
   seaway_epoch epoch;   /* when it ended */
   seaway_epoch attempt; /* the try that committed */
   uint32_t attempts;    /* 1: undisturbed */
   uint32_t seq;
-  uint64_t hash;             /* of the result's bytes */
+  uint64_t hash;              /* of the result's bytes */
   uint64_t contributors_hash; /* of contributors and weights */
-  uint64_t bytes_sent;       /* payload, repeats included */
+  uint64_t bytes_sent;        /* payload, repeats included */
   uint64_t bytes_received;
   uint64_t bytes_resent;  /* of bytes_sent, because of losses */
   uint64_t scratch_bytes; /* memory that the library took because the op was in place */
@@ -323,7 +336,7 @@ typedef struct seaway_result {
 } seaway_result;
 
 /* Returns: OK; INVALID. */
-SEAWAY_API seaway_status seaway_result_init(seaway_result *result, size_t struct_size);
+SEAWAY_API seaway_status seaway_result_init(seaway_result* result, size_t struct_size);
 
 /* Reduces `in[0..count-1]` over all members of this peer's lane into `out[0..count-1]`; with out NULL in place. out[i] must have
  * the element count of in[i] and may not overlap any input. In place the input keeps its old values until the op commits, and for
@@ -331,24 +344,107 @@ SEAWAY_API seaway_status seaway_result_init(seaway_result *result, size_t struct
  * _start returns at once; *op has to be freed. The other form is start + wait(-1) + free.
  * Returns: OK; of _start: INVALID, CLOSED, FORKED, NOT_MEMBER, TOO_MANY, NO_MEMORY; of the blocking form also REFUSED,
  * ABORTED, EVICTED, UNDECIDED, INTERNAL. result may be NULL; it is filled only on OK. */
-SEAWAY_API seaway_status seaway_all_reduce(seaway_comm *comm, seaway_result *result, const seaway_buffer *out, const seaway_buffer *in,
-                                           size_t count, int32_t reduction, const seaway_options *options);
-SEAWAY_API seaway_status seaway_all_reduce_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *out, const seaway_buffer *in,
-                                                 size_t count, int32_t reduction, const seaway_options *options);
+SEAWAY_API seaway_status seaway_all_reduce(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                           const seaway_buffer* in, size_t count, int32_t reduction,
+                                           const seaway_options* options);
+SEAWAY_API seaway_status seaway_all_reduce_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                                 const seaway_buffer* in, size_t count, int32_t reduction,
+                                                 const seaway_options* options);
 
 /* Copies the root's `buffers[0..count-1]` to everyone's. `root` is a member's incarnation (seaway_member.peer). If the root is
  * lost before all hold the data the op ends ABORTED; if it is no member, REFUSED. The root's buffers are only read. On the others
  * they are undefined until the op commits.
  * Returns as seaway_all_reduce. */
-SEAWAY_API seaway_status seaway_broadcast(seaway_comm *comm, seaway_result *result, const seaway_buffer *buffers, size_t count, uint64_t root,
-                                          const seaway_options *options);
-SEAWAY_API seaway_status seaway_broadcast_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *buffers, size_t count, uint64_t root,
-                                                const seaway_options *options);
+SEAWAY_API seaway_status seaway_broadcast(seaway_comm* comm, seaway_result* result, const seaway_buffer* buffers,
+                                          size_t count, uint64_t root, const seaway_options* options);
+SEAWAY_API seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* buffers,
+                                                size_t count, uint64_t root, const seaway_options* options);
 
 /* Returns when every member has called it.
  * Returns as seaway_all_reduce. */
-SEAWAY_API seaway_status seaway_barrier(seaway_comm *comm, seaway_result *result, const seaway_options *options);
-SEAWAY_API seaway_status seaway_barrier_start(seaway_comm *comm, seaway_op **op, const seaway_options *options);
+SEAWAY_API seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options);
+SEAWAY_API seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* The shared state                                                                                                    */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+/* Tensors that are to be the same on every member: parameters, the outer optimizer, counters. A sync compares them by hashes,
+ * elects a copy and sends what differs, and nothing else:
+ *
+ *     seaway_state_create(comm, &state);
+ *     seaway_state_add(state, "weights", &weights);           // the same names, dtypes and counts on every member
+ *     for (;;) {
+ *       seaway_update(comm, NULL, -1);
+ *       seaway_state_sync(state, &result, step, NULL, -1);    // free of payload while all are alike
+ *       step = result.revision;                               // a newcomer has caught up
+ *
+ * The copy with the newest revision is elected, of those the one that most members have, of those the first in roster order.
+ * Once a run has synced, newcomers are neither elected nor counted in collectives (they receive) until their first sync.
+ * Its tensors are a lane's own: each lane syncs among the replicas.
+ *
+ * Hashes are XXH3-128 over leaves of 256 KiB: they find what differs by accident, they do not stop a member that lies. */
+
+typedef enum seaway_sync_role {
+  SEAWAY_SEND_AND_RECEIVE = 0,
+  SEAWAY_SEND_ONLY =
+      1, /* my copy is the one that counts: only such members are elected, and theirs never change. Two of them
+                             that differ are REFUSED */
+  SEAWAY_RECEIVE_ONLY = 2 /* never elected. If every member says so: REFUSED */
+} seaway_sync_role;
+
+typedef struct seaway_sync_options {
+  size_t struct_size;
+  int32_t role; /* a seaway_sync_role; default SEAWAY_SEND_AND_RECEIVE. Members may differ in it */
+  int32_t reserved;
+} seaway_sync_options;
+
+/* Returns: OK; INVALID. */
+SEAWAY_API seaway_status seaway_sync_options_init(seaway_sync_options* options, size_t struct_size);
+
+typedef struct seaway_sync_result {
+  size_t struct_size;
+  uint64_t* donors;       /* in: your array, or NULL. The members that had the elected copy, in roster order */
+  size_t donor_capacity;  /* in: its length */
+  size_t donor_count;     /* how many there are, also if that is more than the capacity */
+  uint64_t revision;      /* elected: everybody's from now on */
+  uint64_t digest[2];     /* XXH3-128 over the hashes of all leaves; the same on every member */
+  uint64_t bytes;         /* of all tensors */
+  uint64_t bytes_changed; /* of my tensors: 0 if mine was the elected copy */
+  uint64_t bytes_sent;    /* payload */
+  uint64_t bytes_received;
+  uint32_t rounds; /* 1: undisturbed. A donor that dies costs one more, which fetches only what has not arrived */
+  uint32_t reserved;
+  double seconds;
+} seaway_sync_result;
+
+/* Returns: OK; INVALID. */
+SEAWAY_API seaway_status seaway_sync_result_init(seaway_sync_result* result, size_t struct_size);
+
+/* Makes a shared state without tensors; free it. It outlives evictions: join again with the communicator and go on.
+ * Returns: OK; INVALID (state is NULL); CLOSED; FORKED; INTERNAL; NO_MEMORY. */
+SEAWAY_API seaway_status seaway_state_create(seaway_comm* comm, seaway_state** state);
+
+/* Registers a tensor. The order of calls does not matter. For a name that is registered already, with the same dtype and count,
+ * it says where the tensor lies now. The memory stays the caller's; a sync reads it, and writes it at its end. Tensors must not
+ * overlap. Errors are explained by seaway_error_get of the communicator.
+ * Returns: OK; INVALID (the text names what); BUSY (a sync is unfinished); CLOSED; FORKED; NO_MEMORY. */
+SEAWAY_API seaway_status seaway_state_add(seaway_state* state, const char* name, const seaway_buffer* buffer);
+
+/* A collective call: every member of the lane makes it at the same point of its program. Afterwards all have the same bytes and
+ * the same revision. `revision` is the version of this member's copy; a step count serves. Memory for what arrives is taken until
+ * it is complete: a newcomer needs the size of its tensors once more. If the call fails no tensor and no revision has changed
+ * anywhere, but for members that were lost with it; what has arrived is kept and not fetched again.
+ * A time-out returns PENDING: the tensors stay the library's, seaway_update is BUSY, the other members wait; call it again with the
+ * same arguments. One sync of a communicator at a time.
+ * Returns: OK; PENDING; INVALID; BUSY; REFUSED (members registered different tensors, or see seaway_sync_role; the text says
+ * which); ABORTED (given up after 100 rounds); EVICTED; UNDECIDED; NOT_MEMBER; CLOSED; FORKED; INTERNAL; NO_MEMORY. */
+SEAWAY_API seaway_status seaway_state_sync(seaway_state* state, seaway_sync_result* result, uint64_t revision,
+                                           const seaway_sync_options* options, double timeout);
+
+/* Frees the handle; the tensors are the caller's. NULL is allowed.
+ * Returns: OK; BUSY (a sync is unfinished); CLOSED; FORKED. */
+SEAWAY_API seaway_status seaway_state_free(seaway_state* state);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* Ops that were started                                                                                               */
@@ -359,20 +455,20 @@ typedef enum seaway_wait_for { SEAWAY_ALL = 0, SEAWAY_ANY = 1 } seaway_wait_for;
 /* Waits until all, or any, of the ops are final. All must belong to one communicator. A time-out never ends an op.
  * Returns: OK (they are final; each one's own status is seaway_test's); PENDING; INVALID (count 0, NULL, NaN, ops of several
  * communicators); CLOSED; FORKED; INTERNAL. */
-SEAWAY_API seaway_status seaway_wait(seaway_op *const *ops, size_t count, int32_t wait_for, double timeout);
+SEAWAY_API seaway_status seaway_wait(seaway_op* const* ops, size_t count, int32_t wait_for, double timeout);
 
 /* The op's status, without waiting. *result, unless NULL, is filled when it is OK.
  * Returns: OK (committed); PENDING; REFUSED; ABORTED; EVICTED; UNDECIDED; NOT_MEMBER and TOO_MANY (found after the start);
  * INTERNAL; INVALID (bad result struct); CLOSED; FORKED. */
-SEAWAY_API seaway_status seaway_test(seaway_op *op, seaway_result *result);
+SEAWAY_API seaway_status seaway_test(seaway_op* op, seaway_result* result);
 
 /* Asks the master to end the op: committed if everyone already holds the result, else aborted for all. Wait for what was decided.
  * Without a master in reach the request waits for one. reason may be NULL; others see it.
  * Returns: OK (asked, or already final); CLOSED; FORKED. */
-SEAWAY_API seaway_status seaway_cancel(seaway_op *op, const char *reason);
+SEAWAY_API seaway_status seaway_cancel(seaway_op* op, const char* reason);
 
 /* Frees the handle. An op that is not final goes on and keeps its buffers until it is. NULL is allowed. */
-SEAWAY_API void seaway_free(seaway_op *op);
+SEAWAY_API void seaway_free(seaway_op* op);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* Events                                                                                                              */
@@ -390,18 +486,18 @@ typedef struct seaway_event {
   size_t struct_size;
   int32_t kind; /* a seaway_event_kind */
   int32_t reserved;
-  seaway_op *op;
+  seaway_op* op;
   seaway_epoch epoch;
   char text[512];
 } seaway_event;
 
 /* A descriptor that polls readable while events wait. It belongs to the communicator; do not read or close it.
  * Returns: OK; INVALID; CLOSED; FORKED; NO_MEMORY (no descriptor was left). */
-SEAWAY_API seaway_status seaway_event_fd(seaway_comm *comm, int *fd);
+SEAWAY_API seaway_status seaway_event_fd(seaway_comm* comm, int* fd);
 
 /* Takes the oldest event; kind NONE if there is none. At most 1024 wait; beyond that the oldest log lines go first, then the oldest.
  * Returns: OK; INVALID; CLOSED; FORKED. */
-SEAWAY_API seaway_status seaway_next_event(seaway_comm *comm, seaway_event *event);
+SEAWAY_API seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
 
 #ifdef __cplusplus
 }

@@ -45,6 +45,15 @@ struct Value {
   auto operator<=>(const Value&) const = default;
 };
 
+// How a member stands to the shared state. Who contributes to an op follows from the standings of its whole roster, each as
+// its READY says it: synced members and founders do, unsynced ones do not, and a newcomer does unless somebody has synced.
+enum class Standing : std::uint8_t {
+  founder = 1,   // there since the run began
+  newcomer = 2,  // joined it later; the EPOCH of its join knew of no sync, which may have committed since
+  unsynced = 3,  // joined a stateful run
+  synced = 4,    // whatever it was: a state sync committed at it
+};
+
 // Names the owner of the core gives or is given; none of them is ever on the wire.
 using OpHandle = std::uint64_t;  // one posted op of one engine
 using ConnId = std::uint64_t;    // one connection of one process

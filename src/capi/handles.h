@@ -19,7 +19,7 @@
 
 namespace seaway::capi {
 
-enum class Kind : std::uint8_t { comm = 1, op = 2, view = 3, master = 4 };
+enum class Kind : std::uint8_t { comm = 1, op = 2, view = 3, master = 4, state = 5 };
 
 class Object {
  public:

@@ -1,4 +1,4 @@
-// What the four kinds of handles stand for.
+// What the five kinds of handles stand for.
 #pragma once
 
 #include <seaway/master.h>
@@ -12,6 +12,7 @@
 #include "capi/handles.h"
 #include "runtime/communicator.h"
 #include "runtime/master_server.h"
+#include "runtime/shared_state.h"
 
 namespace seaway::capi {
 
@@ -84,6 +85,20 @@ class Master : public Object {
   const std::string address;
 };
 
+// The shared state. Keeps its communicator's object, as an op does.
+class State : public Object {
+ public:
+  static constexpr Kind kKind = Kind::state;
+  explicit State(std::shared_ptr<Comm> owner) : Object(kKind), comm(std::move(owner)), shared(comm->runtime) {}
+  const std::shared_ptr<Comm> comm;
+  std::mutex mutex;
+  runtime::SharedState shared;  // guarded by mutex
+};
+
+template <>
+struct Named<seaway_state> {
+  using Type = State;
+};
 template <>
 struct Named<seaway_comm> {
   using Type = Comm;

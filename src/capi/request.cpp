@@ -293,4 +293,12 @@ Error barrier_request(runtime::OpRequest& request, const seaway_options* options
   return apply_options(options, request);
 }
 
+Error check_state_buffer(const seaway_buffer* buffer, DType& dtype) {
+  if (buffer == nullptr) {
+    return invalid("buffer is NULL");
+  }
+  dtype = dtype_of(buffer->dtype);
+  return check_buffer(*buffer, Piece{.list = "buffer", .index = 0});
+}
+
 }  // namespace seaway::capi

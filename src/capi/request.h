@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/dtype.h"
 #include "base/status.h"
 #include "runtime/communicator.h"
 
@@ -20,5 +21,8 @@ Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffer
 Error barrier_request(runtime::OpRequest& request, const seaway_options* options);
 
 seaway_options default_options();
+
+// One buffer of a shared state.
+Error check_state_buffer(const seaway_buffer* buffer, DType& dtype);
 
 }  // namespace seaway::capi

@@ -56,6 +56,16 @@ struct Shape<seaway_result> {
   static constexpr std::array kSizes = {sizeof(seaway_result)};
 };
 template <>
+struct Shape<seaway_sync_options> {
+  static constexpr const char* kName = "seaway_sync_options";
+  static constexpr std::array kSizes = {sizeof(seaway_sync_options)};
+};
+template <>
+struct Shape<seaway_sync_result> {
+  static constexpr const char* kName = "seaway_sync_result";
+  static constexpr std::array kSizes = {sizeof(seaway_sync_result)};
+};
+template <>
 struct Shape<seaway_event> {
   static constexpr const char* kName = "seaway_event";
   static constexpr std::array kSizes = {sizeof(seaway_event)};

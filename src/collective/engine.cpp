@@ -297,9 +297,8 @@ void Engine::send_ready(Op& op, Time now) {
   wire::Ready ready;
   ready.digest = op.digest;
   ready.weight = op.descriptor.weighted ? op.descriptor.weight : 1;
-  // What the library itself says (a state sync) counts of everyone: it is how a newcomer comes to contribute.
-  op.contributes = contributes_ || (op.key.tag >= kLibraryTags && MUTANT(newcomer_not_in_the_table, true, false));
-  ready.contributes = op.contributes;
+  op.standing = standing_;
+  ready.standing = standing_;
   ready.has_data = op.descriptor.has_data;
   ready.described = describe(op.descriptor);
   const std::vector<std::byte> payload = wire::encode_payload(ready);

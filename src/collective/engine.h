@@ -66,9 +66,9 @@ class Engine {
   void resolve(Cut cut, std::span<const wire::Decision> decisions, Time now);
   // My update count passed a join point: ops posted from now on belong to this generation.
   void enter_generation(std::uint32_t generation, Time now);
-  // Unsynced joiners of a stateful run do not contribute.
-  void set_contributes(bool contributes);
-  bool contributes() const { return contributes_; }
+  // Of what is posted from now on.
+  void set_standing(Standing standing) { standing_ = standing; }
+  Standing standing() const { return standing_; }
   // This incarnation is over: every open op ends evicted or undecided, no frame leaves any more.
   void fence(Outcome outcome, const std::string& reason, Time now);
   // Ask the master to abort everything that is open, and take no post any more (leave). Ends come as for cancel.
@@ -258,7 +258,7 @@ class Engine {
   std::vector<wire::Base> bases_;
   std::map<OpKey, wire::Decision> decided_;  // final decisions that not everyone has finished
   std::uint32_t generation_ = 0;
-  bool contributes_ = true;
+  Standing standing_ = Standing::founder;
   bool fenced_ = false;
   bool leaving_ = false;  // nothing new is posted
 

@@ -281,7 +281,7 @@ void Engine::settle_passed(Time now) {
     if (MUTANT(passed_op_not_said, false, true)) {
       continue;
     }
-    const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, false, false, ""});
+    const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, Standing::unsynced, false, ""});
     for (const PeerId peer : roster_of(key.generation)) {
       if (peer != config_.self) {
         queue_message(peer, FrameType::ready, *op, none, now);
@@ -290,8 +290,6 @@ void Engine::settle_passed(Time now) {
     dirty_tags_.insert({key.generation, key.tag});
   }
 }
-
-void Engine::set_contributes(bool contributes) { contributes_ = contributes; }
 
 void Engine::fence(Outcome outcome, const std::string& reason, Time now) {
   now_ = now;

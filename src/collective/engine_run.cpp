@@ -42,24 +42,33 @@ bool Engine::refuse_if_different(Op& op, Time now) {
   return false;
 }
 
-// The contributors of an attempt: those of its roster whose READY says that they contribute, for a broadcast its
-// source. Known to all alike, since a READY is said once.
+// The contributors of an attempt: those of its roster whose standing lets them, for a broadcast its source. Known to all
+// alike, since a READY is said once.
 void Engine::learn_contributors(Op& op) {
   if (op.contributors) {
     return;
   }
-  std::vector<Contributor> contributors;
+  bool somebody_synced = op.standing == Standing::synced;
   for (const PeerId peer : op.roster) {
-    bool contributes = op.contributes;
-    double weight = op.descriptor.weighted ? op.descriptor.weight : 1;
     if (peer != config_.self) {
       const auto& ready = op.sides.at(peer).ready;
       if (!ready) {
         return;
       }
-      contributes = ready->contributes;
-      weight = ready->weight;
+      somebody_synced = somebody_synced || ready->standing == Standing::synced;
     }
+  }
+  const bool newcomers_count = !somebody_synced || op.key.tag >= kLibraryTags || MUTANT(newcomer_counts, false, true);
+  std::vector<Contributor> contributors;
+  for (const PeerId peer : op.roster) {
+    Standing standing = op.standing;
+    double weight = op.descriptor.weighted ? op.descriptor.weight : 1;
+    if (peer != config_.self) {
+      const wire::Ready& ready = *op.sides.at(peer).ready;
+      standing = ready.standing;
+      weight = ready.weight;
+    }
+    const bool contributes = may_contribute(op.key, standing) && (standing != Standing::newcomer || newcomers_count);
     if (contributes && (op.descriptor.kind != OpKind::broadcast || peer == op.descriptor.root)) {
       contributors.push_back({peer, weight});
     }

@@ -21,7 +21,8 @@ namespace {
 constexpr std::size_t kMostFrames = 8;  // of one pull: one sendmsg
 
 bool gives_parts(const Op& op, PeerId self) {
-  return op.open() && op.contributes && (op.descriptor.kind != OpKind::broadcast || op.descriptor.root == self);
+  return op.open() && may_contribute(op.key, op.standing) &&
+         (op.descriptor.kind != OpKind::broadcast || op.descriptor.root == self);
 }
 
 // Whether or not it may go now.

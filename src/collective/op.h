@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/mutant.h"
 #include "base/time.h"
 #include "collective/boundary.h"
 #include "collective/plan.h"
@@ -62,14 +63,19 @@ struct Chunk {
   bool aside_here = false;
 };
 
+// Whatever the others are. The library's own ops (a state sync) are everyone's: it is how a newcomer gets its standing.
+inline bool may_contribute(const OpKey& op, Standing standing) {
+  return standing != Standing::unsynced || (op.tag >= kLibraryTags && MUTANT(newcomer_not_in_the_table, true, false));
+}
+
 struct Op {
   OpKey key;
   OpHandle handle = 0;  // 0: not posted
   Stage stage = Stage::unposted;
   Descriptor descriptor;
   std::uint64_t digest = 0;
-  bool contributes = true;      // what my READY said
-  PeerId created_by = kNoPeer;  // of an op that exists only because of this peer's frames
+  Standing standing = Standing::founder;  // what my READY said
+  PeerId created_by = kNoPeer;            // of an op that exists only because of this peer's frames
 
   Cut attempt;
   std::vector<PeerId> roster;        // of the attempt

@@ -118,7 +118,7 @@ void Peer::synced(std::uint64_t revision, Time now) {
     return;
   }
   synced_revision_ = revision;
-  engine_.set_contributes(true);
+  engine_.set_standing(Standing::synced);
   tell_master(wire::Synced{revision});
   settle(now);
 }
@@ -387,7 +387,9 @@ Cut Peer::cut() const { return taken_ ? taken_->cut : Cut{}; }
 std::uint64_t Peer::term() const { return taken_ ? taken_->term : 0; }
 std::uint32_t Peer::generation() const { return generation_; }
 std::uint64_t Peer::update_count() const { return count_; }
-bool Peer::is_synced() const { return engine_.contributes(); }
+bool Peer::is_synced() const {
+  return engine_.standing() == Standing::founder || engine_.standing() == Standing::synced;
+}
 
 void Peer::check_invariants() const {
   const bool member = stage_ == PeerStage::member || (stage_ == PeerStage::leaving && taken_.has_value());

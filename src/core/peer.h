@@ -142,7 +142,7 @@ class Peer {
   std::uint64_t term() const;
   std::uint32_t generation() const;
   std::uint64_t update_count() const;
-  bool is_synced() const;  // false: a newcomer of a stateful run that no sync has committed at
+  bool is_synced() const;         // false: it joined a run that had begun, and no state sync has committed at it
   std::string waits_for() const;  // of join and update: in words
   void check_invariants() const;
 

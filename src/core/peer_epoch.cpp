@@ -170,7 +170,9 @@ void Peer::become_member(const wire::MemberInfo& self, Time now) {
   }
   const bool founder = self.generation == kFirstGeneration;
   engine_.enter_generation(generation_, now);
-  engine_.set_contributes(MUTANT(joiner_contributes_unsynced, founder || !taken_->stateful, true));
+  engine_.set_standing(founder || MUTANT(joiner_contributes_unsynced, false, true) ? Standing::founder
+                       : taken_->stateful                                          ? Standing::unsynced
+                                                                                   : Standing::newcomer);
   SEAWAY_ASSERT(stage_ == PeerStage::joining, "only who is joining becomes a member");
   stage_ = PeerStage::member;
   effects_.emplace_back(Joined{count_});

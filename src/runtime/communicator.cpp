@@ -273,6 +273,9 @@ Status FrontCommunicator::update(double timeout) {
   if (front_->phase != Phase::member) {
     return not_member();
   }
+  if (front_->syncing != kNoPeer && front_->view && front_->syncing == front_->view->self) {
+    return fail(Status::busy, "a state sync is unfinished: call seaway_state_sync until it is over, then update");
+  }
   if (!front_->updating) {
     front_->updating = true;
     engine_->loop.post([session = engine_->session.get()] { session->update(); });
@@ -433,6 +436,56 @@ Status FrontCommunicator::wait(std::span<const OperationPtr> ops, bool any, doub
   }
   std::unique_lock lock(front_->mutex);
   return wait_until(lock, timeout, done) ? Status::ok : Status::pending;
+}
+
+// --- State syncs ----------------------------------------------------------------------------------------------------
+
+Error FrontCommunicator::begin_sync(std::shared_ptr<const View>& view) {
+  if (is_forked()) {
+    return {Status::forked, "", "", {}, {}, kNoPeer};
+  }
+  const std::lock_guard lock(front_->mutex);
+  if (const Status status = begin_call(); status != Status::ok) {
+    return {status, front_->last_error.text, "", {}, {}, kNoPeer};
+  }
+  if (front_->phase != Phase::member || !front_->view) {
+    const bool evicted = front_->phase == Phase::over && front_->over == Status::evicted;
+    return {evicted ? Status::evicted : Status::not_member,
+            evicted ? front_->over_text : "this peer is no member: join first",
+            "",
+            {},
+            {},
+            kNoPeer};
+  }
+  if (front_->updating || front_->syncing == front_->view->self) {
+    return {Status::busy,
+            front_->updating ? "an update is unfinished: call seaway_update until it returns"
+                             : "another state sync of this communicator is unfinished: one at a time",
+            "",
+            {},
+            {},
+            kNoPeer};
+  }
+  front_->syncing = front_->view->self;
+  view = front_->view;
+  return {};
+}
+
+void FrontCommunicator::end_sync(PeerId self, std::optional<std::uint64_t> revision) {
+  if (is_forked()) {
+    return;
+  }
+  const std::lock_guard lock(front_->mutex);
+  if (front_->syncing == self) {
+    front_->syncing = kNoPeer;
+  }
+  const bool is_it = front_->view && front_->view->self == self;
+  if (revision && is_it && engine_ && !front_->closed && !front_->broken) {
+    auto synced = std::make_shared<View>(*front_->view);
+    synced->synced = true;
+    front_->view = std::move(synced);
+    engine_->loop.post([session = engine_->session.get(), self, revision] { session->synced(self, *revision); });
+  }
 }
 
 // --- Events ---------------------------------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ struct View {
   std::uint32_t world_size = 0;  // replicas
   std::uint16_t lanes = 1;
   std::vector<wire::MemberInfo> members;  // in roster order, all lanes
+  std::vector<PeerId> base;               // of my lane, with those that were lost since my generation began
+  bool synced = false;  // false: it joined a run that had begun, and no state sync has committed at it
 };
 
 // A piece of the caller's memory. Pieces of one op stand one after the other, in the order of the list.
@@ -110,6 +112,11 @@ class Communicator {
 
   // Waits until all (or any) of these ops, all of this communicator's, are final. pending: the time-out passed.
   virtual Status wait(std::span<const OperationPtr> ops, bool any, double timeout) = 0;
+
+  // Around a state sync. Between the two an update is busy, so that everything of the sync is of one generation. With the
+  // revision of one that has committed, what `self` posts from now on contributes.
+  virtual Error begin_sync(std::shared_ptr<const View>& view) = 0;
+  virtual void end_sync(PeerId self, std::optional<std::uint64_t> revision) = 0;
 
   // A descriptor that polls readable while events wait; -1: none could be made. Closed with the communicator.
   virtual int event_fd() = 0;

@@ -32,6 +32,7 @@ struct Front {
   std::string over_text;
 
   bool updating = false;             // an update was begun and has not returned
+  PeerId syncing = kNoPeer;          // the incarnation that is in a state sync
   std::shared_ptr<const View> view;  // null unless member or leaving
   Error last_error;
 

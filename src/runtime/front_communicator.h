@@ -25,6 +25,8 @@ class FrontCommunicator : public Communicator, public std::enable_shared_from_th
   Error last_error() const override;
   Status start(const OpRequest& request, std::uint64_t user, OperationPtr& operation) override;
   Status wait(std::span<const OperationPtr> ops, bool any, double timeout) override;
+  Error begin_sync(std::shared_ptr<const View>& view) override;
+  void end_sync(PeerId self, std::optional<std::uint64_t> revision) override;
   int event_fd() override;
   Event next_event() override;
 

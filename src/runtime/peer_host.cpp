@@ -93,6 +93,13 @@ void PeerHost::fence(const std::string& reason) {
   settle();
 }
 
+void PeerHost::synced(PeerId self, std::uint64_t revision) {
+  if (self == config_.id) {
+    peer_.synced(revision, now());
+    settle();
+  }
+}
+
 void PeerHost::post(std::uint64_t op, OpRequest request) {
   collective::Descriptor descriptor = request.descriptor;
   if (request.deadline_s > 0) {

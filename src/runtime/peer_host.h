@@ -47,6 +47,7 @@ class PeerHost : public LinkOwner {
   void update();
   void leave();
   void fence(const std::string& reason);
+  void synced(PeerId self, std::uint64_t revision);  // a state sync of this incarnation committed
   // `op` names it to the owner. One that is refused ends at once.
   void post(std::uint64_t op, OpRequest request);
   void cancel(std::uint64_t op, const std::string& reason);

@@ -134,6 +134,14 @@ void Session::cancel(std::uint64_t op, const std::string& reason) {
   }
 }
 
+void Session::synced(PeerId self, std::uint64_t revision) {
+  if (host_ && host_->core().stage() == core::PeerStage::member) {
+    host_->synced(self, revision);
+    const std::lock_guard lock(front_->mutex);
+    front_->view = make_view();
+  }
+}
+
 std::string Session::waits_for() const {
   if (host_) {
     return host_->core().waits_for();
@@ -199,6 +207,14 @@ std::shared_ptr<const View> Session::make_view() const {
   // An epoch names newcomers before this peer has come to the update that admits them.
   std::copy_if(core.roster().begin(), core.roster().end(), std::back_inserter(view->members),
                [&](const wire::MemberInfo& member) { return member.generation <= view->generation; });
+  for (const wire::Base& base : core.taken()->bases) {
+    for (const wire::BaseMember& member : base.members) {
+      if (base.generation == view->generation && member.lane == config_.lane) {
+        view->base.push_back(member.id);
+      }
+    }
+  }
+  view->synced = core.is_synced();
   view->world_size = static_cast<std::uint32_t>(view->members.size() / config_.lanes);
   for (std::size_t i = 0; i < view->members.size(); ++i) {
     const wire::MemberInfo& member = view->members[i];

@@ -25,6 +25,7 @@ class Session : public PeerOwner {
   void update();
   void leave();
   void fence(const std::string& reason);
+  void synced(PeerId self, std::uint64_t revision);
   void post(std::uint64_t op, OpRequest request);
   void cancel(std::uint64_t op, const std::string& reason);
 

@@ -24,7 +24,7 @@ enum class Role : std::uint8_t { both = 0, send_only = 1, receive_only = 2 };
 struct Row {
   bool present = false;  // false: it was lost before it said anything
   Role role = Role::both;
-  bool synced = false;  // a newcomer of a stateful run is not, until its first sync
+  bool synced = false;  // a newcomer is not, until its first sync
   std::uint64_t revision = 0;
   Hash128 digest;
 };

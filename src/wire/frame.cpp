@@ -10,7 +10,7 @@ template <class A>
 void fields(A& a, Ready& m) {
   a(m.digest);
   a(m.weight);
-  a(m.contributes);
+  a(m.standing, Standing::synced);
   a(m.has_data);
   a(m.described, kMaxNameBytes);
 }

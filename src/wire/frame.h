@@ -50,9 +50,9 @@ struct FrameHeader {
 struct Ready {
   std::uint64_t digest = 0;  // 0 (NONE): this member passed the op without posting it, and never will
   double weight = 1;         // finite, >= 0
-  bool contributes = true;   // false: an unsynced joiner; receives and holds, is not counted
-  bool has_data = false;     // of a broadcast: this member has the data already, nothing has to be sent to it
-  std::string described;     // the descriptor in words, to name who differs in what
+  Standing standing = Standing::founder;
+  bool has_data = false;  // of a broadcast: this member has the data already, nothing has to be sent to it
+  std::string described;  // the descriptor in words, to name who differs in what
   bool operator==(const Ready&) const = default;
 };
 

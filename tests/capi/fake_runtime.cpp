@@ -91,6 +91,11 @@ class FakeCommunicator : public Communicator {
   Status wait(std::span<const OperationPtr> /*ops*/, bool /*any*/, double /*timeout*/) override {
     return closed_ ? Status::closed : Status::pending;
   }
+  Error begin_sync(std::shared_ptr<const View>& /*view*/) override {
+    act();
+    return {Status::not_member, "the fake is no member", "", {}, {}, kNoPeer};
+  }
+  void end_sync(PeerId /*self*/, std::optional<std::uint64_t> /*revision*/) override {}
   int event_fd() override {
     act();
     return -1;

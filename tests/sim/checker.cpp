@@ -93,6 +93,14 @@ void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& plann
       throw Violation("promise 2: a weight is not the one that was posted, op " + text_of(result.op));
     }
   }
+  const auto is_among = [&](const auto& posts_of) {
+    return std::any_of(result.contributors.begin(), result.contributors.end(),
+                       [&](const Contributor& contributor) { return posts_of.contains({planned, contributor.id}); });
+  };
+  if (is_among(by_newcomers_) && is_among(by_synced_)) {
+    throw Violation("promise 10: a newcomer that has not synced contributes with members that have, op " +
+                    text_of(result.op));
+  }
   const bool all_contribute = !world_->options.stateful && kind != OpKind::broadcast;
   if (all_contribute && !seen.contains(peer.id())) {
     throw Violation("promise 2: a member that was told of success does not contribute to op " + text_of(result.op));

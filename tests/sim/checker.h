@@ -47,6 +47,9 @@ class Checker {
   void on_sync_begun(const PeerProcess& peer, std::uint64_t update, StateCopy copy);
   void on_synced(const PeerProcess& peer, std::uint64_t update, StateCopy copy);
   void must_not_contribute(const PlannedOp& planned, PeerId peer) { unsynced_.insert({planned, peer}); }
+  // It was posted by a newcomer that no sync has committed at, or by somebody that one has.
+  void posted_by_newcomer(const PlannedOp& planned, PeerId peer) { by_newcomers_.insert({planned, peer}); }
+  void posted_by_synced(const PlannedOp& planned, PeerId peer) { by_synced_.insert({planned, peer}); }
   void on_bit_flip(const PlannedOp& planned) { flipped_.insert(planned); }
   // Somebody does something for which this op may be aborted or refused.
   void expect_failure(const PlannedOp& planned) { may_fail_.insert(planned); }
@@ -115,7 +118,7 @@ class Checker {
   std::map<std::tuple<std::uint16_t, std::uint32_t, std::uint64_t>, SyncHistory> syncs_;  // by lane, generation, update
   std::map<std::pair<PlannedOp, PeerId>, std::vector<std::byte>> sync_inputs_;
   std::map<PlannedOp, Time> first_post_;
-  std::set<std::pair<PlannedOp, PeerId>> unsynced_;
+  std::set<std::pair<PlannedOp, PeerId>> unsynced_, by_newcomers_, by_synced_;
   std::uint64_t checked_ = 0;
 };
 

@@ -193,7 +193,8 @@ void PeerProcess::perform(const core::PeerEffect& effect) {
     }
   } else if (const auto* joined = std::get_if<core::Joined>(&effect)) {
     world_->tell("peer h" + std::to_string(site_->host) + " is admitted");
-    unsynced_ = peer_.taken()->stateful && joined->update_count > 0;
+    newcomer_ = joined->update_count > 0;
+    unsynced_ = newcomer_ && peer_.taken()->stateful;
     program_.begin(joined->update_count);
   } else if (const auto* done = std::get_if<core::UpdateDone>(&effect)) {
     program_.updated(done->update_count);
@@ -285,8 +286,16 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
                  std::to_string(descriptor.tag));
   }
   world_->checker.on_post(*this, planned, descriptor, memory.input);
-  if (unsynced_ && planned.index < kFirstSyncOp) {
-    world_->checker.must_not_contribute(planned, id_);
+  if (planned.index < kFirstSyncOp) {
+    if (unsynced_) {
+      world_->checker.must_not_contribute(planned, id_);
+    }
+    if (newcomer_) {
+      world_->checker.posted_by_newcomer(planned, id_);
+    }
+    if (synced_) {
+      world_->checker.posted_by_synced(planned, id_);
+    }
   }
   return posted.op;
 }
@@ -297,7 +306,8 @@ void PeerProcess::update() {
 }
 
 void PeerProcess::synced(std::uint64_t revision) {
-  unsynced_ = false;
+  unsynced_ = newcomer_ = false;
+  synced_ = true;
   peer_.synced(revision, world_->clock.now());
   program_.synced();
 }

@@ -131,7 +131,9 @@ class PeerProcess : public Endpoint {
   ProcessId process_ = 0;
   bool alive_ = true;
   bool unsynced_ = false;  // joined a stateful run, and no sync has committed here
-  bool over_ = false;      // this incarnation has ended
+  bool newcomer_ = false;  // joined a run that had begun, and the same
+  bool synced_ = false;
+  bool over_ = false;  // this incarnation has ended
   int crash_after_ = -1;
   bool pumping_ = false;
   bool pump_again_ = false;

@@ -174,7 +174,7 @@ TEST_CASE("peer: a stalled edge is told at most every suspect") {
   collective::Descriptor descriptor;
   descriptor.count = 4;
   const auto payload = wire::encode_payload(
-      wire::Ready{collective::digest_of(descriptor), 1, true, false, collective::describe(descriptor)});
+      wire::Ready{collective::digest_of(descriptor), 1, Standing::founder, false, collective::describe(descriptor)});
   ready.length = static_cast<std::uint32_t>(payload.size());
   REQUIRE(std::holds_alternative<collective::Message>(script.peer.engine().on_header(1, ready, script.now)));
   script.peer.engine().on_message(1, payload, script.now);

@@ -364,8 +364,8 @@ TEST_CASE("peer: a joiner promises the update after its join point") {
 
 // --- Stateful runs --------------------------------------------------------------------------------------------------
 
-TEST_CASE("peer: in a stateful run a joiner contributes only after a state sync committed at it") {
-  const auto contributes = [](const EpochScript& epoch, bool synced) {
+TEST_CASE("peer: its READY says how it stands to the shared state") {
+  const auto standing = [](const EpochScript& epoch, bool synced) {
     Script script;
     script.member_of(epoch);
     script.linked(60, 1, true, true);
@@ -380,12 +380,12 @@ TEST_CASE("peer: in a stateful run a joiner contributes only after a state sync 
       return frame.header.type == wire::FrameType::ready;
     });
     REQUIRE(ready != frames.end());
-    return wire::decode_payload<wire::Ready>(ready->message).value().contributes;
+    return wire::decode_payload<wire::Ready>(ready->message).value().standing;
   };
-  CHECK(!contributes(EpochScript(1, 2, {60}).join(2, 7, {kMe}).stateful(), false));
-  CHECK(contributes(EpochScript(1, 2, {60}).join(2, 7, {kMe}).stateful(), true));
-  CHECK(contributes(EpochScript(1, 2, {60}).join(2, 7, {kMe}), false));
-  CHECK(contributes(EpochScript(1, 2, {60, kMe}).stateful(), false));  // a founder
+  CHECK(standing(EpochScript(1, 2, {60}).join(2, 7, {kMe}).stateful(), false) == Standing::unsynced);
+  CHECK(standing(EpochScript(1, 2, {60}).join(2, 7, {kMe}).stateful(), true) == Standing::synced);
+  CHECK(standing(EpochScript(1, 2, {60}).join(2, 7, {kMe}), false) == Standing::newcomer);
+  CHECK(standing(EpochScript(1, 2, {60, kMe}).stateful(), false) == Standing::founder);
 }
 
 TEST_CASE("peer: a state sync is told to the master, again until an EPOCH says stateful") {

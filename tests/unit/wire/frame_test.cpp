@@ -60,7 +60,7 @@ TEST_CASE("what no healthy peer says is refused before memory is taken") {
 }
 
 TEST_CASE("payloads come back as they were sent") {
-  const Ready ready{5, 2.5, false, true, "all_reduce sum f32 count 8"};
+  const Ready ready{5, 2.5, Standing::unsynced, true, "all_reduce sum f32 count 8"};
   CHECK(decode_payload<Ready>(encode_payload(ready)) == ready);
   const Want want{{{0, 5}, {9, 1}}, true};
   CHECK(decode_payload<Want>(encode_payload(want)) == want);
@@ -75,7 +75,7 @@ TEST_CASE("payloads come back as they were sent") {
 TEST_CASE("a weight that is no weight is refused") {
   for (const double weight :
        {-1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
-    CHECK_FALSE(decode_payload<Ready>(encode_payload(Ready{1, weight, true, false, ""})));
+    CHECK_FALSE(decode_payload<Ready>(encode_payload(Ready{1, weight, Standing::founder, false, ""})));
   }
 }
 

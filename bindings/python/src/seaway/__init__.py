@@ -44,6 +44,7 @@ from seaway._library import version as _version
 from seaway._master import Master
 from seaway._operation import Operation, wait
 from seaway._result import Contributor, Result
+from seaway._state import SyncResult
 from seaway._view import Member, View
 
 __version__ = _version()
@@ -75,6 +76,7 @@ __all__ = [
     "Pending",
     "Refused",
     "Result",
+    "SyncResult",
     "TooMany",
     "Undecided",
     "View",

@@ -50,33 +50,38 @@ typedef struct seaway_error {
   char phase[32];
   char text[1024];
 } seaway_error;
-const char *seaway_status_string(int32_t status);
-const char *seaway_version(void);
-seaway_status seaway_error_get(seaway_comm *comm, seaway_op *op, seaway_error *error);
+const char* seaway_status_string(int32_t status);
+const char* seaway_version(void);
+seaway_status seaway_error_get(seaway_comm* comm, seaway_op* op, seaway_error* error);
 #define SEAWAY_REPLICA_ANY 4294967295
 typedef struct seaway_config {
   size_t struct_size;
-  const char *master;
-  const char *name;
-  uint32_t replica;
+  const char* master;
+  const char* name;
+  uint32_t
+      replica;
   uint16_t lane;
   uint16_t lanes;
   uint32_t min_world;
-  const char *listen;
-  const char *const *advertise;
+  const char*
+      listen;
+  const char* const*
+      advertise;
   size_t advertise_count;
-  uint32_t connections;
+  uint32_t
+      connections;
   uint32_t rate_mbps;
   uint64_t kept_bytes;
-  int32_t plaintext;
+  int32_t
+      plaintext;
   uint64_t uuid[2];
 } seaway_config;
-seaway_status seaway_config_init(seaway_config *config, size_t struct_size);
-seaway_status seaway_create(seaway_comm **comm, const seaway_config *config);
-seaway_status seaway_join(seaway_comm *comm, double timeout);
-seaway_status seaway_leave(seaway_comm *comm, double timeout);
-seaway_status seaway_destroy(seaway_comm *comm);
-seaway_status seaway_update(seaway_comm *comm, seaway_view **view, double timeout);
+seaway_status seaway_config_init(seaway_config* config, size_t struct_size);
+seaway_status seaway_create(seaway_comm** comm, const seaway_config* config);
+seaway_status seaway_join(seaway_comm* comm, double timeout);
+seaway_status seaway_leave(seaway_comm* comm, double timeout);
+seaway_status seaway_destroy(seaway_comm* comm);
+seaway_status seaway_update(seaway_comm* comm, seaway_view** view, double timeout);
 typedef struct seaway_view_info {
   size_t struct_size;
   seaway_epoch epoch;
@@ -98,10 +103,10 @@ typedef struct seaway_member {
   char name[257];
   char address[257];
 } seaway_member;
-seaway_status seaway_view_get(seaway_comm *comm, seaway_view **view);
-seaway_status seaway_view_info_get(const seaway_view *view, seaway_view_info *info);
-seaway_status seaway_view_member(const seaway_view *view, seaway_member *member, uint32_t index);
-void seaway_view_free(seaway_view *view);
+seaway_status seaway_view_get(seaway_comm* comm, seaway_view** view);
+seaway_status seaway_view_info_get(const seaway_view* view, seaway_view_info* info);
+seaway_status seaway_view_member(const seaway_view* view, seaway_member* member, uint32_t index);
+void seaway_view_free(seaway_view* view);
 typedef enum seaway_dtype {
   SEAWAY_F32 = 1,
   SEAWAY_F64 = 2,
@@ -116,10 +121,16 @@ typedef enum seaway_dtype {
   SEAWAY_I64 = 11,
   SEAWAY_U64 = 12
 } seaway_dtype;
-typedef enum seaway_reduction { SEAWAY_SUM = 1, SEAWAY_AVG = 2, SEAWAY_MIN = 3, SEAWAY_MAX = 4, SEAWAY_PROD = 5 } seaway_reduction;
+typedef enum seaway_reduction {
+  SEAWAY_SUM = 1,
+  SEAWAY_AVG = 2,
+  SEAWAY_MIN = 3,
+  SEAWAY_MAX = 4,
+  SEAWAY_PROD = 5
+} seaway_reduction;
 typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
 typedef struct seaway_buffer {
-  void *data;
+  void* data;
   uint64_t count;
   int32_t dtype;
   int32_t device;
@@ -131,14 +142,16 @@ typedef enum seaway_on_loss {
 typedef struct seaway_options {
   size_t struct_size;
   uint64_t tag;
-  double weight;
+  double
+      weight;
   int32_t weighted;
   int32_t on_loss;
   uint64_t layout;
-  double no_progress;
+  double
+      no_progress;
   double deadline;
 } seaway_options;
-seaway_status seaway_options_init(seaway_options *options, size_t struct_size);
+seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
 typedef enum seaway_outcome {
   SEAWAY_COMMITTED = 1,
   SEAWAY_NO_WEIGHT = 2
@@ -149,10 +162,10 @@ typedef struct seaway_contributor {
 } seaway_contributor;
 typedef struct seaway_result {
   size_t struct_size;
-  seaway_contributor *contributors;
+  seaway_contributor* contributors;
   size_t contributor_capacity;
   size_t contributor_count;
-  uint64_t *lost;
+  uint64_t* lost;
   size_t lost_capacity;
   size_t lost_count;
   int32_t outcome;
@@ -170,22 +183,57 @@ typedef struct seaway_result {
   uint64_t scratch_bytes;
   double seconds;
 } seaway_result;
-seaway_status seaway_result_init(seaway_result *result, size_t struct_size);
-seaway_status seaway_all_reduce(seaway_comm *comm, seaway_result *result, const seaway_buffer *out, const seaway_buffer *in,
-                                           size_t count, int32_t reduction, const seaway_options *options);
-seaway_status seaway_all_reduce_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *out, const seaway_buffer *in,
-                                                 size_t count, int32_t reduction, const seaway_options *options);
-seaway_status seaway_broadcast(seaway_comm *comm, seaway_result *result, const seaway_buffer *buffers, size_t count, uint64_t root,
-                                          const seaway_options *options);
-seaway_status seaway_broadcast_start(seaway_comm *comm, seaway_op **op, const seaway_buffer *buffers, size_t count, uint64_t root,
-                                                const seaway_options *options);
-seaway_status seaway_barrier(seaway_comm *comm, seaway_result *result, const seaway_options *options);
-seaway_status seaway_barrier_start(seaway_comm *comm, seaway_op **op, const seaway_options *options);
+seaway_status seaway_result_init(seaway_result* result, size_t struct_size);
+seaway_status seaway_all_reduce(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                           const seaway_buffer* in, size_t count, int32_t reduction,
+                                           const seaway_options* options);
+seaway_status seaway_all_reduce_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                                 const seaway_buffer* in, size_t count, int32_t reduction,
+                                                 const seaway_options* options);
+seaway_status seaway_broadcast(seaway_comm* comm, seaway_result* result, const seaway_buffer* buffers,
+                                          size_t count, uint64_t root, const seaway_options* options);
+seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* buffers,
+                                                size_t count, uint64_t root, const seaway_options* options);
+seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options);
+seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options);
+typedef enum seaway_sync_role {
+  SEAWAY_SEND_AND_RECEIVE = 0,
+  SEAWAY_SEND_ONLY =
+      1,
+  SEAWAY_RECEIVE_ONLY = 2
+} seaway_sync_role;
+typedef struct seaway_sync_options {
+  size_t struct_size;
+  int32_t role;
+  int32_t reserved;
+} seaway_sync_options;
+seaway_status seaway_sync_options_init(seaway_sync_options* options, size_t struct_size);
+typedef struct seaway_sync_result {
+  size_t struct_size;
+  uint64_t* donors;
+  size_t donor_capacity;
+  size_t donor_count;
+  uint64_t revision;
+  uint64_t digest[2];
+  uint64_t bytes;
+  uint64_t bytes_changed;
+  uint64_t bytes_sent;
+  uint64_t bytes_received;
+  uint32_t rounds;
+  uint32_t reserved;
+  double seconds;
+} seaway_sync_result;
+seaway_status seaway_sync_result_init(seaway_sync_result* result, size_t struct_size);
+seaway_status seaway_state_create(seaway_comm* comm, seaway_state** state);
+seaway_status seaway_state_add(seaway_state* state, const char* name, const seaway_buffer* buffer);
+seaway_status seaway_state_sync(seaway_state* state, seaway_sync_result* result, uint64_t revision,
+                                           const seaway_sync_options* options, double timeout);
+seaway_status seaway_state_free(seaway_state* state);
 typedef enum seaway_wait_for { SEAWAY_ALL = 0, SEAWAY_ANY = 1 } seaway_wait_for;
-seaway_status seaway_wait(seaway_op *const *ops, size_t count, int32_t wait_for, double timeout);
-seaway_status seaway_test(seaway_op *op, seaway_result *result);
-seaway_status seaway_cancel(seaway_op *op, const char *reason);
-void seaway_free(seaway_op *op);
+seaway_status seaway_wait(seaway_op* const* ops, size_t count, int32_t wait_for, double timeout);
+seaway_status seaway_test(seaway_op* op, seaway_result* result);
+seaway_status seaway_cancel(seaway_op* op, const char* reason);
+void seaway_free(seaway_op* op);
 typedef enum seaway_event_kind {
   SEAWAY_EVENT_NONE = 0,
   SEAWAY_EVENT_OP_DONE = 1,
@@ -197,12 +245,12 @@ typedef struct seaway_event {
   size_t struct_size;
   int32_t kind;
   int32_t reserved;
-  seaway_op *op;
+  seaway_op* op;
   seaway_epoch epoch;
   char text[512];
 } seaway_event;
-seaway_status seaway_event_fd(seaway_comm *comm, int *fd);
-seaway_status seaway_next_event(seaway_comm *comm, seaway_event *event);
+seaway_status seaway_event_fd(seaway_comm* comm, int* fd);
+seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
 typedef struct seaway_master seaway_master;
 typedef struct seaway_master_config {
   size_t struct_size;

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +16,7 @@ from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
 from seaway._result import Result
+from seaway._state import State, SyncResult, layout_of
 from seaway._view import Member, View, take_view
 from seaway._waiting import in_slices
 
@@ -115,6 +116,8 @@ class Communicator:
         self._view: View | None = None
         self._snapshot: View | None = None
         self._capacity = 16
+        self._state: State | None = None
+        self._state_layout: tuple[tuple[str, int, int], ...] = ()
         self._orphans: list[tuple[Any, Any]] = []
         self._watching: dict[asyncio.AbstractEventLoop, Watch] = {}
 
@@ -215,6 +218,9 @@ class Communicator:
         self._closed = True
         _open.discard(self)
         lib.seaway_destroy(self._handle)
+        if self._state is not None:
+            self._state.free()
+            self._state = None
         while self._orphans:
             pointer, _ = self._orphans.pop()
             lib.seaway_free(pointer[0])
@@ -434,6 +440,45 @@ class Communicator:
         pointer = _new(_OP)
         status = lib.seaway_barrier_start(self._handle, pointer, options)
         return self._started(status, pointer, None, "barrier")
+
+    # -- the shared state ---------------------------------------------------------------------------------------------
+
+    def sync_state(
+        self, tensors: Mapping[str, Array], revision: int = 0, *, role: str = "both", timeout: float | None = None
+    ) -> SyncResult:
+        """Makes tensors the same on every member (of this peer's lane): compares them by hashes, elects a copy, sends what
+        differs and nothing else. A collective call: every member makes it at the same point of its program, with the same
+        names, dtypes and sizes.
+
+            comm.update()
+            synced = comm.sync_state({"weights": weights, "momentum": momentum}, step)
+            step = synced.revision                       # a newcomer has caught up
+
+        Elected is the newest revision, of those the copy that most members have, of those the first in roster order. Once a run
+        has synced, newcomers are neither elected nor counted in all_reduce (they receive) until their first sync.
+
+        Args:
+            tensors: arrays as in `all_reduce`, of any dtypes, by name. Written in place, at the end and only if it succeeds.
+            revision: the version of this member's copy; a step count serves.
+            role: "send": this copy is the one that counts, and never changes. "receive": it is never elected.
+            timeout: seconds; Pending is raised when it passes, and the sync waits: call it again with the same arguments. Until
+                it is over the arrays belong to the library and `update()` raises Busy.
+
+        Raises:
+            Refused: the members' tensors differ in name, dtype or size, or their roles allow no election; the text says which.
+            Evicted, Undecided, NotMember, Aborted: nothing has changed here; what has arrived is kept for the next try.
+        """
+        state = self._state
+        if state is None or not state.unfinished:
+            layout = layout_of(tensors)
+            if state is not None and layout != self._state_layout:
+                state.free()
+                state = None
+            if state is None:
+                state = self._state = State(self._handle)
+                self._state_layout = layout
+            state.add(tensors)
+        return state.sync(revision, role, timeout, self._capacity)
 
     def __repr__(self) -> str:
         if self._closed:

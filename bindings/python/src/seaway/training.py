@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seaway._communicator import Communicator
-from seaway._errors import Aborted, InvalidError, Refused
+from seaway._errors import InvalidError
 from seaway._operation import Operation
 from seaway._result import Result
 from seaway._view import View
@@ -62,10 +62,10 @@ class DiLoCo:
 
     Args:
         comm: a member of the run. Several DiLoCos on one need different tags.
-        params: this member's parameters theta_m: float32 numpy arrays, written in place. The oldest member's are where the run
-            starts.
+        params: this member's parameters theta_m: float32 numpy arrays, written in place. Where members begin with different
+            ones, the copy that most have, or the first member's, is where the run starts.
         lr, momentum, nesterov: of the outer optimizer; the same on every member.
-        tag: of the all-reduces and broadcasts.
+        tag: of the all-reduces.
 
     Attributes:
         theta: the shared parameters, flat, float32. Read only.
@@ -103,40 +103,21 @@ class DiLoCo:
         self._shared_in: tuple[int, int] | None = None  # my incarnation and the generation that the state was shared in
 
     def sync(self) -> View:
-        """Admits newcomers (`Communicator.update`) and, when there are any, brings everyone to the same shared state. Call it
-        once per round, before the inner steps. Without newcomers it costs nothing.
+        """Admits newcomers (`Communicator.update`) and, when there are any, brings everyone to the same shared state
+        (`Communicator.sync_state`). Call it once per round, before the inner steps. Without newcomers it costs nothing.
 
-        Returns the membership from here on. Raises Evicted and what else `update` raises.
+        Returns the membership from here on. Raises Evicted and what else `update` and `sync_state` raise.
         """
-        while True:
-            view = self._comm.update()
-            if self._shared_in == (view.me, view.generation):
-                return view
-            try:
-                self._share(view)
-            except (Refused, Aborted):
-                # The member that has the state was lost meanwhile, or some saw the loss and others not yet. This ends the same
-                # way on every member, so all of them come to the next update.
-                continue
+        view = self._comm.update()
+        if self._shared_in != (view.me, view.generation):
+            prefix = f"diloco {self._layout:016x} "  # what has to be alike on every member besides the tensors
+            tensors = {prefix + "theta": self.theta, prefix + "buf": self.buf}
+            synced = self._comm.sync_state(tensors, self.round)
+            self.round = synced.revision
+            if synced.bytes_changed > 0:
+                self._copy(into_params=self.theta)
             self._shared_in = (view.me, view.generation)
-            return view
-
-    def _share(self, view: View) -> None:
-        # Newcomers stand last in the roster, so the first member has the state, if anybody has.
-        own = next(member for member in view.members if member.peer == view.me)
-        source = view.member(0, own.lane)
-        # theta and buf reach the others in copies: they are undefined if the op fails.
-        if source.peer == view.me:
-            theta, buf, number = self.theta, self.buf, np.array([self.round], np.int64)
-        else:
-            theta, buf, number = np.empty_like(self.theta), np.empty_like(self.buf), np.empty(1, np.int64)
-        self._comm.broadcast(
-            [theta.view(np.uint8), buf.view(np.uint8), number.view(np.uint8)], source, tag=self._tag, layout=self._layout
-        )
-        changed = source.peer != view.me and (self.round != number[0] or theta.tobytes() != self.theta.tobytes())
-        self.theta[:], self.buf[:], self.round = theta, buf, int(number[0])
-        if changed:
-            self._copy(into_params=self.theta)
+        return view
 
     def start(self, weight: float | None = None) -> Operation:
         """Starts the all-reduce of this round's pseudo-gradients and returns at once; `finish()` ends the round. Until then the
