@@ -75,7 +75,7 @@ void Engine::learn_contributors(Op& op) {
   op.no_weight = op.descriptor.kind != OpKind::barrier && (contributors.empty() || op.weight_sum == 0) &&
                  MUTANT(no_weight_ignored, true, false);
   op.contributors = std::move(contributors);
-  op.candidates.insert(op.candidates.end(), op.my_chunks.begin(), op.my_chunks.end());
+  op.candidates.append(op.my_chunks);
 }
 
 // --- Attempts -------------------------------------------------------------------------------------------------------
@@ -105,13 +105,14 @@ void Engine::start_attempt(Op& op, Time now) {
 }
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
-// is not sent again; what was dropped for memory is.
+// is not sent again; what was dropped for memory is. In one-shot's first attempt READY has asked for everything.
 void Engine::ask_for_parts(Op& op, Time now) {
   const std::size_t window = std::max<std::size_t>(1, config_.limits.window_bytes / std::max(op.plan.chunk_bytes, 1u));
   if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
     return;
   }
-  const std::size_t upto = std::min(op.my_chunks.size(), op.reduced + window);
+  const bool ready_asks = op.plan.one_shot && op.result.attempts == 1;
+  const std::size_t upto = ready_asks ? op.my_chunks.size() : std::min(op.my_chunks.size(), op.reduced + window);
   const bool broadcast = op.descriptor.kind == OpKind::broadcast;
   for (const PeerId peer : op.roster) {
     if (peer == config_.self || (broadcast && peer != op.descriptor.root)) {
@@ -135,6 +136,9 @@ void Engine::ask_for_parts(Op& op, Time now) {
       }
       const bool dropped = part.state == Part::State::dropped;
       part.state = Part::State::absent;
+      if (ready_asks && !dropped) {
+        continue;
+      }
       std::vector<wire::ChunkRange>& ranges = dropped ? again.ranges : fresh.ranges;
       if (!ranges.empty() && ranges.back().first + ranges.back().count == chunk) {
         ++ranges.back().count;
@@ -307,15 +311,17 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
   ask_for_parts(op, now);
 }
 
-// Contributions are kept until commit, so that a loss need not send them again, as far as memory allows.
+// Contributions are kept until commit, so that a loss need not send them again, as far as memory allows. Of two members the
+// one that survives the other has no use for the other's: there memory is used again at once, while it is in the cache.
 void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
+  const bool serves_nobody = op.roster.size() <= 2;
   for (auto& [peer, side] : op.sides) {
     const auto it = side.parts.find(chunk);
     if (it == side.parts.end() || it->second.state != Part::State::present) {
       continue;
     }
     keep_slot(it->second.slot);
-    if (kept_bytes_ > config_.limits.kept_bytes) {
+    if (serves_nobody || kept_bytes_ > config_.limits.kept_bytes) {
       drop_part(it->second);
       it->second.state = MUTANT(m14_kept_parts_dropped, Part::State::dropped, Part::State::absent);
     }
