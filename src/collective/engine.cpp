@@ -154,6 +154,9 @@ void Engine::begin(Op& op, Time now) {
   send_ready(op, now);
   queue_eager(op);
   for (auto& [peer, side] : op.sides) {
+    if (side.ready) {
+      serve_ready(op, peer);
+    }
     for (const wire::Want& want : std::exchange(side.early_wants, {})) {
       serve_want(op, peer, want);
     }

@@ -218,10 +218,11 @@ class Engine {
   void offer(const Op& op, PeerId peer);
   std::optional<OutFrame> next_data(ConnId conn, PeerId peer, Link& to, Time now);
   OutFrame next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time now);
-  bool has_data_for(PeerId peer, const Link& to) const;
+  bool has_data_for(ConnId conn, PeerId peer, const Link& to) const;
   bool has_data_for(const Op& op, PeerId peer, const Link& to) const;
   void queue_eager(Op& op);
   void stop_eager(Link& to, Side& side);
+  void serve_ready(Op& op, PeerId peer);
   void serve_want(Op& op, PeerId peer, const wire::Want& want);
 
   // engine_membership.cpp

@@ -163,11 +163,11 @@ std::uint32_t Engine::ended_upto(const TagKey& tag) const {
 }
 
 bool Engine::ended_everywhere(const Op& op) const {
-  for (const PeerId peer : roster_of(op.key.generation)) {
-    if (peer == config_.self) {
+  for (const wire::MemberInfo& member : roster_) {
+    if (member.id == config_.self || member.generation > op.key.generation) {
       continue;
     }
-    const auto by = ended_by_.find(peer);
+    const auto by = ended_by_.find(member.id);
     if (by == ended_by_.end()) {
       return false;
     }
@@ -208,6 +208,8 @@ void Engine::forget_ended(Time now) {
       const bool ended = (op.told || never) && op.jobs == 0;
       if (ended && (ended_everywhere(op) || MUTANT(g13_commit_forgotten, false, true))) {
         it = ops_.erase(it);
+      } else if (ended) {
+        break;  // what has not ended everywhere, nothing after it has
       } else {
         ++it;
       }

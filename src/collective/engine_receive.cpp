@@ -341,11 +341,11 @@ void Engine::stir_if_ack_is_due(const Link& to) {
 
 // "" or why the connection has to be closed.
 std::string Engine::take_message(Link& from, const FrameHeader& header, std::span<const std::byte> payload, Time now) {
-  std::string malformed = std::string("a malformed ") + wire::name_of(header.type) + " frame";
+  const auto malformed = [&] { return std::string("a malformed ") + wire::name_of(header.type) + " frame"; };
   if (header.type == FrameType::ack) {
     const auto ack = wire::decode_payload<wire::Ack>(payload);
     if (!ack) {
-      return malformed;
+      return malformed();
     }
     from.on_ack(*ack);
     return "";
@@ -353,6 +353,9 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
   if (header.type == FrameType::ended) {
     on_ended(from.peer(), header.op);
     return "";
+  }
+  if (header.type == FrameType::ready && header.chunk > 0) {
+    on_ended(from.peer(), {header.op.lane, header.op.generation, header.op.tag, header.chunk});
   }
   std::string refusal;
   Op* op = op_for_frame(from, header, refusal);
@@ -368,13 +371,13 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
   if (header.type == FrameType::ready) {
     auto ready = wire::decode_payload<wire::Ready>(payload);
     if (!ready) {
-      return malformed;
+      return malformed();
     }
     on_ready(*op, from, side, std::move(*ready));
   } else if (header.type == FrameType::want) {
     auto want = wire::decode_payload<wire::Want>(payload);
     if (!want) {
-      return malformed;
+      return malformed();
     }
     if (op->open()) {
       serve_want(*op, from.peer(), *want);
@@ -384,7 +387,7 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
   } else {
     const auto hold = wire::decode_payload<wire::Hold>(payload);
     if (!hold || hold->value.attempt != header.attempt) {
-      return malformed;
+      return malformed();
     }
     if (!side.hold || side.hold->attempt <= hold->value.attempt) {
       side.hold = hold->value;
@@ -399,6 +402,7 @@ void Engine::on_ready(Op& op, Link& from, Side& side, wire::Ready ready) {
   }
   side.ready = std::move(ready);
   stop_eager(from, side);
+  serve_ready(op, from.peer());
   if (op.stage == Stage::unposted && op.key.generation < generation_) {
     passed_.insert(op.key);
   }

@@ -89,7 +89,7 @@ void Engine::learn_contributors(Op& op) {
       op.candidates.push_back(chunk);
     }
   } else {
-    op.candidates.insert(op.candidates.end(), op.my_chunks.begin(), op.my_chunks.end());
+    op.candidates.append(op.my_chunks);
   }
 }
 
@@ -120,7 +120,7 @@ void Engine::start_attempt(Op& op, Time now) {
 }
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
-// is not sent again; what was dropped for memory is.
+// is not sent again; what was dropped for memory is. In one-shot's first attempt READY has asked for everything.
 void Engine::ask_for_parts(Op& op, Time now) {
   if (op.descriptor.has_data) {
     return;
@@ -129,7 +129,8 @@ void Engine::ask_for_parts(Op& op, Time now) {
   if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
     return;
   }
-  const std::size_t upto = std::min(op.my_chunks.size(), op.reduced + window);
+  const bool ready_asks = op.plan.one_shot && op.result.attempts == 1;
+  const std::size_t upto = ready_asks ? op.my_chunks.size() : std::min(op.my_chunks.size(), op.reduced + window);
   const bool broadcast = op.descriptor.kind == OpKind::broadcast;
   for (const PeerId peer : op.roster) {
     if (peer == config_.self || (broadcast && peer != op.descriptor.root)) {
@@ -153,6 +154,9 @@ void Engine::ask_for_parts(Op& op, Time now) {
       }
       const bool dropped = part.state == Part::State::dropped;
       part.state = Part::State::absent;
+      if (ready_asks && !dropped) {
+        continue;
+      }
       std::vector<wire::ChunkRange>& ranges = dropped ? again.ranges : fresh.ranges;
       if (!ranges.empty() && ranges.back().first + ranges.back().count == chunk) {
         ++ranges.back().count;
@@ -334,15 +338,17 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
   ask_for_parts(op, now);
 }
 
-// Contributions are kept until commit, so that a loss need not send them again, as far as memory allows.
+// Contributions are kept until commit, so that a loss need not send them again, as far as memory allows. Of two members the
+// one that survives the other has no use for the other's: there memory is used again at once, while it is in the cache.
 void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
+  const bool serves_nobody = op.roster.size() <= 2;
   for (auto& [peer, side] : op.sides) {
     const auto it = side.parts.find(chunk);
     if (it == side.parts.end() || it->second.state != Part::State::present) {
       continue;
     }
     keep_slot(it->second.slot);
-    if (kept_bytes_ > config_.limits.kept_bytes) {
+    if (serves_nobody || kept_bytes_ > config_.limits.kept_bytes) {
       drop_part(it->second);
       it->second.state = MUTANT(m14_kept_parts_dropped, Part::State::dropped, Part::State::absent);
     }

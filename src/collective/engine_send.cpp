@@ -75,8 +75,8 @@ bool Engine::wants_to_send(ConnId conn) const {
     return false;
   }
   const auto to = links_.find(it->second.peer);
-  return to != links_.end() && (to->second.wants_to_send(conn, now_) ||
-                                (to->second.carries_data(conn) && has_data_for(it->second.peer, to->second)));
+  return to != links_.end() &&
+         (to->second.wants_to_send(conn, now_) || has_data_for(conn, it->second.peer, to->second));
 }
 
 void Engine::take_stirred(std::vector<ConnId>& conns) {
@@ -101,10 +101,14 @@ void Engine::offer(const Op& op, PeerId peer) {
   }
 }
 
-bool Engine::has_data_for(PeerId peer, const Link& to) const {
+bool Engine::has_data_for(ConnId conn, PeerId peer, const Link& to) const {
   return std::any_of(to.sources.begin(), to.sources.end(), [&](OpHandle handle) {
     const auto key = handles_.find(handle);
-    return key != handles_.end() && has_data_for(ops_.at(key->second), peer, to);
+    if (key == handles_.end()) {
+      return false;
+    }
+    const Op& op = ops_.at(key->second);
+    return to.carries(conn, op.plan.bytes) && has_data_for(op, peer, to);
   });
 }
 
@@ -119,12 +123,9 @@ bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
 }
 
 std::optional<OutFrame> Engine::next_data(ConnId conn, PeerId peer, Link& to, Time now) {
-  if (!to.carries_data(conn)) {
-    return std::nullopt;
-  }
   for (auto it = to.sources.begin(); it != to.sources.end();) {
     Op* op = find(*it);
-    if (op != nullptr && has_data_for(*op, peer, to)) {
+    if (op != nullptr && to.carries(conn, op->plan.bytes) && has_data_for(*op, peer, to)) {
       return next_data_of(*op, conn, peer, to, now);
     }
     it = op == nullptr || !has_queued_for(*op, peer) ? to.sources.erase(it) : std::next(it);
@@ -146,7 +147,7 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
     region = result_region(op, header.chunk);
   } else {
     const bool asked = !side.wanted.empty();
-    std::deque<std::uint32_t>& parts = asked ? side.wanted : side.eager;
+    ChunkQueue& parts = asked ? side.wanted : side.eager;
     header.type = FrameType::part;
     header.chunk = parts.front();
     parts.pop_front();
@@ -178,8 +179,7 @@ void Engine::queue_eager(Op& op) {
     Side& side = op.sides[peer];
     side.sent.resize(op.plan.chunks);
     if (!side.ready) {
-      const std::vector<std::uint32_t> chunks = op.plan.chunks_of(peer);
-      side.eager.assign(chunks.begin(), chunks.end());
+      side.eager.append(op.plan.chunks_of(peer));
       offer(op, peer);
     }
   }
@@ -190,6 +190,13 @@ void Engine::stop_eager(Link& to, Side& side) {
   side.eager.clear();
   stir(to.peer());  // another op's eager parts may fit now
   to.eager_used -= MUTANT(eager_credit_not_returned, std::exchange(side.eager_bytes, 0), 0);
+}
+
+// In one-shot everybody is root of every chunk: a READY needs no WANT beside it.
+void Engine::serve_ready(Op& op, PeerId peer) {
+  if (op.open() && op.plan.one_shot && op.plan.chunks > 0 && !op.sides.at(peer).ready->has_data) {
+    serve_want(op, peer, {{{0, op.plan.chunks}}, false});
+  }
 }
 
 void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
@@ -211,7 +218,7 @@ void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
   }
   offer(op, peer);
   // What is asked for is not also sent without being asked.
-  std::erase_if(side.eager, [&](std::uint32_t chunk) { return side.sent[chunk]; });
+  side.eager.remove_if([&](std::uint32_t chunk) { return side.sent[chunk]; });
 }
 
 }  // namespace seaway::collective

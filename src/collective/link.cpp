@@ -96,6 +96,18 @@ void Link::queue_ended(const OpKey& tag, std::uint32_t seq, Time now) {
   ended_due_ = std::min(ended_due_, now + limits_->ack_delay);
 }
 
+// A READY says as well what ENDED would say of its tag.
+void Link::tell_ended_with(FrameHeader& ready) {
+  const auto it = std::find_if(ended_.begin(), ended_.end(), [&](const Ended& e) {
+    return e.tag.generation == ready.op.generation && e.tag.tag == ready.op.tag;
+  });
+  if (it != ended_.end()) {
+    ready.chunk = it->seq;
+    ended_.erase(it);
+    ended_due_ = ended_.empty() ? kNever : ended_due_;
+  }
+}
+
 bool Link::ping_due(const Connection& connection, Time now) const {
   return now - connection.sent >= ladder_->heartbeat;
 }
@@ -104,7 +116,7 @@ bool Link::ping_due(const Connection& connection, Time now) const {
 std::optional<std::uint64_t> Link::next_repeat(ConnId conn) const {
   for (const std::uint64_t seq : repeats_) {
     const Sent& sent = sent_[seq - first_sent_];
-    if (is_data(sent.frame) ? carries_data(conn) : carries_messages(conn)) {
+    if (carries(conn, sent.frame.region.length)) {
       return seq;
     }
   }
@@ -161,6 +173,9 @@ std::optional<OutFrame> Link::pull(ConnId conn, const Epoch& epoch, Time now) {
       OutFrame frame = std::move(messages_.front());
       messages_.pop_front();
       frame.header.epoch = epoch;
+      if (frame.header.type == FrameType::ready) {
+        tell_ended_with(frame.header);
+      }
       return send(*connection, std::move(frame), now);
     }
     if (ended_due_ <= now) {
@@ -264,7 +279,11 @@ void Link::received(std::uint64_t link_seq, Time now) {
     ack_due_ = std::min(ack_due_, now);  // it was repeated, so the sender does not know
     return;
   }
-  received_beyond_.insert(link_seq);
+  if (link_seq == received_upto_ + 1) {
+    ++received_upto_;
+  } else {
+    received_beyond_.insert(link_seq);
+  }
   while (!received_beyond_.empty() && *received_beyond_.begin() == received_upto_ + 1) {
     received_beyond_.erase(received_beyond_.begin());
     ++received_upto_;

@@ -37,6 +37,11 @@ class Link {
   bool connected() const { return !connections_.empty(); }
   bool carries_messages(ConnId conn) const;  // the control connection, or any while there is none
   bool carries_data(ConnId conn) const;      // the data connections, or any while there is none
+  // Few bytes of data travel with the messages: READY and PART then leave in one system call and wake the other end up once,
+  // and no heartbeat waits behind them.
+  bool carries(ConnId conn, std::uint64_t data_bytes) const {
+    return data_bytes <= limits_->small_bytes ? carries_messages(conn) : carries_data(conn);
+  }
   void heard(ConnId conn, Time now);
   Time last_heard() const { return heard_; }
   // Connections that were silent for too long, each said once; the caller closes them.
@@ -44,7 +49,7 @@ class Link {
 
   // --- Sending ---
   void queue(wire::FrameHeader header, std::vector<std::byte> message);
-  // Tells at the next opportunity, ack_delay at the latest, that all ops of this tag below `seq` have ended here.
+  // Tells that all ops of this tag below `seq` have ended here: with the next READY of the tag, or after ack_delay.
   void queue_ended(const OpKey& tag, std::uint32_t seq, Time now);
   // The next frame that needs no op: an ACK that is due, a frame to repeat, a message, a PING.
   std::optional<OutFrame> pull(ConnId conn, const Epoch& epoch, Time now);
@@ -100,6 +105,7 @@ class Link {
   OutFrame send(Connection& connection, OutFrame frame, Time now);
   std::optional<std::uint64_t> next_repeat(ConnId conn) const;
   OutFrame make_ack();
+  void tell_ended_with(wire::FrameHeader& ready);
   void drop(Sent& sent);
   bool ping_due(const Connection& connection, Time now) const;
 

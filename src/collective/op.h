@@ -1,7 +1,6 @@
 // What the engine knows of one op. Everything a member of the op did or was sent stands in its one `Side`.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 #include "base/mutant.h"
 #include "base/time.h"
 #include "collective/boundary.h"
+#include "collective/chunk_queue.h"
 #include "collective/plan.h"
 #include "wire/frame.h"
 
@@ -46,9 +46,9 @@ struct Side {
   // link's eager credit.
   std::vector<bool> sent;               // by chunk
   std::vector<wire::Want> early_wants;  // of an op I have not posted
-  std::deque<std::uint32_t> wanted;
-  std::deque<std::uint32_t> eager;
-  std::deque<std::uint32_t> results;
+  ChunkQueue wanted;
+  ChunkQueue eager;
+  ChunkQueue results;
   std::uint64_t eager_bytes = 0;
   std::uint64_t unposted_bytes = 0;
 };
@@ -92,7 +92,7 @@ struct Op {
   std::vector<std::uint32_t> my_chunks;  // I am root of, in the order in which they are asked for
   std::size_t asked = 0;                 // of my_chunks: parts asked for
   std::size_t reduced = 0;               // of my_chunks
-  std::deque<std::uint32_t> candidates;  // chunks of mine that may have become ready to reduce
+  ChunkQueue candidates;                 // chunks of mine that may have become ready to reduce
   std::vector<Chunk> chunks;
   std::uint32_t chunks_done = 0;
 

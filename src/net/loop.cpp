@@ -21,6 +21,14 @@ asio::io_context& context_of(Loop& loop) { return loop.impl().context; }
 Loop::Loop() : impl_(std::make_unique<Impl>()) {}
 Loop::~Loop() = default;
 void Loop::run() { impl_->context.run(); }
+bool Loop::run_one(std::chrono::steady_clock::time_point limit) {
+  if (limit == std::chrono::steady_clock::time_point::max()) {
+    impl_->context.run_one();
+  } else {
+    impl_->context.run_one_until(limit);
+  }
+  return !impl_->context.stopped();
+}
 void Loop::stop() { impl_->context.stop(); }
 void Loop::post(std::function<void()> what) { asio::post(impl_->context, std::move(what)); }
 

@@ -2,6 +2,7 @@
 // calls runs on the thread that is in run(). Asio inside; only .cpp files of this folder see it.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -18,6 +19,9 @@ class Loop {
 
   // Until stop(). What a callback throws comes out of it.
   void run();
+  // The next thing that there is to do, waiting for it until `limit`. False: it is stopped. Several threads may take turns, one
+  // at a time; "the thread that is in run()" is then whoever's turn it is.
+  bool run_one(std::chrono::steady_clock::time_point limit);
   void stop();                            // any thread
   void post(std::function<void()> what);  // any thread; in the order of the calls
 

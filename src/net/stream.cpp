@@ -5,8 +5,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
+#include <string_view>
 
 namespace seaway::net {
 
@@ -15,6 +17,28 @@ namespace {
 // What the kernel holds unsent before it says "writable": less, and the pipe runs dry; more, and frames are bound to a
 // connection long before they leave.
 constexpr int kUnsentBytes = 256 * 1024;
+
+// Below this round-trip time a path is a LAN or the loopback.
+constexpr unsigned kNearMicroseconds = 1000;
+
+// BBR paces what it sends by its model of the path, which pays on long and lossy ones. On a near one the model costs half of
+// the speed, and CUBIC has nothing to lose: it is taken there where BBR is what the system would use.
+void choose_congestion_control(int fd) {
+  std::array<char, 16> name{};
+  socklen_t length = name.size();
+  tcp_info info{};
+  socklen_t info_length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), &length) != 0 ||
+      std::string_view(name.data()).substr(0, 3) != "bbr" ||
+      getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_length) != 0 || info.tcpi_rtt >= kNearMicroseconds) {
+    return;
+  }
+  for (const std::string_view near : {"cubic", "reno"}) {
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, near.data(), static_cast<socklen_t>(near.size())) == 0) {
+      return;
+    }
+  }
+}
 
 class PlainStream : public Stream {
  public:
@@ -26,6 +50,7 @@ class PlainStream : public Stream {
     const int on = 1;
     setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd_.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes, sizeof kUnsentBytes);
+    choose_congestion_control(fd_.get());
   }
 
   IoResult receive(std::span<iovec> into) override {

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <future>
 #include <utility>
 
 #include "net/address.h"
+#include "runtime/driver.h"
 #include "runtime/front_communicator.h"
 #include "runtime/operation.h"
 
@@ -116,8 +116,9 @@ struct FrontCommunicator::Engine {
 
   std::shared_ptr<Front> front;  // what the thread uses lives as long
   net::Loop loop;
-  std::unique_ptr<Session> session;  // the thread's own
-  std::thread thread;
+  std::unique_ptr<Driver> driver;
+  std::unique_ptr<Session> session;  // of whoever runs the loop
+  std::thread keeper;
 };
 
 FrontCommunicator::FrontCommunicator(CommunicatorConfig config)
@@ -155,13 +156,12 @@ Status FrontCommunicator::begin_call() {
 
 bool FrontCommunicator::wait_until(std::unique_lock<std::mutex>& lock, double timeout,
                                    const std::function<bool()>& done) const {
-  if (timeout < 0 || timeout > kForEver) {
-    front_->changed.wait(lock, done);
-    return true;
+  auto limit = Driver::Clock::time_point::max();
+  if (timeout >= 0 && timeout <= kForEver) {
+    limit = Driver::Clock::now() +
+            std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(timeout));
   }
-  const auto limit = std::chrono::steady_clock::now() +
-                     std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(timeout));
-  return front_->changed.wait_until(lock, limit, done);
+  return engine_ ? engine_->driver->wait(lock, limit, done) : done();
 }
 
 Status FrontCommunicator::ensure_engine(std::unique_lock<std::mutex>& lock) {
@@ -177,19 +177,13 @@ Status FrontCommunicator::ensure_engine(std::unique_lock<std::mutex>& lock) {
   }
   engine_ = std::make_unique<Engine>(front_);
   engine_->session = std::make_unique<Session>(engine_->loop, *front_, config_, std::move(listening));
-  engine_->thread = std::thread([this] { run(); });
+  engine_->driver =
+      std::make_unique<Driver>(engine_->loop, front_->changed, [this](const char* what) { broken(what); });
+  engine_->keeper = std::thread([this] {
+    engine_->driver->keep(Driver::Lock(front_->mutex));
+    engine_->session.reset();
+  });
   return Status::ok;
-}
-
-void FrontCommunicator::run() {
-  try {
-    engine_->loop.run();
-  } catch (const std::exception& error) {
-    broken(error.what());
-  } catch (...) {
-    broken("something that is no exception was thrown");
-  }
-  engine_->session.reset();
 }
 
 // A bug: this communicator is over, the process lives.
@@ -243,7 +237,7 @@ Status FrontCommunicator::join(double timeout) {
       return status;
     }
     front_->phase = Phase::joining;
-    engine_->loop.post([session = engine_->session.get()] { session->join(); });
+    engine_->driver->post([session = engine_->session.get()] { session->join(); });
   }
   const bool done = wait_until(lock, timeout, [&] { return front_->closed || front_->phase != Phase::joining; });
   if (!done) {
@@ -278,7 +272,7 @@ Status FrontCommunicator::update(double timeout) {
   }
   if (!front_->updating) {
     front_->updating = true;
-    engine_->loop.post([session = engine_->session.get()] { session->update(); });
+    engine_->driver->post([session = engine_->session.get()] { session->update(); });
   }
   if (!wait_until(lock, timeout, [&] { return front_->closed || !front_->updating; })) {
     return Status::pending;
@@ -303,7 +297,7 @@ Status FrontCommunicator::leave(double timeout) {
   }
   if (front_->phase != Phase::leaving) {
     front_->phase = Phase::leaving;
-    engine_->loop.post([session = engine_->session.get()] { session->leave(); });
+    engine_->driver->post([session = engine_->session.get()] { session->leave(); });
   }
   if (!wait_until(lock, timeout, [&] { return front_->closed || front_->phase != Phase::leaving; })) {
     return Status::pending;
@@ -322,13 +316,16 @@ void FrontCommunicator::close() {
     }
     front_->closed = true;
     front_->changed.notify_all();
+    if (engine_) {
+      engine_->driver->post([this] {
+        engine_->session->fence("the communicator was destroyed");
+        engine_->loop.stop();
+      });
+      engine_->driver->hurry();
+    }
   }
   if (engine_) {
-    engine_->loop.post([this] {
-      engine_->session->fence("the communicator was destroyed");
-      engine_->loop.stop();
-    });
-    engine_->thread.join();
+    engine_->keeper.join();
   }
   const std::lock_guard lock(front_->mutex);
   front_->view = nullptr;
@@ -358,9 +355,10 @@ Result FrontCommunicator::ask(Result otherwise, std::function<Result(const Sessi
     if (!engine_ || front_->closed || front_->broken) {
       return otherwise;
     }
-    engine_->loop.post([promise, question = std::move(question), session = engine_->session.get()] {
+    engine_->driver->post([promise, question = std::move(question), session = engine_->session.get()] {
       promise->set_value(question(*session));
     });
+    engine_->driver->hurry();
   }
   return answer.wait_for(kPatience) == std::future_status::ready ? answer.get() : otherwise;
 }
@@ -396,7 +394,7 @@ Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, Op
   if (is_forked()) {
     return Status::forked;
   }
-  const std::lock_guard lock(front_->mutex);
+  std::unique_lock lock(front_->mutex);
   if (front_->closed) {
     return Status::closed;
   }
@@ -408,8 +406,9 @@ Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, Op
   const std::uint64_t id = front_->next_op++;
   const auto op = std::make_shared<FrontOperation>(weak_from_this(), this, id, user);
   front_->open_ops.emplace(id, op);
-  engine_->loop.post([session = engine_->session.get(), id, request] { session->post(id, request); });
   operation = op;
+  engine_->driver->run_now(
+      lock, [session = engine_->session.get(), id, request]() mutable { session->post(id, std::move(request)); });
   return Status::ok;
 }
 
@@ -419,7 +418,7 @@ void FrontCommunicator::cancel(std::uint64_t op, const std::string& reason) {
   }
   const std::lock_guard lock(front_->mutex);
   if (engine_ && !front_->closed && !front_->broken) {
-    engine_->loop.post([session = engine_->session.get(), op, reason] { session->cancel(op, reason); });
+    engine_->driver->post([session = engine_->session.get(), op, reason] { session->cancel(op, reason); });
   }
 }
 

@@ -35,7 +35,7 @@ class FrontCommunicator : public Communicator, public std::enable_shared_from_th
   void cancel(std::uint64_t op, const std::string& reason);
 
  private:
-  // The loop, its thread and what runs on it. In a forked child it is left alone: its thread is not there.
+  // The loop, what runs on it, and the thread that keeps it going. In a forked child it is left alone: its thread is not there.
   struct Engine;
 
   bool is_forked() const { return generation_ != net::fork_generation(); }
@@ -43,7 +43,6 @@ class FrontCommunicator : public Communicator, public std::enable_shared_from_th
   Status begin_call();
   Status ensure_engine(std::unique_lock<std::mutex>& lock);
   bool wait_until(std::unique_lock<std::mutex>& lock, double timeout, const std::function<bool()>& done) const;
-  void run();
   void broken(const std::string& what);
   template <class Result>
   Result ask(Result otherwise, std::function<Result(const Session&)> question) const;

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "collective/boundary.h"
+#include "hash/hash.h"
 #include "reduce/reduce.h"
 #include "runtime/memory.h"
 
@@ -16,15 +18,21 @@ const Kernels& pick_kernels();
 
 class JobRunner {
  public:
-  explicit JobRunner(Memory& memory) : memory_(&memory), kernels_(&pick_kernels()) {}
+  explicit JobRunner(Memory& memory);
 
   std::uint64_t run(const collective::Job& job);  // the hash of dst
 
  private:
   const std::byte* readable(const collective::Region& region, std::vector<std::byte>& staging);
 
+  std::uint64_t hash(const std::byte* data, std::size_t bytes);
+  std::uint64_t reduce(const collective::Job& job, std::byte* dst);  // of sources_
+
   Memory* memory_;
   const Kernels* kernels_;
+  std::unique_ptr<Hasher64> hasher_;
+  std::vector<Source> sources_;
+  std::vector<Source> block_;
   // For regions that lie across the edge between two of the caller's buffers.
   std::vector<std::vector<std::byte>> staged_;
   std::vector<std::byte> staged_dst_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <variant>
 
 #include "net/loop.h"
@@ -16,7 +17,7 @@ using net::IoResult;
 
 namespace {
 
-constexpr std::size_t kReadTurn = 2u << 20;   // bytes read before others get their turn
+constexpr std::size_t kReadTurn = 1u << 19;   // bytes read before others get their turn, and results leave the cache
 constexpr std::size_t kWriteTurn = 4u << 20;  // bytes sent, the same
 constexpr std::size_t kPull = 1u << 20;       // about what one sendmsg takes
 
@@ -105,6 +106,8 @@ bool LinkConnection::receive_once(std::size_t& bytes) {
     const std::size_t room = staging_.size() - staged_to_;
     in_.push_back({staging_.data() + staged_to_, payload > 0 ? std::min(room, kAhead) : room});
   }
+  const std::size_t wanted = std::accumulate(in_.begin(), in_.end(), std::size_t{0},
+                                             [](std::size_t sum, const iovec& i) { return sum + i.iov_len; });
   const IoResult result = stream_->receive(in_);
   if (result.io == Io::blocked) {
     return false;
@@ -123,7 +126,7 @@ bool LinkConnection::receive_once(std::size_t& bytes) {
       return false;
     }
   }
-  return parse();
+  return parse() && result.bytes == wanted;  // less: the socket is empty, and asking it again would only say so
 }
 
 // Frames that stand in the staging buffer. False when the connection is over.

@@ -42,7 +42,9 @@ void finish(Front& front, std::uint64_t op, Status status, const collective::Res
   if (status != Status::ok) {
     front.last_error = {status, result.reason, "", result.op, epoch, kNoPeer};
   }
-  front.add_event({Event::Kind::op_done, operation->user(), epoch, ""});
+  if (operation->user() != 0) {  // somebody has a handle
+    front.add_event({Event::Kind::op_done, operation->user(), epoch, ""});
+  }
   front.changed.notify_all();
 }
 

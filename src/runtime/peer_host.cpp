@@ -169,7 +169,7 @@ void PeerHost::settle() {
     }
     settle_again_ = settle_again_ || !effects.empty() || !rest.empty();
     if (!settle_again_) {
-      write_all();
+      write_stirred();
     }
   }
   settling_ = false;
@@ -185,14 +185,14 @@ void PeerHost::settle() {
   }
 }
 
-void PeerHost::write_all() {
-  std::vector<std::shared_ptr<LinkConnection>> connections;
-  connections.reserve(links_.size());
-  for (const auto& [conn, link] : links_) {
-    connections.push_back(link);
-  }
-  for (const auto& connection : connections) {
-    connection->write();
+void PeerHost::write_stirred() {
+  stirred_.clear();
+  peer_.engine().take_stirred(stirred_);
+  for (const ConnId conn : stirred_) {
+    if (const auto it = links_.find(conn); it != links_.end()) {
+      const std::shared_ptr<LinkConnection> link = it->second;  // it may end by this
+      link->write();
+    }
   }
 }
 

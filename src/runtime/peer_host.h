@@ -93,7 +93,7 @@ class PeerHost : public LinkOwner {
   void dial_failed(ConnId conn, const std::string& problem);
   void add_connection(ConnId conn, PeerId peer, bool control, bool dialled, std::unique_ptr<net::Stream> stream);
   void close_connections_to(PeerId peer);
-  void write_all();
+  void write_stirred();
   Time now() const { return net::monotonic_now(); }
 
   net::Loop* loop_;
@@ -113,6 +113,7 @@ class PeerHost : public LinkOwner {
 
   std::map<ConnId, Dialling> dialling_;
   std::map<ConnId, std::shared_ptr<LinkConnection>> links_;
+  std::vector<ConnId> stirred_;
   ConnId next_conn_ = 1;
   std::map<OpHandle, PostedOp> posted_;
   std::map<std::uint64_t, OpHandle> handles_;  // by the owner's name

@@ -31,6 +31,8 @@ class Writer {
  public:
   static constexpr bool kReading = false;
 
+  Writer() { bytes_.reserve(64); }  // most messages between peers: one piece of memory instead of several
+
   template <Number T>
   void operator()(const T& number) {
     const auto* bytes = reinterpret_cast<const std::byte*>(&number);

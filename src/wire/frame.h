@@ -40,7 +40,7 @@ struct FrameHeader {
   std::uint32_t length = 0;    // bytes of payload
   std::uint64_t link_seq = 0;  // counts the frames of one direction of one link, from 1
   OpKey op;
-  std::uint32_t chunk = 0;  // of part and result
+  std::uint32_t chunk = 0;  // of part and result. Of ready: all ops of its tag below this have ended at the sender
   Epoch epoch;              // the sender's, when it sent it: frames of newcomers may overtake their EPOCH
   Cut attempt;              // of want, result and hold
   bool operator==(const FrameHeader&) const = default;

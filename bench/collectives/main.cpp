@@ -1,0 +1,69 @@
+// seaway_bench: how fast collectives are, and how fast they could be.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "collectives/commands.h"
+
+namespace {
+
+constexpr const char* kHelp =
+    R"(seaway_bench - how fast collectives are on this machine
+
+  seaway_bench floor        two processes, each sends a small message and waits for the other's, on the sockets and the event
+                            loop of the library and nothing above them. No all-reduce that commits can be faster than two of
+                            these: one for the data, one for "I have the result"
+  seaway_bench all_reduce   a master and --peers processes on the loopback, f32, sum
+
+  --peers N       processes of all_reduce (default 2)
+  --bytes N       of each peer's input (default 64); also --floats N and --mib N. For floor: of the message
+  --runs N        measured runs (default 1000)
+  --warmup N      runs before them (default 100): the first ones connect, allocate and fault pages in
+  --streams N     data connections per pair of peers (default 1)
+  --in-place      the result replaces the input (otherwise it goes to a buffer of its own)
+  --json          one line of JSON
+  --turns         all_reduce: a run for each line of standard input, a line of JSON for each; bench/against_gloo uses it
+
+What is printed: p50 and p99 of the runs, where a run's time is that of its slowest peer; algbw = bytes / p50 and
+busbw = algbw * 2(n-1)/n, as in nccl-tests' doc/PERFORMANCE.md; the CPU seconds of a run, user and system, of all threads of
+all peers. The result of the last run is checked.
+
+  seaway_bench floor --bytes 128
+  seaway_bench all_reduce --floats 16
+  seaway_bench all_reduce --mib 256 --runs 20 --warmup 3
+)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace seaway::bench;
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const std::string command = words.empty() ? "--help" : words[0];
+  for (const std::string& word : words) {
+    if (word == "--help" || word == "-h" || command == "--help") {
+      std::fputs(kHelp, stdout);
+      return 0;
+    }
+  }
+  if (words.empty()) {
+    std::fputs(kHelp, stdout);
+    return 0;
+  }
+  Options options;
+  std::string problem;
+  if (!parse({words.begin() + 1, words.end()}, options, problem)) {
+    std::fprintf(stderr, "seaway_bench: %s; seaway_bench --help says what is\n", problem.c_str());
+    return 2;
+  }
+  if (command == "floor") {
+    return run_floor(options);
+  }
+  if (command == "all_reduce") {
+    return run_all_reduce(options);
+  }
+  if (command == "worker") {
+    return run_worker(options);
+  }
+  std::fprintf(stderr, "seaway_bench: there is no command \"%s\"; seaway_bench --help lists them\n", command.c_str());
+  return 2;
+}

@@ -1,0 +1,87 @@
+#include "collectives/options.h"
+
+#include <cerrno>
+#include <cstdlib>
+
+namespace seaway::bench {
+
+namespace {
+
+bool to_number(const std::string& text, std::uint64_t& number) {
+  char* end = nullptr;
+  errno = 0;
+  number = std::strtoull(text.c_str(), &end, 10);
+  return !text.empty() && text[0] != '-' && *end == '\0' && errno == 0;
+}
+
+}  // namespace
+
+bool parse(const std::vector<std::string>& words, Options& options, std::string& problem) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "--in-place" || word == "--json" || word == "--turns") {
+      (word == "--in-place" ? options.in_place : word == "--json" ? options.json : options.turns) = true;
+      continue;
+    }
+    if (i + 1 == words.size()) {
+      problem = "\"" + word + "\" is not understood, or needs a value";
+      return false;
+    }
+    const std::string& value = words[++i];
+    std::uint64_t number = 0;
+    if (word == "--master") {
+      options.master = value;
+    } else if (!to_number(value, number)) {
+      problem = word + ": \"" + value + "\" is no number";
+      return false;
+    } else if (word == "--peers") {
+      options.peers = static_cast<unsigned>(number);
+    } else if (word == "--bytes") {
+      options.bytes = number;
+    } else if (word == "--floats") {
+      options.bytes = number * sizeof(float);
+    } else if (word == "--mib") {
+      options.bytes = number << 20;
+    } else if (word == "--runs") {
+      options.runs = static_cast<unsigned>(number);
+    } else if (word == "--warmup") {
+      options.warmup = static_cast<unsigned>(number);
+    } else if (word == "--streams") {
+      options.streams = static_cast<unsigned>(number);
+    } else if (word == "--rank") {
+      options.rank = static_cast<unsigned>(number);
+    } else {
+      problem = "\"" + word + "\" is not understood";
+      return false;
+    }
+  }
+  if (options.peers == 0 || options.runs == 0 || options.streams == 0) {
+    problem = "--peers, --runs and --streams are at least 1";
+    return false;
+  }
+  if (options.bytes % sizeof(float) != 0) {
+    problem = "--bytes is a multiple of 4: the elements are f32";
+    return false;
+  }
+  return true;
+}
+
+std::vector<std::string> worker_words(const Options& options) {
+  std::vector<std::string> words{"worker",
+                                 "--peers",
+                                 std::to_string(options.peers),
+                                 "--bytes",
+                                 std::to_string(options.bytes),
+                                 "--streams",
+                                 std::to_string(options.streams),
+                                 "--master",
+                                 options.master,
+                                 "--rank",
+                                 std::to_string(options.rank)};
+  if (options.in_place) {
+    words.emplace_back("--in-place");
+  }
+  return words;
+}
+
+}  // namespace seaway::bench

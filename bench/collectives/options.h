@@ -1,0 +1,29 @@
+// What the command line asks for. One struct for the parent and its workers: a worker is started with the parent's words.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace seaway::bench {
+
+struct Options {
+  unsigned peers = 2;
+  std::uint64_t bytes = 64;  // of each peer's input
+  unsigned runs = 1000;
+  unsigned warmup = 100;
+  unsigned streams = 1;  // data connections per pair of peers
+  bool in_place = false;
+  bool json = false;
+  bool turns = false;  // a run for each line of standard input
+
+  // Of a worker.
+  std::string master;
+  unsigned rank = 0;
+};
+
+// False, and `problem` in words, when a word is not understood.
+bool parse(const std::vector<std::string>& words, Options& options, std::string& problem);
+std::vector<std::string> worker_words(const Options& options);
+
+}  // namespace seaway::bench
