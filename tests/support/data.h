@@ -1,4 +1,4 @@
-// What the peers of a kill test contribute, so that each can say what any sum has to be.
+// What the peers of a test with processes contribute, so that each can say what any sum has to be.
 #pragma once
 
 #include <bit>
@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 
-namespace seaway::kill {
+namespace seaway::support {
 
 // Op 1: peer r contributes 8^r or 0, everyone at the same elements. A sum written in base 8 says how often each peer counts.
 inline float digit_of(std::uint64_t seed, unsigned rank, std::uint64_t element) {
@@ -22,4 +22,4 @@ inline float float_of(std::uint64_t seed, unsigned rank, std::uint64_t element) 
                               static_cast<std::uint32_t>(bits >> 40 & 1) << 31);
 }
 
-}  // namespace seaway::kill
+}  // namespace seaway::support
