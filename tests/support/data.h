@@ -8,13 +8,16 @@
 
 namespace seaway::support {
 
-// Op 1: peer r contributes 8^r or 0, everyone at the same elements. A sum written in base 8 says how often each peer counts.
-inline float digit_of(std::uint64_t seed, unsigned rank, std::uint64_t element) {
-  const bool one = (Random(seed ^ (element / 64)).next() >> (element % 64) & 1) != 0;
-  return one ? static_cast<float>(1u << (3 * rank)) : 0.0F;
+inline bool is_one(std::uint64_t seed, std::uint64_t element) {
+  return (Random(seed ^ (element / 64)).next() >> (element % 64) & 1) != 0;
 }
 
-// Op 2: floats between 2^-12 and 2^12 of either sign, so that the order of additions shows in the bits.
+// Peer r contributes 8^r or 0, everyone at the same elements. A sum written in base 8 says how often each peer counts.
+inline float digit_of(std::uint64_t seed, unsigned rank, std::uint64_t element) {
+  return is_one(seed, element) ? static_cast<float>(1u << (3 * rank)) : 0.0F;
+}
+
+// Floats between 2^-12 and 2^12 of either sign, so that the order of additions shows in the bits.
 inline float float_of(std::uint64_t seed, unsigned rank, std::uint64_t element) {
   const std::uint64_t bits = Random(seed * 31 + rank * 0x9e3779b9u + element).next();
   const auto exponent = static_cast<std::uint32_t>(115 + bits % 24);
