@@ -45,19 +45,19 @@ void Worker::understand(const std::string& text) {
   line >> kind;
   if (kind == "op") {
     Op op;
-    line >> op.time >> op.step >> op.tag >> op.hash >> op.contributors >> op.seconds >> op.attempts >> op.lost >>
-        op.epoch.term >> op.epoch.number;
+    line >> op.time >> op.step >> op.tag >> op.hash >> op.contributors >> op.began >> op.seconds >> op.attempts >>
+        op.lost >> op.epoch.term >> op.epoch.number;
     std::sort(op.contributors.begin(), op.contributors.end());
     ops.push_back(op);
   } else if (kind == "joined") {
     Life life;
     line >> life.time >> life.peer >> life.address >> life.epoch.term >> life.epoch.number;
     lives.push_back(life);
-  } else if (kind == "start" || kind == "evicted" || kind == "log") {
+  } else if (kind == "start" || kind == "end" || kind == "evicted" || kind == "log") {
     Event event;
     line >> event.time;
     event.text = rest_of(line);
-    (kind == "start" ? starts : kind == "log" ? log : evictions).push_back(event);
+    (kind == "start" ? starts : kind == "end" ? ends : kind == "log" ? log : evictions).push_back(event);
   } else if (kind == "forked") {
     for (pid_t pid = 0; line >> pid;) {
       children.push_back(pid);

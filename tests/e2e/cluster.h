@@ -30,6 +30,7 @@ struct Op {
   unsigned tag = 0;
   std::string hash;
   std::string contributors;  // sorted; the roster has another order
+  double began = 0;
   double seconds = 0;
   unsigned attempts = 0;
   unsigned lost = 0;
@@ -59,6 +60,7 @@ class Worker {
   // What it said.
   std::vector<Life> lives;
   std::vector<Event> starts;  // of steps; text is the number
+  std::vector<Event> ends;    // the same
   std::vector<Op> ops;
   std::vector<Event> evictions;
   std::vector<Event> log;
@@ -66,7 +68,7 @@ class Worker {
   bool has_left = false;
   std::string problem;
 
-  bool is_in_op(unsigned ops_per_step) const { return starts.size() * ops_per_step > ops.size(); }
+  bool is_in_op() const { return starts.size() > ends.size(); }
   void understand();  // what came since
 
   bool may_end = false;  // it was killed, or told to leave
@@ -92,7 +94,6 @@ class Cluster {
   Process& master() { return *master_; }
   Worker& worker(unsigned index) { return *workers_.at(index); }
   std::vector<std::unique_ptr<Worker>>& workers() { return workers_; }
-  unsigned ops_per_step() const { return load_.ops; }
 
   void kill_master();
   void start_master();  // on the address of the one before

@@ -44,7 +44,7 @@ class Worker {
   bool look_at_view();
   Became reduce();
   bool is_right(const std::vector<float>& result, const std::vector<unsigned>& replicas) const;
-  bool tell(const seaway_result& result, std::size_t op);
+  bool tell(const seaway_result& result, std::size_t op, double began);
   void tell_log();
   std::string error_text(seaway_op* op) const;
 
@@ -187,7 +187,7 @@ bool Worker::is_right(const std::vector<float>& result, const std::vector<unsign
   return true;
 }
 
-bool Worker::tell(const seaway_result& result, std::size_t op) {
+bool Worker::tell(const seaway_result& result, std::size_t op, double began) {
   std::vector<unsigned> replicas;
   std::string names;
   for (std::size_t i = 0; i < result.contributor_count; ++i) {
@@ -202,9 +202,9 @@ bool Worker::tell(const seaway_result& result, std::size_t op) {
   if (!is_right(out_[op], replicas)) {
     return false;
   }
-  std::printf("op %.6f %llu %zu %016llx %s %.6f %u %zu %llu %u\n", support::seconds_now(),
+  std::printf("op %.6f %llu %zu %016llx %s %.6f %.6f %u %zu %llu %u\n", support::seconds_now(),
               static_cast<unsigned long long>(step_), op + 1, static_cast<unsigned long long>(result.hash),
-              names.c_str(), result.seconds, result.attempts, result.lost_count,
+              names.c_str(), began, result.seconds, result.attempts, result.lost_count,
               static_cast<unsigned long long>(result.epoch.term), result.epoch.number);
   return true;
 }
@@ -213,8 +213,8 @@ Worker::Became Worker::reduce() {
   for (std::uint64_t i = 0; i < in_.size(); ++i) {
     in_[i] = support::digit_of(kSeed + step_, config_.replica, i);
   }
-  std::printf("start %.6f %llu\n", support::seconds_now(), static_cast<unsigned long long>(step_));
   std::vector<seaway_op*> ops(out_.size());
+  std::vector<double> began;
   seaway_buffer in{in_.data(), in_.size(), SEAWAY_F32, SEAWAY_HOST};
   Became became = Became::committed;
   std::string why;
@@ -231,13 +231,16 @@ Worker::Became Worker::reduce() {
     options.tag = i + 1;
     seaway_buffer out{out_[i].data(), out_[i].size(), SEAWAY_F32, SEAWAY_HOST};
     note(seaway_all_reduce_start(comm_, &ops[i], &out, &in, 1, SEAWAY_SUM, &options), nullptr);
+    began.push_back(support::seconds_now());
   }
-  std::erase(ops, nullptr);
-  if (!ops.empty() && seaway_wait(ops.data(), ops.size(), SEAWAY_ALL, kPatience) == SEAWAY_PENDING) {
+  std::printf("start %.6f %llu\n", support::seconds_now(), static_cast<unsigned long long>(step_));
+  if (std::find(ops.begin(), ops.end(), nullptr) == ops.end() &&
+      seaway_wait(ops.data(), ops.size(), SEAWAY_ALL, kPatience) == SEAWAY_PENDING) {
     became = Became::failed;
     why = "an op hangs: " + error_text(ops.front());
   }
-  for (std::size_t i = 0; i < ops.size() && became != Became::failed; ++i) {
+  std::printf("end %.6f %llu\n", support::seconds_now(), static_cast<unsigned long long>(step_));
+  for (std::size_t i = 0; i < ops.size() && ops[i] != nullptr && became != Became::failed; ++i) {
     std::vector<seaway_contributor> contributors(kMostReplicas);
     seaway_result result;
     seaway_result_init(&result, sizeof result);
@@ -245,7 +248,7 @@ Worker::Became Worker::reduce() {
     result.contributor_capacity = contributors.size();
     const seaway_status status = seaway_test(ops[i], &result);
     note(status, ops[i]);
-    if (status == SEAWAY_OK && !tell(result, i)) {
+    if (status == SEAWAY_OK && !tell(result, i, began[i])) {
       return Became::failed;
     }
   }

@@ -5,8 +5,10 @@
 // of the machine's monotonic clock:
 //
 //   joined T PEER ADDRESS TERM NUMBER              again after an eviction
-//   start T STEP
-//   op T STEP TAG HASH CONTRIBUTORS SECONDS ATTEMPTS LOST TERM NUMBER     committed; contributors are replicas, a digit each
+//   start T STEP                                   its ops are in flight
+//   end T STEP                                     its ops are final; what they gave is checked next
+//   op T STEP TAG HASH CONTRIBUTORS BEGAN SECONDS ATTEMPTS LOST TERM NUMBER
+//                                                  committed; contributors are replicas, a digit each
 //   evicted T TEXT
 //   log T TEXT                                     the library's log
 //   forked PID...
