@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kReady = 30;  // seconds to start, to join, to leave: generous, for machines that do other things too
 constexpr double kTurn = 0.1;
-constexpr std::size_t kTail = 2000;
+constexpr std::size_t kTail = 800;
 
 std::string tail(const std::string& text) {
   return text.size() <= kTail ? text : "..." + text.substr(text.size() - kTail);
