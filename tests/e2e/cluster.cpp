@@ -82,8 +82,9 @@ Cluster::Cluster(unsigned world, Load load) : load_(load), world_(world), addres
 }
 
 void Cluster::start_master() {
-  master_ = std::make_unique<Process>(SEAWAY_PROGRAM,
-                                      std::vector<std::string>{"master", "--listen", address_, "--plaintext"});
+  master_ =
+      std::make_unique<Process>(SEAWAY_PROGRAM, std::vector<std::string>{"master", "--listen", address_, "--plaintext"},
+                                Process::Environment{{"SEAWAY_TIME_SCALE", std::to_string(load_.time_scale)}});
   master_may_end_ = false;
   const std::string mark = "listening on ";
   wait_for("the master to listen", kReady, [&] { return master_->output().find('\n') != std::string::npos; });
@@ -214,7 +215,12 @@ void Cluster::finish() {
 }
 
 void Cluster::fail(const std::string& why) {
-  std::string text = why + "\n--- master, stderr\n" + tail(master_->errors());
+  std::string text = why + "\n--- master, stderr: its epochs, and the last that it said\n";
+  std::istringstream said(master_->errors());
+  for (std::string line; std::getline(said, line);) {
+    text += line.find(" epoch ") != std::string::npos ? line + "\n" : "";
+  }
+  text += tail(master_->errors());
   for (const auto& worker : workers_) {
     text += "--- worker " + std::to_string(worker->replica()) + ", stdout\n" + tail(worker->process().output()) +
             "--- worker " + std::to_string(worker->replica()) + ", stderr\n" + tail(worker->process().errors());

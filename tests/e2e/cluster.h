@@ -83,7 +83,8 @@ class Worker {
 
 struct Load {
   unsigned mib = 1;
-  unsigned ops = 1;  // in each step
+  unsigned ops = 1;         // in each step
+  unsigned time_scale = 1;  // of every time-out of the run
 };
 
 class Cluster {

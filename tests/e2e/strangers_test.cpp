@@ -15,6 +15,8 @@ namespace seaway::e2e {
 namespace {
 
 constexpr unsigned kWorld = 3;
+// Nobody is to be evicted because a busy machine gave a process no time for 3 s: strangers are what is tested.
+constexpr unsigned kTimeScale = 4;
 constexpr double kPatience = 60;
 constexpr double kMostGrowth_mib = 64;
 constexpr std::size_t kIdle = 3000;
@@ -34,7 +36,7 @@ constexpr bool kFreedMemoryStays = false;
 // A run under siege, and how it fares.
 class Siege {
  public:
-  Siege() : cluster(kWorld, {.mib = 1, .ops = 1}) {
+  Siege() : cluster(kWorld, {.mib = 1, .ops = 1, .time_scale = kTimeScale}) {
     for (const auto& worker : cluster.workers()) {
       workers.push_back(worker.get());
       pids.push_back(worker->process().pid());
@@ -84,9 +86,10 @@ class Siege {
       for (std::size_t i = from[w]; i < workers[w]->ops.size(); ++i, ++ops) {
         const Op& op = workers[w]->ops[i];
         longest = std::max(longest, op.seconds);
-        REQUIRE(op.contributors == "012");
-        REQUIRE(op.attempts == 1);
-        REQUIRE(op.epoch == formed);
+        if (op.contributors != "012" || op.attempts != 1 || op.epoch != formed) {
+          cluster.fail(std::string(name) + ": an op over " + op.contributors + " in " + std::to_string(op.attempts) +
+                       " attempts, in epoch " + std::to_string(op.epoch.number));
+        }
       }
       CHECK(workers[w]->evictions.empty());
     }
@@ -123,16 +126,18 @@ Stranger connected(Siege& siege, const std::string& address) {
   return stranger;
 }
 
-// What a peer says first to the master, and to a peer: true to the format.
+// What a peer says first to the master, and to a peer: true to the format. No whole JOIN: without authentication whoever says
+// one is a newcomer, no stranger.
 Bytes words_to_master(Random& random) {
   wire::Hello hello;
   hello.id = random.next();
   hello.uuid = {random.next(), random.next()};
   wire::Join join;
   join.name = "nobody";
-  join.replica = static_cast<std::uint32_t>(random.below(1000));
-  join.addresses = {"127.0.0.1:9"};
-  return wire::encode(wire::Opening{}) + wire::encode(wire::PeerMessage{hello}) + wire::encode(wire::PeerMessage{join});
+  Bytes cut = wire::encode(wire::PeerMessage{join});
+  cut.pop_back();
+  cut[0] = static_cast<std::byte>(cut.size() - sizeof(std::uint32_t));  // its length agrees
+  return wire::encode(wire::Opening{}) + wire::encode(wire::PeerMessage{hello}) + cut;
 }
 Bytes words_to_peer(Random& random) {
   const wire::LinkHello hello{.run = {random.next(), random.next()}, .from = random.next(), .to = random.next()};
@@ -146,6 +151,9 @@ TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no p
   const std::size_t files = raise_descriptor_limit();
   Siege siege;
   Random random(kSeed);
+
+  // What this machine does to an op by itself.
+  siege.phase("nobody", [&](std::vector<Stranger>&) { siege.cluster.listen_for(2); });
 
   siege.phase("9 bytes", [&](std::vector<Stranger>& strangers) {
     for (int i = 0; i < 200; ++i) {
