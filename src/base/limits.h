@@ -21,6 +21,11 @@ inline constexpr std::uint32_t kMaxStrangerBytes = 4096;      // the same before
 inline constexpr std::uint32_t kMaxLinkMessageBytes = 16384;  // READY, WANT, HOLD, ACK
 inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one PART or RESULT
 
+// --- Connections that do not yet belong to a peer: of a listener, and once more of a master after their opening. ----
+inline constexpr std::size_t kMaxStrangers = 256;             // at once; the oldest makes room
+inline constexpr Duration kStrangerPatience = 5 * kSecond;    // for each
+inline constexpr std::size_t kMaxUnknownBytes = 16ull << 20;  // of messages that strangers have not ended, together
+
 // --- Limits of one engine. Chunk size and the one-shot bound enter the plan: all members must use the same. --------
 struct Limits {
   std::uint32_t chunk_bytes = 256 * 1024;         // the pipelining unit; stays in a core's L2 while it is reduced

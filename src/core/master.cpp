@@ -61,10 +61,11 @@ void Master::State::settle() {
   while (changed && !stepped_down) {
     changed = false;
     // What a reply has just made durable is said first, so that a RESOLVE is not swallowed by what follows from it.
-    for (const auto rule : {&State::announce, &State::drop_pending, &State::forget_recovered_edges, &State::depart,
-                            &State::adopt_run, &State::raise_round, &State::decide, &State::refuse_unlinked,
-                            &State::form, &State::close_ask, &State::open_ask, &State::write, &State::announce,
-                            &State::tell_evicted, &State::introduce, &State::tell_waiting}) {
+    for (const auto rule :
+         {&State::announce, &State::drop_strangers, &State::drop_pending, &State::forget_recovered_edges,
+          &State::depart, &State::adopt_run, &State::raise_round, &State::decide, &State::refuse_unlinked, &State::form,
+          &State::close_ask, &State::open_ask, &State::write, &State::announce, &State::tell_evicted, &State::introduce,
+          &State::tell_waiting}) {
       changed = (this->*rule)() || changed;
     }
   }
@@ -112,7 +113,7 @@ void Master::State::step_down(const std::string& reason) {
 
 // --- Connections ----------------------------------------------------------------------------------------------------
 
-void Master::State::on(const Connected& input) { connections.try_emplace(input.conn); }
+void Master::State::on(const Connected& input) { connections.try_emplace(input.conn).first->second.since = now; }
 
 void Master::State::on(const Received& input) {
   const auto found = connections.find(input.conn);

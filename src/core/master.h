@@ -138,6 +138,7 @@ class Master {
   // Throws InvariantError when the state contradicts itself. Called by tests after every step.
   void check_invariants() const;
   MasterStatus status(Time now) const;
+  bool is_stranger(ConnId conn) const;  // it belongs to no peer that said HELLO and JOIN, or is none
 
  private:
   struct State;  // core/master_state.h

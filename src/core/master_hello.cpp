@@ -17,6 +17,8 @@
 // JOIN: (replica, lane) taken by another uuid, other L, full -> REFUSED. Taken by the same uuid: that incarnation is
 // dead for sure (one uuid lives once), it goes at once and the newcomer is pending.
 //
+// A connection that belongs to no peer is closed after 5 s, and at once when 256 newer ones do not either.
+//
 // A message that means nothing where it comes (a REPORT of a pending peer, a PROMISE that nobody asked for) is ignored:
 // it is what a healthy peer's message looks like after things have moved on.
 #include <algorithm>
@@ -33,6 +35,37 @@ void Master::State::hear() {
     give_everyone_fresh_grace();
   }
   heard_anyone = now;
+}
+
+// --- Strangers ------------------------------------------------------------------------------------------------------
+
+// Who is to hear EVICTED waits for a write, and is closed then.
+bool Master::State::is_stranger(const Connection& connection) const {
+  return connection.farewell.empty() && find(connection.peer) == nullptr;
+}
+
+bool Master::is_stranger(ConnId conn) const {
+  const auto found = state_->connections.find(conn);
+  return found == state_->connections.end() || state_->is_stranger(found->second);
+}
+
+// Whoever was let in for an opening may say nothing more: for so long, and so many at once.
+bool Master::State::drop_strangers() {
+  std::size_t count = 0;
+  std::pair<Time, ConnId> oldest{kNever, 0};
+  for (const auto& [conn, connection] : connections) {
+    if (is_stranger(connection)) {
+      ++count;
+      oldest = std::min(oldest, {connection.since, conn});
+    }
+  }
+  const bool late = count > 0 && now - oldest.first >= kStrangerPatience;
+  if (!late && count <= kMaxStrangers) {
+    return false;
+  }
+  close(oldest.second, late ? "it did not say HELLO and JOIN in time"
+                            : "made room for a newer connection before it said HELLO and JOIN");
+  return true;
 }
 
 // --- HELLO ----------------------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ struct Connection {
   Uuid uuid;
   std::uint64_t update_count = 0;
   std::string farewell;  // EVICTED with this reason, once a roster without the peer is durable
+  Time since = 0;
 };
 
 struct OpenAsk {
@@ -199,6 +200,7 @@ struct Master::State {
   bool write();
   // master_liveness.cpp
   bool drop_pending();
+  bool drop_strangers();
   bool depart();
   bool forget_recovered_edges();
   // master_start.cpp
@@ -268,6 +270,7 @@ struct Master::State {
   void check_epochs() const;
   void check_decisions() const;
   void check_connections() const;
+  bool is_stranger(const Connection& connection) const;
 };
 
 // At most what a reason may be on the wire; longer text is cut between two characters.

@@ -34,6 +34,11 @@ Time Master::deadline() const {
       }
     }
   }
+  for (const auto& [conn, connection] : s.connections) {
+    if (s.is_stranger(connection)) {
+      due(connection.since + kStrangerPatience);
+    }
+  }
   if (s.collecting_since) {
     due(*s.collecting_since + s.config.ladder.evict);
   }

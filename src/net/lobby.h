@@ -12,15 +12,16 @@
 #include <span>
 #include <string>
 
+#include "base/limits.h"
 #include "net/loop.h"
 #include "net/stream.h"
 
 namespace seaway::net {
 
 struct LobbyLimits {
-  std::size_t most = 256;
-  Duration patience = 5 * kSecond;
-  std::uint32_t longest = 4096;
+  std::size_t most = kMaxStrangers;
+  Duration patience = kStrangerPatience;
+  std::uint32_t longest = kMaxStrangerBytes;
 };
 
 class Lobby {

@@ -20,12 +20,12 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
 
   void read() {
     const auto self = shared_from_this();
+    // What is kept of a stream is what came of a message: many may be idle, and some for ever in the middle of one.
+    static thread_local std::array<std::byte, kReadBytes> buffer;
     for (int turns = 0; turns < 16 && open; ++turns) {
-      const std::size_t before = reading.size();
-      reading.resize(before + kReadBytes);
-      iovec into{reading.data() + before, kReadBytes};
+      iovec into{buffer.data(), buffer.size()};
       const IoResult result = stream->receive({&into, 1});
-      reading.resize(before + result.bytes);
+      reading.insert(reading.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(result.bytes));
       if (result.io == Io::blocked) {
         break;
       }
@@ -34,6 +34,13 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
         return;
       }
       deliver();
+      if (reading.empty()) {
+        reading.shrink_to_fit();
+      }
+      if (open && !charge(reading.size())) {
+        end(false, "too much that strangers have not ended");
+        return;
+      }
     }
     if (open) {
       stream->watch_read();
@@ -57,6 +64,21 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
       message(body);
     }
     reading.erase(reading.begin(), reading.begin() + static_cast<std::ptrdiff_t>(std::min(at, reading.size())));
+  }
+
+  // False: the allowance is used up.
+  bool charge(std::size_t bytes) {
+    if (allowance == nullptr) {
+      return true;
+    }
+    allowance->used += bytes - charged;
+    charged = bytes;
+    return allowance->used <= allowance->most;
+  }
+
+  void lift_limit() {
+    charge(0);
+    allowance = nullptr;
   }
 
   void write() {
@@ -120,6 +142,8 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
   Ended ended;
   bool open = true;
   std::vector<std::byte> reading;
+  Allowance* allowance = nullptr;  // null: none
+  std::size_t charged = 0;         // to it
   std::deque<std::vector<std::byte>> queue;
   std::size_t sent = 0;  // of queue.front()
   std::size_t queued = 0;
@@ -140,6 +164,7 @@ MessageStream::MessageStream(Loop& loop, std::unique_ptr<Stream> stream, std::ui
 
 MessageStream::~MessageStream() {
   if (impl_) {
+    impl_->lift_limit();
     impl_->open = false;
     impl_->stream.reset();
   }
@@ -160,10 +185,14 @@ void MessageStream::send(std::vector<std::byte> bytes) {
   }
 }
 
+void MessageStream::limit(Allowance& shared) { impl_->allowance = &shared; }
+void MessageStream::lift_limit() { impl_->lift_limit(); }
+
 const Stream& MessageStream::stream() const { return *impl_->stream; }
 
 void MessageStream::close_later(std::unique_ptr<MessageStream> stream) {
   const std::shared_ptr<Impl> impl = std::exchange(stream->impl_, nullptr);
+  impl->lift_limit();
   if (!impl->open || impl->queue.empty()) {
     impl->open = false;
     impl->loop->post([impl] { impl->stream.reset(); });

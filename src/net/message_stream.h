@@ -14,6 +14,12 @@
 
 namespace seaway::net {
 
+// Memory that several streams share for messages that have not come to their end.
+struct Allowance {
+  std::size_t most = 0;
+  std::size_t used = 0;
+};
+
 class MessageStream {
  public:
   using Message = std::function<void(std::span<const std::byte> body)>;
@@ -29,6 +35,10 @@ class MessageStream {
   // wait is given up.
   void send(std::vector<std::byte> bytes);
   const Stream& stream() const;
+
+  // Until lifted: a stream that has to keep more than `shared` has left ends. `shared` outlives the limit.
+  void limit(Allowance& shared);
+  void lift_limit();
 
   // Sends what is queued, for a second at most, and closes; `stream` is destroyed then.
   static void close_later(std::unique_ptr<MessageStream> stream);

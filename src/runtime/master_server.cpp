@@ -79,6 +79,7 @@ class MasterHost {
           connections_.erase(conn);
           step(core::Disconnected{conn, closed});
         });
+    connections_.at(conn)->limit(unknown_);
     step(core::Connected{conn});
   }
 
@@ -93,6 +94,9 @@ class MasterHost {
       return;
     }
     step(core::Received{conn, *message});
+    if (const auto it = connections_.find(conn); it != connections_.end() && !master_.is_stranger(conn)) {
+      it->second->lift_limit();
+    }
   }
 
   // Who may ask: this machine, until there are tokens.
@@ -169,6 +173,7 @@ class MasterHost {
   std::string address_;
   core::Master master_;
   Time started_;
+  net::Allowance unknown_{.most = kMaxUnknownBytes, .used = 0};  // of connections that belong to no peer yet
   std::map<ConnId, std::unique_ptr<net::MessageStream>> connections_;
   ConnId next_conn_ = 1;
   net::Lobby lobby_;

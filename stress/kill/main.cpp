@@ -3,28 +3,30 @@
 // In half of the runs the victim raises SIGKILL itself at a drawn place (a phase of the op and how far into it); in the other
 // half it is killed from outside at a drawn time. A run is wrong when a survivor's result is not, bit for bit, the sum over
 // exactly the contributors that it reports, when survivors differ, when somebody hangs, or when an input is lost.
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
 #include "kill/peer.h"
 #include "runtime/master_server.h"
+#include "support/process.h"
 
 namespace seaway::kill {
 
 namespace {
+
+using support::Process;
+using support::seconds_now;
 
 constexpr const char* kHelp =
     R"(seaway_kill - kill peers in the middle of all-reduces and check every sum
@@ -39,10 +41,6 @@ Exit code 1 when anything was wrong.
 
 constexpr const char* kPhases[] = {"contributing", "reducing", "broadcasting", "HOLD"};
 constexpr double kHang = 90;  // seconds
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 struct Plan {
   unsigned world = 0;
@@ -76,39 +74,6 @@ Plan draw(std::uint64_t seed, std::uint64_t bytes) {
   plan.threshold = random.between(1, plan.phase == "HOLD" ? amount : std::max<std::uint64_t>(amount * 9 / 10, 1));
   plan.delay = static_cast<double>(random.below(1200)) / 1000;
   return plan;
-}
-
-struct Child {
-  pid_t pid = 0;
-  int fd = -1;
-  std::string text;
-  bool open = true;
-};
-
-Child spawn(const char* self, const std::vector<std::string>& words, const std::string& sentence) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) {
-    std::perror("pipe");
-    std::exit(1);
-  }
-  Child child;
-  child.pid = fork();
-  if (child.pid == 0) {
-    dup2(ends[1], STDOUT_FILENO);
-    if (!sentence.empty()) {
-      setenv("SEAWAY_KILL", sentence.c_str(), 1);
-    }
-    std::vector<char*> argv{const_cast<char*>(self)};
-    for (const std::string& word : words) {
-      argv.push_back(const_cast<char*>(word.c_str()));
-    }
-    argv.push_back(nullptr);
-    execv(self, argv.data());
-    _exit(127);
-  }
-  close(ends[1]);
-  child.fd = ends[0];
-  return child;
 }
 
 struct Outcome {
@@ -160,72 +125,61 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
     outcome.problem = "no master: " + error.text;
     return outcome;
   }
-  std::vector<Child> children;
+  std::vector<std::unique_ptr<Process>> peers;
+  std::vector<Process*> listened;
   for (unsigned rank = 0; rank < plan.world; ++rank) {
-    std::string sentence;
+    Process::Environment environment;
     if (rank == plan.victim && !plan.from_outside) {
-      sentence = plan.phase + ":" + std::to_string(plan.op) + ":" + std::to_string(plan.threshold);
+      environment = {
+          {"SEAWAY_KILL", plan.phase + ":" + std::to_string(plan.op) + ":" + std::to_string(plan.threshold)}};
     }
-    children.push_back(spawn(self,
-                             {"--peer", master->address(), std::to_string(rank), std::to_string(plan.world),
-                              std::to_string(bytes), plan.in_place ? "1" : "0", std::to_string(seed)},
-                             sentence));
+    const std::vector<std::string> words{"--peer",
+                                         master->address(),
+                                         std::to_string(rank),
+                                         std::to_string(plan.world),
+                                         std::to_string(bytes),
+                                         plan.in_place ? "1" : "0",
+                                         std::to_string(seed)};
+    peers.push_back(std::make_unique<Process>(self, words, environment));
+    listened.push_back(peers.back().get());
   }
 
   const double give_up = seconds_now() + kHang;
   double kill_at = -1;
   bool sent = false;
   const std::string mark = "start " + std::to_string(plan.op) + "\n";
-  while (std::any_of(children.begin(), children.end(), [](const Child& c) { return c.open; })) {
+  while (std::any_of(peers.begin(), peers.end(), [](const auto& peer) { return peer->is_open(); })) {
     const double now = seconds_now();
     if (now > give_up) {
       outcome.problem = "somebody hangs";
       break;
     }
-    if (plan.from_outside && kill_at < 0 && children[plan.victim].text.find(mark) != std::string::npos) {
+    if (plan.from_outside && kill_at < 0 && peers[plan.victim]->output().find(mark) != std::string::npos) {
       kill_at = now + plan.delay * usual;
     }
     if (kill_at > 0 && now >= kill_at && !sent) {
-      ::kill(children[plan.victim].pid, SIGKILL);
+      peers[plan.victim]->signal(SIGKILL);
       sent = true;
     }
-    std::vector<pollfd> polls;
-    for (const Child& child : children) {
-      polls.push_back({child.open ? child.fd : -1, POLLIN, 0});
-    }
-    const double wake = kill_at > 0 && !sent ? std::min(give_up, kill_at) : give_up;
-    poll(polls.data(), polls.size(), std::clamp(static_cast<int>((wake - now) * 1000), 0, 1000));
-    for (std::size_t i = 0; i < children.size(); ++i) {
-      if (polls[i].revents != 0) {
-        char buffer[4096];
-        const ssize_t got = read(children[i].fd, buffer, sizeof buffer);
-        if (got > 0) {
-          children[i].text.append(buffer, static_cast<std::size_t>(got));
-        } else {
-          children[i].open = false;
-        }
-      }
-    }
+    support::listen(listened, kill_at > 0 && !sent ? std::min(give_up, kill_at) : give_up);
   }
 
   std::map<int, OpLine> first;
   for (unsigned rank = 0; rank < plan.world; ++rank) {
-    Child& child = children[rank];
-    if (child.open) {
-      ::kill(child.pid, SIGKILL);
+    Process& peer = *peers[rank];
+    if (peer.is_open()) {
+      peer.signal(SIGKILL);
     }
-    int status = 0;
-    waitpid(child.pid, &status, 0);
-    close(child.fd);
+    const int status = peer.wait();
     const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     if (rank == plan.victim) {
       outcome.killed = killed;
     } else if (outcome.problem.empty() && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-      outcome.problem =
-          "peer " + std::to_string(rank) + " failed (status " + std::to_string(status) + "): " + child.text;
+      outcome.problem = "peer " + std::to_string(rank) + " failed (" + support::status_in_words(status) +
+                        "): " + peer.output() + peer.errors();
     }
     // The dead too: whoever was told of success was told the same.
-    for (const auto& [op, line] : ok_lines(child.text)) {
+    for (const auto& [op, line] : ok_lines(peer.output())) {
       const auto [known, is_new] = first.emplace(op, line);
       if (!is_new && outcome.problem.empty() &&
           (known->second.hash != line.hash || known->second.contributors != line.contributors)) {
@@ -339,6 +293,5 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
-  signal(SIGPIPE, SIG_IGN);
   return run_all("/proc/self/exe", runs, seed, mib, verbose);
 }

@@ -7,8 +7,8 @@
 #include <map>
 #include <vector>
 
-#include "kill/data.h"
 #include "runtime/communicator.h"
+#include "support/data.h"
 
 namespace seaway::kill {
 
@@ -17,7 +17,7 @@ namespace {
 constexpr double kPatience = 60;  // seconds: longer than anything that is no hang
 
 float input_of(int op, std::uint64_t seed, unsigned rank, std::uint64_t element) {
-  return op == 1 ? digit_of(seed, rank, element) : float_of(seed, rank, element);
+  return op == 1 ? support::digit_of(seed, rank, element) : support::float_of(seed, rank, element);
 }
 
 // The sum over these ranks in their order; false and a line on stdout where the result is another.

@@ -104,6 +104,48 @@ TEST_CASE("no sequence of messages of a stranger or a pending peer harms") {
   CHECK_FALSE(run.store.stateful);
 }
 
+TEST_CASE("a connection on which nobody says HELLO and JOIN is closed after a while, one on which a peer does is not") {
+  Formed run;
+  run.connect(d);
+  run.hello(e);
+  run.actors.at(d).alive = run.actors.at(e).alive = false;  // no heartbeat
+  run.pass(kStrangerPatience - 1);
+  REQUIRE(run.actors.at(d).conn);
+  REQUIRE(run.actors.at(e).conn);
+  SUBCASE("too late") {
+    run.pass(1);
+    for (const PeerId id : {d, e}) {
+      CHECK_FALSE(run.actors.at(id).conn);
+      CHECK(run.actors.at(id).closed.find("in time") != std::string::npos);
+    }
+  }
+  SUBCASE("in time") {
+    run.say(e, run.join_of(e));
+    run.pass(1);
+    CHECK_FALSE(run.actors.at(d).conn);
+    CHECK(run.actors.at(e).conn);
+  }
+  for (const PeerId id : {a, b, c}) {
+    CHECK(run.actors.at(id).conn);
+  }
+}
+
+TEST_CASE("of those who do not say who they are the newest stay; members are not among them") {
+  Formed run;
+  constexpr ConnId kFirst = 1000;
+  std::vector<ConnId> closed;
+  for (ConnId i = 0; i < kMaxStrangers + 5; ++i) {
+    MasterEffects effects;
+    run.master->step(run.now, Connected{kFirst + i}, effects);
+    for (const MasterEffect& effect : effects) {
+      closed.push_back(std::get<CloseConnection>(effect).conn);
+    }
+  }
+  CHECK(closed == std::vector<ConnId>{kFirst, kFirst + 1, kFirst + 2, kFirst + 3, kFirst + 4});
+  CHECK(run.master->is_stranger(kFirst + 5));
+  CHECK_FALSE(run.master->is_stranger(*run.actors.at(a).conn));
+}
+
 TEST_CASE("each heartbeat is answered with its stamp") {
   Formed run;
   wire::Heartbeat beat;

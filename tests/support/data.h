@@ -1,0 +1,28 @@
+// What the peers of a test with processes contribute, so that each can say what any sum has to be.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "base/random.h"
+
+namespace seaway::support {
+
+inline bool is_one(std::uint64_t seed, std::uint64_t element) {
+  return (Random(seed ^ (element / 64)).next() >> (element % 64) & 1) != 0;
+}
+
+// Peer r contributes 8^r or 0, everyone at the same elements. A sum written in base 8 says how often each peer counts.
+inline float digit_of(std::uint64_t seed, unsigned rank, std::uint64_t element) {
+  return is_one(seed, element) ? static_cast<float>(1u << (3 * rank)) : 0.0F;
+}
+
+// Floats between 2^-12 and 2^12 of either sign, so that the order of additions shows in the bits.
+inline float float_of(std::uint64_t seed, unsigned rank, std::uint64_t element) {
+  const std::uint64_t bits = Random(seed * 31 + rank * 0x9e3779b9u + element).next();
+  const auto exponent = static_cast<std::uint32_t>(115 + bits % 24);
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits >> 41) | exponent << 23 |
+                              static_cast<std::uint32_t>(bits >> 40 & 1) << 31);
+}
+
+}  // namespace seaway::support
