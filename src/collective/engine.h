@@ -95,8 +95,8 @@ class Engine {
   // forget(peer): frames not acknowledged when a connection breaks are sent again on another.
   void attach(PeerId peer, ConnId conn, bool control, Time now);
   Landing on_header(ConnId conn, const wire::FrameHeader& header, Time now);
-  void on_bytes(ConnId conn, std::uint64_t bytes, Time now);  // progress inside a frame
-  void on_landed(ConnId conn, Time now);                      // all payload bytes of a Land or Sink are in
+  void on_bytes(ConnId conn, Time now);   // progress inside a frame
+  void on_landed(ConnId conn, Time now);  // all payload bytes of a Land or Sink are in
   void on_message(ConnId conn, std::span<const std::byte> payload, Time now);  // of a Message
   void on_lost(ConnId conn, Time now);
   // Frames for this connection, at most 8 and about max_bytes; asked for when its socket can take more.

@@ -42,7 +42,7 @@ void Engine::close_connection(ConnId conn, std::string reason) {
   }
 }
 
-void Engine::on_bytes(ConnId conn, std::uint64_t bytes, Time now) {
+void Engine::on_bytes(ConnId conn, Time now) {
   now_ = now;
   const auto it = connections_.find(conn);
   if (it == connections_.end()) {
@@ -54,7 +54,6 @@ void Engine::on_bytes(ConnId conn, std::uint64_t bytes, Time now) {
   }
   if (Op* op = find(it->second.incoming.header.op); op != nullptr && it->second.incoming.kind != Incoming::Kind::none) {
     op->progress_at = now;
-    op->result.bytes_received += bytes;
   }
 }
 
@@ -299,6 +298,9 @@ void Engine::on_landed(ConnId conn, Time now) {
       break;
   }
   const Incoming incoming = std::exchange(connection.incoming, {});
+  if (Op* op = find(incoming.header.op)) {
+    op->result.bytes_received += incoming.header.length;
+  }
   const auto from = links_.find(connection.peer);
   if (incoming.header.link_seq != 0 && from != links_.end() && !connection.closing) {
     from->second.received(incoming.header.link_seq, now);

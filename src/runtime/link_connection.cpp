@@ -119,7 +119,7 @@ bool LinkConnection::receive_once(std::size_t& bytes) {
   bytes += result.bytes;
   const std::size_t to_payload = std::min(result.bytes, payload);
   staged_to_ += result.bytes - to_payload;
-  owner_->engine().on_bytes(id_, result.bytes, net::monotonic_now());
+  owner_->engine().on_bytes(id_, net::monotonic_now());
   if (to_payload > 0) {
     got_ += static_cast<std::uint32_t>(to_payload);
     if (got_ == header_->length && !end_payload()) {

@@ -105,7 +105,7 @@ void PeerProcess::read_frames(ConnId conn, std::span<const std::byte> bytes) {
     }
     link.got += static_cast<std::uint32_t>(take);
     bytes = bytes.subspan(take);
-    peer_.engine().on_bytes(conn, take, world_->clock.now());
+    peer_.engine().on_bytes(conn, world_->clock.now());
     if (link.got == link.header->length) {
       end_frame(conn, link);
     }

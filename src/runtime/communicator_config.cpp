@@ -1,0 +1,103 @@
+// What a communicator is made of: the checks of its config, and what it draws where the caller leaves it open.
+#include <unistd.h>
+
+#include <utility>
+
+#include "net/address.h"
+#include "runtime/front_communicator.h"
+
+namespace seaway::runtime {
+
+namespace {
+
+std::string default_name() {
+  char host[200] = "";
+  gethostname(host, sizeof host - 1);
+  return std::string(host) + ":" + std::to_string(getpid());
+}
+
+Error wrong(std::string text) { return {Status::invalid, std::move(text), "", {}, {}, kNoPeer}; }
+
+Error check_address(const char* field, const std::string& text, bool needs_host, bool needs_port) {
+  std::string problem;
+  const auto address = net::parse_host_port(text, problem);
+  if (!address) {
+    return wrong(std::string(field) + ": " + problem);
+  }
+  if (needs_host && address->host.empty()) {
+    return wrong(std::string(field) + ": \"" + text + "\" names no host");
+  }
+  if (needs_port && address->port == 0) {
+    return wrong(std::string(field) + ": \"" + text + "\" names no port");
+  }
+  if (text.size() > kMaxNameBytes) {
+    return wrong(std::string(field) + ": longer than 256 bytes");
+  }
+  return {};
+}
+
+}  // namespace
+
+Error validate(const CommunicatorConfig& config) {
+  if (!config.plaintext) {
+    return wrong(
+        "plaintext: this version has no encryption and will not pretend to: set plaintext = 1 to run unencrypted and "
+        "unauthenticated on a private network");
+  }
+  if (config.master.empty()) {
+    return wrong("master: is required, as HOST:PORT");
+  }
+  if (Error error = check_address("master", config.master, true, true); error.status != Status::ok) {
+    return error;
+  }
+  if (!config.listen.empty()) {
+    if (Error error = check_address("listen", config.listen, false, false); error.status != Status::ok) {
+      return error;
+    }
+  }
+  if (config.advertise.size() > kMaxAddresses) {
+    return wrong("advertise: at most 8 addresses");
+  }
+  for (const std::string& address : config.advertise) {
+    if (Error error = check_address("advertise", address, true, false); error.status != Status::ok) {
+      return error;
+    }
+  }
+  if (config.name.size() > kMaxNameBytes) {
+    return wrong("name: longer than 256 bytes");
+  }
+  if (config.lanes == 0 || config.lanes > kMaxMembers) {
+    return wrong("lanes: must be 1 to 1024");
+  }
+  if (config.lane >= config.lanes) {
+    return wrong("lane: must be below lanes (" + std::to_string(config.lanes) + ")");
+  }
+  if (config.lanes > 1 && !config.replica) {
+    return wrong("replica: must be given when lanes > 1, so that the lanes of one replica find one another");
+  }
+  if (config.min_world == 0 || config.min_world > kMaxMembers) {
+    return wrong("min_world: must be 1 to 1024");
+  }
+  if (config.connections == 0 || config.connections > 64) {
+    return wrong("connections: must be 1 to 64");
+  }
+  return {};
+}
+
+std::shared_ptr<Communicator> Communicator::create(CommunicatorConfig config) {
+  if (config.name.empty()) {
+    config.name = default_name();
+  }
+  if (config.listen.empty()) {
+    config.listen = ":0";
+  }
+  if (!config.replica) {
+    config.replica = static_cast<std::uint32_t>(random_bits() % UINT32_MAX);
+  }
+  if (config.uuid == Uuid{}) {
+    config.uuid = {random_bits(), random_bits()};
+  }
+  return std::make_shared<FrontCommunicator>(std::move(config));
+}
+
+}  // namespace seaway::runtime
