@@ -1,5 +1,5 @@
-// The floor: what no collective over this path can be faster than. Two processes, each sends a small message and waits for
-// the other's; over the streams and the loop of net/, so with the socket options and the readiness of the runtime, on one
+// The floor: what no collective over this path can be faster than. Two processes, each sends a message and waits for the
+// other's; over the streams and the loop of net/, so with the socket options and the readiness of the runtime, on one
 // thread each and with nothing else in between.
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +28,7 @@ class Exchange {
   Exchange(net::Loop& loop, std::unique_ptr<net::Stream> stream, std::size_t bytes, unsigned runs)
       : loop_(&loop), stream_(std::move(stream)), out_(bytes), in_(bytes), runs_(runs) {
     stream_->on_readable([this] { read(); });
+    stream_->on_writable([this] { write(); });
     begin();
   }
 
@@ -35,29 +36,56 @@ class Exchange {
   bool failed() const { return failed_; }
 
  private:
+  // A small message leaves at once. A large one goes piece by piece, as the runtime's frames do, while the other's comes.
+  static constexpr std::size_t kPiece = 1u << 20;
+
   void begin() {
     began_ = net::monotonic_now();
     got_ = 0;
-    iovec piece{out_.data(), out_.size()};
-    failed_ = stream_->send({&piece, 1}).bytes != out_.size();
-    if (failed_) {
-      loop_->stop();
-      return;
-    }
+    sent_ = 0;
     stream_->watch_read();
+    write();
+  }
+
+  void fail() {
+    failed_ = true;
+    loop_->stop();
+  }
+
+  void write() {
+    while (sent_ < out_.size()) {
+      iovec piece{out_.data() + sent_, std::min(kPiece, out_.size() - sent_)};
+      const net::IoResult result = stream_->send({&piece, 1});
+      if (result.io == net::Io::blocked) {
+        stream_->watch_write();
+        return;
+      }
+      if (result.io != net::Io::moved) {
+        fail();
+        return;
+      }
+      sent_ += result.bytes;
+    }
+    end_if_through();
   }
 
   void read() {
-    iovec piece{in_.data() + got_, in_.size() - got_};
+    iovec piece{in_.data() + got_, std::min(kPiece, in_.size() - got_)};
     const net::IoResult result = stream_->receive({&piece, 1});
     if (result.io != net::Io::moved && result.io != net::Io::blocked) {
-      failed_ = true;
-      loop_->stop();
+      fail();
       return;
     }
     got_ += result.bytes;
     if (got_ < in_.size()) {
       stream_->watch_read();
+      return;
+    }
+    end_if_through();
+  }
+
+  void end_if_through() {
+    if (got_ < in_.size() || sent_ < out_.size()) {
       return;
     }
     seconds_.push_back(static_cast<double>(net::monotonic_now() - began_) / static_cast<double>(kSecond));
@@ -73,6 +101,7 @@ class Exchange {
   std::vector<std::byte> out_;
   std::vector<std::byte> in_;
   std::size_t got_ = 0;
+  std::size_t sent_ = 0;
   unsigned runs_;
   Time began_ = 0;
   bool failed_ = false;

@@ -10,7 +10,7 @@ namespace {
 constexpr const char* kHelp =
     R"(seaway_bench - how fast collectives are on this machine
 
-  seaway_bench floor        two processes, each sends a small message and waits for the other's, on the sockets and the event
+  seaway_bench floor        two processes, each sends a message and waits for the other's, on the sockets and the event
                             loop of the library and nothing above them. No all-reduce that commits can be faster than two of
                             these: one for the data, one for "I have the result"
   seaway_bench all_reduce   a master and --peers processes on the loopback, f32, sum
@@ -29,6 +29,7 @@ busbw = algbw * 2(n-1)/n, as in nccl-tests' doc/PERFORMANCE.md; the CPU seconds 
 all peers. The result of the last run is checked.
 
   seaway_bench floor --bytes 128
+  seaway_bench floor --mib 256 --runs 20 --warmup 3        (what TCP alone takes of the all-reduce below)
   seaway_bench all_reduce --floats 16
   seaway_bench all_reduce --mib 256 --runs 20 --warmup 3
 )";

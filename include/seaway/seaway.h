@@ -33,7 +33,8 @@
  * - A handle that was destroyed or freed is refused (SEAWAY_CLOSED), it does not crash, and none is given out twice. Handles are
  *   no addresses: do not read behind them. After fork() the child's handles return SEAWAY_FORKED: a child does not take part,
  *   and its copies of the sockets are closed at once. It may read views, and make communicators of its own.
- * - The library prints nothing, ends nothing, handles no signal and calls nobody back. A bug in it turns one communicator to
+ * - The library prints nothing, ends nothing, handles no signal and calls nobody back. A call that waits does the library's
+ *   work meanwhile, on the thread that called it: a small op then needs no other thread. A bug in it turns one communicator to
  *   SEAWAY_INTERNAL: its waits return, its connections close, the process lives.
  * - Buffers belong to the library from the start of an op until it is final (until seaway_wait or seaway_test say something
  *   other than SEAWAY_PENDING). The input may be read meanwhile, nothing else. After seaway_destroy returns no buffer is touched.

@@ -318,8 +318,9 @@ Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, Op
   const auto op = std::make_shared<FrontOperation>(weak_from_this(), this, id, user);
   front_->open_ops.emplace(id, op);
   operation = op;
-  engine_->driver->run_now(
-      lock, [session = engine_->session.get(), id, request]() mutable { session->post(id, std::move(request)); });
+  engine_->driver->run_now(lock, [session = engine_->session.get(), id, request = OpRequest(request)]() mutable {
+    session->post(id, std::move(request));
+  });
   return Status::ok;
 }
 

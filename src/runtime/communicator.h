@@ -1,7 +1,7 @@
 // A communicator: what the C API stands on. Thread-safe: any call from any thread.
 //
-// One thread per communicator does all of its I/O, runs the cores and the reductions (`PeerHost`). The calls here hand it
-// commands and wait for what becomes of them. Calls on an object after `close()` return Status::closed; after fork(), in
+// One thread at a time does all of its I/O, runs the cores and the reductions (`PeerHost`): a caller that waits here, or the
+// communicator's own while nobody does (`Driver`). Calls on an object after `close()` return Status::closed; after fork(), in
 // the child, Status::forked.
 #pragma once
 

@@ -35,7 +35,6 @@ void Driver::run(Lock& lock, Clock::time_point limit, const std::function<bool()
 
 // The loop is free: for another caller that waits, or for the keeper.
 void Driver::let_go() {
-  let_go_at_ = Clock::now();
   if (waiting_ > 0) {
     changed_->notify_all();
   }
@@ -62,8 +61,8 @@ bool Driver::wait(Lock& lock, Clock::time_point limit, const std::function<bool(
         const std::lock_guard guard(*lock.mutex());
         return done() || Clock::now() >= limit;
       });
-      // This thread has not left yet, which matters to nobody but the keeper.
-      --waiting_;
+      --waiting_;  // this thread does not wait for itself
+      let_go_at_ = Clock::now();
       let_go();
       ++waiting_;
     } else {
@@ -117,7 +116,7 @@ void Driver::run_now(Lock& lock, std::function<void()> what) {
   lock.lock();
   is_run_ = false;
   over_ = over_ || !is_well;
-  let_go();
+  let_go();  // the keeper's moment goes on: many starts without a wait must not keep it away
 }
 
 void Driver::keep(Lock lock) {
@@ -128,6 +127,7 @@ void Driver::keep(Lock lock) {
       is_kept_ = true;
       run(lock, Clock::time_point::max(), [this] { return waiting_ > 0; });
       is_kept_ = false;
+      let_go_at_ = Clock::now();
       let_go();
     } else if (!is_run_) {
       keeper_.wait_until(lock, let_go_at_ + kMoment);

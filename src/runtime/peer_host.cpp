@@ -140,13 +140,15 @@ std::optional<collective::Progress> PeerHost::progress(std::uint64_t op) const {
 
 void PeerHost::run_jobs() {
   collective::Job job;
-  for (int i = 0; i < kJobsPerTurn && peer_.engine().next_job(job); ++i) {
+  int jobs = 0;
+  for (; jobs < kJobsPerTurn && peer_.engine().next_job(job); ++jobs) {
     const std::uint64_t hash = jobs_.run(job);
     peer_.engine().on_done(job.id, hash, now());
     if (job.kind == collective::JobKind::reduce) {
       SEAWAY_KILL_POINT_REDUCED(posted_.at(job.op).tag);
     }
   }
+  jobs_are_left_ = jobs == kJobsPerTurn;
 }
 
 void PeerHost::settle() {
@@ -177,7 +179,8 @@ void PeerHost::settle() {
     timer_.at(kNever);
     return;
   }
-  const Time due = peer_.deadline();
+  // Nothing else may happen that would lead back here: an op in place ends with as many copies as it has chunks.
+  const Time due = jobs_are_left_ ? now() : peer_.deadline();
   // Many deadlines are put off with every frame. The timer goes off when the first of them was due, and looks again.
   if (due < timer_at_) {
     timer_at_ = due;

@@ -118,6 +118,7 @@ class PeerHost : public LinkOwner {
   std::map<OpHandle, PostedOp> posted_;
   std::map<std::uint64_t, OpHandle> handles_;  // by the owner's name
 
+  bool jobs_are_left_ = false;  // for the next turn
   bool settling_ = false;
   bool settle_again_ = false;
   net::Timer timer_;

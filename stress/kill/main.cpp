@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/random.h"
 #include "kill/peer.h"
 #include "runtime/master_server.h"
@@ -55,7 +56,7 @@ struct Plan {
 
 // How much of each phase a member of a direct plan has.
 std::uint64_t amount_of(const std::string& phase, std::uint64_t bytes, unsigned world) {
-  constexpr std::uint64_t kChunk = 256 * 1024;
+  constexpr std::uint64_t kChunk = Limits{}.chunk_bytes;
   const std::uint64_t share = bytes / world * (world - 1);
   return phase == "HOLD" ? world - 1 : phase == "reducing" ? std::max<std::uint64_t>(bytes / kChunk / world, 1) : share;
 }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -73,4 +74,26 @@ TEST_CASE("hash: the root tells a changed, missing, added or moved leaf") {
 }
 
 }  // namespace
+TEST_CASE("hash: a tensor hashed piece by piece, by any variant, has the hash of one pass") {
+  std::vector<std::byte> data(100'000);
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    data[i] = static_cast<std::byte>(i * 2654435761u >> 13);
+  }
+  const auto scalar = scalar_hasher();
+  const auto avx2 = __builtin_cpu_supports("avx2") ? avx2_hasher() : nullptr;
+  for (const std::size_t length : {0u, 1u, 240u, 241u, 8191u, 8192u, 100'000u}) {
+    const std::span<const std::byte> whole(data.data(), length);
+    for (Hasher64* hasher : {scalar.get(), avx2.get()}) {
+      if (hasher == nullptr) {
+        continue;
+      }
+      hasher->reset();
+      for (std::size_t at = 0; at < length; at += 8192) {
+        hasher->add(whole.subspan(at, std::min<std::size_t>(8192, length - at)));
+      }
+      CHECK(hasher->value() == hash64(whole));
+    }
+  }
+}
+
 }  // namespace seaway
