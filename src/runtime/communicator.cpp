@@ -176,18 +176,20 @@ Status FrontCommunicator::update(double timeout) {
     return fail(Status::not_member, "this peer is no member: join first");
   };
   if (front_->phase != Phase::member) {
+    front_->update_untold = false;
     return not_member();
   }
   if (front_->syncing != kNoPeer && front_->view && front_->syncing == front_->view->self) {
     return fail(Status::busy, "a state sync is unfinished: call seaway_state_sync until it is over, then update");
   }
-  if (!front_->updating) {
-    front_->updating = true;
-    engine_->driver->post([session = engine_->session.get()] { session->update(); });
+  if (!front_->update_untold) {  // a call that timed out is gone on with, also when its update has passed meanwhile
+    front_->update_untold = front_->updating = true;
+    engine_->driver->run_now(lock, [session = engine_->session.get()] { session->update(); });
   }
   if (!wait_until(lock, timeout, [&] { return front_->closed || !front_->updating; })) {
     return Status::pending;
   }
+  front_->update_untold = false;
   if (front_->closed) {
     return Status::closed;
   }
@@ -395,7 +397,7 @@ void FrontCommunicator::end_sync(PeerId self, std::optional<std::uint64_t> revis
     auto synced = std::make_shared<View>(*front_->view);
     synced->synced = true;
     front_->view = std::move(synced);
-    engine_->loop.post([session = engine_->session.get(), self, revision] { session->synced(self, *revision); });
+    engine_->driver->post([session = engine_->session.get(), self, revision] { session->synced(self, *revision); });
   }
 }
 

@@ -31,7 +31,8 @@ struct Front {
   Status over = Status::ok;  // why the phase is over; ok: left
   std::string over_text;
 
-  bool updating = false;             // an update was begun and has not returned
+  bool updating = false;             // an update was begun and the core has not passed it
+  bool update_untold = false;        // a caller has begun an update and was not told yet that it has passed
   PeerId syncing = kNoPeer;          // the incarnation that is in a state sync
   std::shared_ptr<const View> view;  // null unless member or leaving
   Error last_error;

@@ -227,3 +227,30 @@ CASE(a_child_of_a_member_is_forked_and_the_member_goes_on) {
   seaway_free(op);
   cluster_stop(&c);
 }
+
+/* An update whose call has timed out and that passes before the next call is that call's, and no second one is begun. */
+CASE(an_update_that_timed_out_is_gone_on_with) {
+  struct cluster c;
+  seaway_view* view = NULL;
+  seaway_view_info info;
+  seaway_error error;
+  seaway_status status = SEAWAY_OK;
+  uint64_t calls;
+  error.struct_size = sizeof error;
+  REQUIRE(cluster_start(&c, 1));
+  for (calls = 1; calls <= 200; ++calls) {
+    status = seaway_update(c.comms[0], NULL, 0);
+    if (status == SEAWAY_PENDING) {
+      CHECK_STATUS(SEAWAY_OK,
+                   seaway_error_get(c.comms[0], NULL, &error)); /* asks the loop, which passes it meanwhile */
+      status = seaway_update(c.comms[0], NULL, PATIENCE);
+    }
+    CHECK_OK(c.comms[0], status);
+  }
+  info.struct_size = sizeof info;
+  CHECK_OK(c.comms[0], seaway_view_get(c.comms[0], &view));
+  CHECK_STATUS(SEAWAY_OK, seaway_view_info_get(view, &info));
+  CHECK(info.update_count == 200);
+  seaway_view_free(view);
+  cluster_stop(&c);
+}

@@ -109,10 +109,11 @@ def test_two_updates_at_once(master: seaway.Master) -> None:
         waiting = Thread(lambda: join(master, min_world=1))
         while True:
             try:
-                if old.update(0).world_size == 2:
-                    break
+                view = old.update(0)
             except seaway.Pending:
-                old.update(BOUND)
+                view = old.update(BOUND)
+            if view.world_size == 2:
+                break
         with waiting.result():
             pass
 

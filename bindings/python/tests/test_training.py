@@ -152,7 +152,7 @@ def test_different_models_are_refused(master: seaway.Master) -> None:
     def body(comm: seaway.Communicator) -> bool:
         outer = DiLoCo(comm, [np.zeros((2, 3) if comm.rank else (3, 2), np.float32)])
         with pytest.raises(seaway.Refused):
-            outer._share(comm.update())
+            outer.sync()
         return True
 
     assert cluster(master, 2, body) == [True, True]
