@@ -343,8 +343,8 @@ SEAWAY_API seaway_status seaway_result_init(seaway_result* result, size_t struct
  * the element count of in[i] and may not overlap any input. In place the input keeps its old values until the op commits, and for
  * good if it does not (a scratch of the same size is used). `reduction` is a seaway_reduction. options may be NULL.
  * _start returns at once; *op has to be freed. The other form is start + wait(-1) + free.
- * Returns: OK; of _start: INVALID, CLOSED, FORKED, NOT_MEMBER, TOO_MANY, NO_MEMORY; of the blocking form also REFUSED,
- * ABORTED, EVICTED, UNDECIDED, INTERNAL. result may be NULL; it is filled only on OK. */
+ * Returns: OK; of _start: INVALID, CLOSED, FORKED, NOT_MEMBER, EVICTED, TOO_MANY, NO_MEMORY; of the blocking form also
+ * REFUSED, ABORTED, UNDECIDED, INTERNAL. result may be NULL; it is filled only on OK. */
 SEAWAY_API seaway_status seaway_all_reduce(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
                                            const seaway_buffer* in, size_t count, int32_t reduction,
                                            const seaway_options* options);

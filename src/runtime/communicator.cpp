@@ -51,6 +51,16 @@ Status FrontCommunicator::fail(Status status, std::string text) const {
   return status;
 }
 
+// For what only a member may do; the lock is held.
+Status FrontCommunicator::no_member() const {
+  if (front_->phase == Phase::over && front_->over == Status::evicted) {
+    return fail(Status::evicted, front_->over_text);
+  }
+  return fail(Status::not_member, front_->phase == Phase::over && !front_->over_text.empty()
+                                      ? "this peer is no member any more: " + front_->over_text
+                                      : "this peer is no member: join first");
+}
+
 // A join, update or leave begins; the lock is held.
 Status FrontCommunicator::begin_call() {
   if (front_->closed) {
@@ -169,15 +179,9 @@ Status FrontCommunicator::update(double timeout) {
     return status;
   }
   const Call call(*front_);
-  const auto not_member = [&] {
-    if (front_->phase == Phase::over && front_->over == Status::evicted) {
-      return fail(Status::evicted, front_->over_text);
-    }
-    return fail(Status::not_member, "this peer is no member: join first");
-  };
   if (front_->phase != Phase::member) {
     front_->update_untold = false;
-    return not_member();
+    return no_member();
   }
   if (front_->syncing != kNoPeer && front_->view && front_->syncing == front_->view->self) {
     return fail(Status::busy, "a state sync is unfinished: call seaway_state_sync until it is over, then update");
@@ -193,7 +197,7 @@ Status FrontCommunicator::update(double timeout) {
   if (front_->closed) {
     return Status::closed;
   }
-  return front_->broken ? Status::internal : front_->phase == Phase::member ? Status::ok : not_member();
+  return front_->broken ? Status::internal : front_->phase == Phase::member ? Status::ok : no_member();
 }
 
 Status FrontCommunicator::leave(double timeout) {
@@ -312,9 +316,7 @@ Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, Op
     return Status::closed;
   }
   if (front_->phase != Phase::member) {
-    return fail(Status::not_member, front_->phase == Phase::over && !front_->over_text.empty()
-                                        ? "this peer is no member any more: " + front_->over_text
-                                        : "this peer is no member: join first");
+    return no_member();
   }
   const std::uint64_t id = front_->next_op++;
   const auto op = std::make_shared<FrontOperation>(weak_from_this(), this, id, user);
@@ -362,13 +364,8 @@ Error FrontCommunicator::begin_sync(std::shared_ptr<const View>& view) {
     return {status, front_->last_error.text, "", {}, {}, kNoPeer};
   }
   if (front_->phase != Phase::member || !front_->view) {
-    const bool evicted = front_->phase == Phase::over && front_->over == Status::evicted;
-    return {evicted ? Status::evicted : Status::not_member,
-            evicted ? front_->over_text : "this peer is no member: join first",
-            "",
-            {},
-            {},
-            kNoPeer};
+    const Status status = no_member();
+    return {status, front_->last_error.text, "", {}, {}, kNoPeer};
   }
   if (front_->updating || front_->syncing == front_->view->self) {
     return {Status::busy,

@@ -40,6 +40,7 @@ class FrontCommunicator : public Communicator, public std::enable_shared_from_th
 
   bool is_forked() const { return generation_ != net::fork_generation(); }
   Status fail(Status status, std::string text) const;
+  Status no_member() const;
   Status begin_call();
   Status ensure_engine(std::unique_lock<std::mutex>& lock);
   bool wait_until(std::unique_lock<std::mutex>& lock, double timeout, const std::function<bool()>& done) const;

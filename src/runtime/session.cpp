@@ -271,6 +271,9 @@ void Session::on_over(Status status, const std::string& text) {
 void Session::on_op_ended(std::uint64_t op, Status status, const collective::Result& result, std::uint64_t scratch) {
   const Epoch epoch = host_ ? host_->core().epoch() : Epoch{};
   const std::lock_guard lock(front_->mutex);
+  if (status == Status::not_member && front_->over == Status::evicted && front_->phase == Phase::over) {
+    status = Status::evicted;  // started while this peer did not know yet
+  }
   finish(*front_, op, status, result, epoch, scratch);
 }
 

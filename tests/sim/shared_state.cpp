@@ -120,6 +120,9 @@ bool SharedState::ended(OpHandle handle, const collective::Result& result) {
   const state::SyncOp op = it->second;
   ops_.erase(it);
   running_.erase(handle);
+  if (!sync_) {
+    return true;  // another of its ops ended it: this incarnation is over
+  }
   const collective::Descriptor& descriptor = op.descriptor;
   const bool lands_here =
       descriptor.kind == OpKind::broadcast && !descriptor.has_data && descriptor.root != peer_->id();

@@ -254,11 +254,12 @@ seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
 typedef struct seaway_master seaway_master;
 typedef struct seaway_master_config {
   size_t struct_size;
-  const char *listen;
+  const char* listen;
   int32_t plaintext;
 } seaway_master_config;
-seaway_status seaway_master_config_init(seaway_master_config *config, size_t struct_size);
-seaway_status seaway_master_start(seaway_master **master, const seaway_master_config *config, seaway_error *error);
-const char *seaway_master_address(const seaway_master *master);
-seaway_status seaway_master_stop(seaway_master *master);
+seaway_status seaway_master_config_init(seaway_master_config* config, size_t struct_size);
+seaway_status seaway_master_start(seaway_master** master, const seaway_master_config* config,
+                                             seaway_error* error);
+const char* seaway_master_address(const seaway_master* master);
+seaway_status seaway_master_stop(seaway_master* master);
 """
