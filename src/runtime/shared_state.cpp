@@ -164,6 +164,7 @@ Error SharedState::drive(double timeout) {
       return give_up(make_error(status_of(outcome->outcome), outcome->reason));
     }
     std::vector<OperationPtr> operations;
+    operations.reserve(running_.size());
     for (const Running& running : running_) {
       operations.push_back(running.operation);
     }

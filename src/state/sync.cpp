@@ -215,6 +215,7 @@ std::uint64_t Sync::layout_of_round() const {
 
 void Sync::read_table() {
   std::vector<Row> rows;
+  rows.reserve(config_.members.size());
   for (std::size_t i = 0; i < config_.members.size(); ++i) {
     rows.push_back(decode(std::span<const std::uint64_t>(table_).subspan(i * kRowWords).first<kRowWords>()));
   }

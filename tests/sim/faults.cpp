@@ -150,6 +150,30 @@ void World::ambush(const std::vector<PeerId>& joiners) {
   }
 }
 
+// A join point stands. Then the member that is farthest is lost, and somebody wants to join while the others are behind it.
+void World::outrun(std::uint64_t point) {
+  std::vector<PeerProcess*> members;
+  for (PeerProcess* peer : living()) {
+    if (peer->is_member()) {
+      members.push_back(peer);
+    }
+  }
+  const bool late = healed || point == 0 || sites.size() >= 12 || members.size() <= 2u * options.lanes;
+  if (late || !options.kinds.contains(Fault::join) || !random.one_in(3)) {
+    return;
+  }
+  const PeerProcess* farthest = *std::max_element(members.begin(), members.end(), [](const auto* a, const auto* b) {
+    return a->program().update_count() < b->program().update_count();
+  });
+  clock.after(up_to(100 * kMillisecond), [this, id = farthest->id()] {
+    if (PeerProcess* peer = find(id); peer != nullptr && !healed) {
+      checker.excuse(peer->site().host, kNever);
+      peer->crash(false);
+      add_replica();
+    }
+  });
+}
+
 void World::restore(Duration after, std::function<void()> what) {
   clock.after(after, [this, what = std::move(what)] {
     if (!healed) {

@@ -91,6 +91,7 @@ class World {
   void heal();
   bool take_bit_flip();                             // one is due
   void ambush(const std::vector<PeerId>& joiners);  // the master has just asked for them
+  void outrun(std::uint64_t point);
   PeerProcess* some_peer();
 
  private:
