@@ -198,6 +198,8 @@ SEAWAY_API seaway_status seaway_destroy(seaway_comm* comm);
 
 /* The one point of the program where others join; call it once per step. Free (no communication) when nobody waits to join.
  * When somebody does, everyone admits them at the same call. Every member has to call it equally often, or joiners wait.
+ * A newcomer's first update, if it has started no op since its join, is the one that admitted it and returns at once: so the same
+ * loop of update and collectives serves everybody.
  * *view, unless view is NULL, is a new snapshot; free it. A time-out returns PENDING and the update goes on: call again.
  * Returns: OK; PENDING; INVALID; BUSY; CLOSED; FORKED; NOT_MEMBER; EVICTED; INTERNAL; NO_MEMORY. */
 SEAWAY_API seaway_status seaway_update(seaway_comm* comm, seaway_view** view, double timeout);

@@ -186,6 +186,9 @@ Status FrontCommunicator::update(double timeout) {
   if (front_->syncing != kNoPeer && front_->view && front_->syncing == front_->view->self) {
     return fail(Status::busy, "a state sync is unfinished: call seaway_state_sync until it is over, then update");
   }
+  if (std::exchange(front_->at_admission, false)) {
+    return Status::ok;  // the others are in the update that admitted this peer; it stands there too
+  }
   if (!front_->update_untold) {  // a call that timed out is gone on with, also when its update has passed meanwhile
     front_->update_untold = front_->updating = true;
     engine_->driver->run_now(lock, [session = engine_->session.get()] { session->update(); });
@@ -318,6 +321,7 @@ Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, Op
   if (front_->phase != Phase::member) {
     return no_member();
   }
+  front_->at_admission = false;
   const std::uint64_t id = front_->next_op++;
   const auto op = std::make_shared<FrontOperation>(weak_from_this(), this, id, user);
   front_->open_ops.emplace(id, op);

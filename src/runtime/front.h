@@ -32,6 +32,7 @@ struct Front {
   std::string over_text;
 
   bool updating = false;             // an update was begun and the core has not passed it
+  bool at_admission = false;         // a newcomer that has neither updated nor started an op since it was admitted
   bool update_untold = false;        // a caller has begun an update and was not told yet that it has passed
   PeerId syncing = kNoPeer;          // the incarnation that is in a state sync
   std::shared_ptr<const View> view;  // null unless member or leaving

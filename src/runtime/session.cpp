@@ -230,6 +230,7 @@ void Session::on_joined() {
   const std::lock_guard lock(front_->mutex);
   front_->phase = Phase::member;
   front_->view = make_view();
+  front_->at_admission = front_->view->update_count > 0;
   front_->changed.notify_all();
 }
 

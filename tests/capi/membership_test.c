@@ -228,6 +228,33 @@ CASE(a_child_of_a_member_is_forked_and_the_member_goes_on) {
   cluster_stop(&c);
 }
 
+/* The loop of the header's example, for whoever joins whenever. */
+static void update_and_reduce(struct member* member) {
+  float value = 1;
+  seaway_buffer x = {NULL, 1, SEAWAY_F32, SEAWAY_HOST};
+  int steps = 0;
+  x.data = &value;
+  if (member->index > 0) {
+    CHECK_OK(member->comm, seaway_join(member->comm, PATIENCE));
+  }
+  while (value < 3 && steps++ < 1000000) {
+    value = 1;
+    CHECK_OK(member->comm, seaway_update(member->comm, NULL, PATIENCE));
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &x, 1, SEAWAY_SUM, NULL));
+  }
+  CHECK(value == 3);
+}
+
+CASE(one_loop_serves_founders_and_newcomers) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 1));
+  c.comms[1] = cluster_comm(&c, 1);
+  c.comms[2] = cluster_comm(&c, 1);
+  c.count = 3;
+  each(&c, update_and_reduce, NULL);
+  cluster_stop(&c);
+}
+
 /* An update whose call has timed out and that passes before the next call is that call's, and no second one is begun. */
 CASE(an_update_that_timed_out_is_gone_on_with) {
   struct cluster c;

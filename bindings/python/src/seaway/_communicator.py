@@ -245,7 +245,8 @@ class Communicator:
     def update(self, timeout: float | None = None) -> View:
         """The one point of the program where others join: call it once per step. Free, without communication, when nobody
         waits to join; when somebody does, every member admits them at the same call. Every member has to call it equally
-        often, or newcomers wait.
+        often, or newcomers wait. A newcomer's first update, if it has started no op since its join, is the one that admitted
+        it and returns at once: the same loop serves everybody.
 
         Args:
             timeout: seconds; 0 polls; None or a negative number waits as long as it takes.
