@@ -77,6 +77,8 @@ def test_a_timeout_is_pending_and_goes_on(master: seaway.Master) -> None:
                 comm.sync_state({"x": x}, timeout=0)
             with pytest.raises(seaway.Busy):
                 comm.update(timeout=0)
+            with pytest.raises(seaway.InvalidError, match="unfinished"):
+                comm.sync_state({"x": x}, 1)
             comm.barrier(tag=5)
         else:
             comm.barrier(tag=5)

@@ -16,7 +16,7 @@ from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
 from seaway._result import Result
-from seaway._state import State, SyncResult, layout_of
+from seaway._state import State, SyncResult
 from seaway._view import Member, View, take_view
 from seaway._waiting import in_slices
 
@@ -117,7 +117,6 @@ class Communicator:
         self._snapshot: View | None = None
         self._capacity = 16
         self._state: State | None = None
-        self._state_layout: tuple[tuple[str, int, int], ...] = ()
         self._orphans: list[tuple[Any, Any]] = []
         self._watching: dict[asyncio.AbstractEventLoop, Watch] = {}
 
@@ -469,17 +468,9 @@ class Communicator:
             Refused: the members' tensors differ in name, dtype or size, or their roles allow no election; the text says which.
             Evicted, Undecided, NotMember, Aborted: nothing has changed here; what has arrived is kept for the next try.
         """
-        state = self._state
-        if state is None or not state.unfinished:
-            layout = layout_of(tensors)
-            if state is not None and layout != self._state_layout:
-                state.free()
-                state = None
-            if state is None:
-                state = self._state = State(self._handle)
-                self._state_layout = layout
-            state.add(tensors)
-        return state.sync(revision, role, timeout, self._capacity)
+        if self._state is None:
+            self._state = State(self._handle)
+        return self._state.sync(tensors, revision, role, timeout, self._capacity)
 
     def __repr__(self) -> str:
         if self._closed:

@@ -54,41 +54,47 @@ class SyncResult:
         )
 
 
-def layout_of(tensors: Mapping[str, Array]) -> tuple[tuple[str, int, int], ...]:
-    """(name, dtype, count) of each, by name: what has to be alike for a seaway_state to serve again."""
+def _described(tensors: Mapping[str, Array]) -> list[tuple[str, Any, Any]]:
+    """(name, seaway_buffer, what keeps the memory alive) of each, by name."""
     if not isinstance(tensors, Mapping):
         raise InvalidError(f"tensors is of type {type(tensors).__name__}; give a dict from names to arrays")
-    layout = []
+    described = []
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not name or "\0" in name:
             raise InvalidError(f"a tensor's name must be a str that is not empty, without NUL, not {name!r}")
-        buffer = buffers(tensor, f"tensors[{name!r}]", True)[0][0]
-        layout.append((name, int(buffer.dtype), int(buffer.count)))
-    return tuple(sorted(layout))
+        buffer, _, keep = buffers(tensor, f"tensors[{name!r}]", True)
+        described.append((name, buffer, keep))
+    return sorted(described, key=lambda each: each[0])
 
 
 class State:
-    """One seaway_state. Its tensors' names, dtypes and counts never change; where they lie may."""
+    """The shared state of one communicator. A seaway_state has tensors whose names, dtypes and counts never change; when they do
+    there is another."""
 
     def __init__(self, comm: Any) -> None:
-        pointer = _new("seaway_state **")
-        status = lib.seaway_state_create(comm, pointer)
-        if status != OK:
-            raise make_error(status, "sync_state", last_error(comm=comm))
         self._comm = comm
-        self._handle = pointer[0]
+        self._handle: Any = NULL
+        self._layout: list[tuple[str, int, int]] = []
         self._keep: Any = None  # the arrays, while a sync of them is unfinished
-        self.unfinished = False
+        self._unfinished = False
 
-    def add(self, tensors: Mapping[str, Array]) -> None:
-        keep = []
-        for name, tensor in tensors.items():
-            buffer, _, kept = buffers(tensor, f"tensors[{name!r}]", True)
-            keep.append(kept)
+    def _register(self, tensors: Mapping[str, Array]) -> None:
+        described = _described(tensors)
+        layout = [(name, int(buffer[0].dtype), int(buffer[0].count)) for name, buffer, _ in described]
+        if layout != self._layout or self._handle == NULL:
+            self.free()
+            pointer = _new("seaway_state **")
+            self._check(lib.seaway_state_create(self._comm, pointer))
+            self._handle, self._layout = pointer[0], layout
+        for name, buffer, _ in described:
             self._check(lib.seaway_state_add(self._handle, name.encode(), buffer))
-        self._keep = keep
+        self._keep = described
 
-    def sync(self, revision: int, role: str, timeout: float | None, capacity: int) -> SyncResult:
+    def sync(
+        self, tensors: Mapping[str, Array], revision: int, role: str, timeout: float | None, capacity: int
+    ) -> SyncResult:
+        if not self._unfinished:
+            self._register(tensors)
         options = _new("seaway_sync_options *")
         lib.seaway_sync_options_init(options, ffi.sizeof("seaway_sync_options"))
         if role not in _ROLES:
@@ -101,12 +107,14 @@ class State:
         donors = _new("uint64_t[]", capacity)
         struct.donors, struct.donor_capacity = donors, capacity
         handle = self._handle
-        self.unfinished = True
+        was_unfinished, self._unfinished = self._unfinished, True
         status = in_slices(
             lambda seconds: int(lib.seaway_state_sync(handle, struct, revision, options, seconds)), timeout
         )
-        self.unfinished = status == PENDING
-        if not self.unfinished:
+        # A refused call changes nothing: the arrays are still the library's.
+        refused = status in (lib.SEAWAY_INVALID, lib.SEAWAY_BUSY)
+        self._unfinished = status == PENDING or (refused and was_unfinished)
+        if not self._unfinished:
             self._keep = None
         self._check(status)
         return SyncResult(struct)
