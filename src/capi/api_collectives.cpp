@@ -61,7 +61,7 @@ seaway_status run(seaway_comm* handle, seaway_result* result, Make&& make) {
     if (Error error = make(request); error.status != Status::ok) {
       return error;
     }
-    if (Error error = check_result(result); error.status != Status::ok) {
+    if (Error error = check_filled(result); error.status != Status::ok) {
       return error;
     }
     std::array<runtime::OperationPtr, 1> operation;

@@ -72,7 +72,7 @@ seaway_status seaway_test(seaway_op* op, seaway_result* result) {
   // What became of the op is no error of this call: it is returned past `entry`, and the op itself remembers it.
   Status ended = Status::pending;
   const seaway_status called = entry(op, [&](Op& object) {
-    if (Error error = check_result(result); error.status != Status::ok) {
+    if (Error error = check_filled(result); error.status != Status::ok) {
       return error;
     }
     const runtime::OperationPtr operation = object.operation();

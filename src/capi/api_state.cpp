@@ -39,11 +39,6 @@ seaway_status entry_of_state(seaway_state* handle, Body&& body) {
   });
 }
 
-Error check_result(const seaway_sync_result* result) {
-  seaway_sync_result copy{};
-  return result == nullptr ? Error{} : take(result, copy);
-}
-
 void fill(seaway_sync_result* result, const runtime::SyncReport& report) {
   if (result == nullptr) {
     return;
@@ -121,7 +116,7 @@ seaway_status seaway_state_sync(seaway_state* state, seaway_sync_result* result,
     if (chosen.role < SEAWAY_SEND_AND_RECEIVE || chosen.role > SEAWAY_RECEIVE_ONLY) {
       return invalid("role is " + std::to_string(chosen.role) + ", which is no seaway_sync_role");
     }
-    if (Error error = check_result(result); error.status != Status::ok) {
+    if (Error error = check_filled(result); error.status != Status::ok) {
       return error;
     }
     runtime::SyncReport report;
@@ -138,7 +133,7 @@ seaway_status seaway_state_free(seaway_state* state) {
     return SEAWAY_OK;
   }
   std::shared_ptr<State> freed;
-  const seaway_status status = entry_of_state(state, [&](State& object) {
+  return entry_of_state(state, [&](State& object) {
     if (object.shared.is_unfinished() && object.comm->runtime->view()) {
       return make_error(
           Status::busy,
@@ -147,5 +142,4 @@ seaway_status seaway_state_free(seaway_state* state) {
     }
     return make_error(remove(state, freed));
   });
-  return status;
 }

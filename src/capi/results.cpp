@@ -8,11 +8,6 @@
 
 namespace seaway::capi {
 
-Error check_result(const seaway_result* result) {
-  seaway_result copy{};
-  return result == nullptr ? Error{} : take(result, copy);
-}
-
 void fill(seaway_result* result, const runtime::Operation& operation) {
   if (result == nullptr) {
     return;

@@ -109,6 +109,13 @@ Error take(const T* from, T& into) {
   return {};
 }
 
+// Status::ok if the caller's struct can be filled. NULL can: it is left out.
+template <class T>
+Error check_filled(const T* into) {
+  T copy{};
+  return into == nullptr ? Error{} : take(into, copy);
+}
+
 // What the library gives out. `*into` has a size that was checked; it is kept.
 template <class T>
 void give(T* into, const T& from) {

@@ -387,6 +387,17 @@ Cut Peer::cut() const { return taken_ ? taken_->cut : Cut{}; }
 std::uint64_t Peer::term() const { return taken_ ? taken_->term : 0; }
 std::uint32_t Peer::generation() const { return generation_; }
 std::uint64_t Peer::update_count() const { return count_; }
+std::vector<PeerId> Peer::base() const {
+  std::vector<PeerId> ids;
+  for (const wire::Base& base : taken_->bases) {
+    for (const wire::BaseMember& member : base.members) {
+      if (base.generation == generation_ && member.lane == config_.lane) {
+        ids.push_back(member.id);
+      }
+    }
+  }
+  return ids;
+}
 bool Peer::is_synced() const {
   return engine_.standing() == Standing::founder || engine_.standing() == Standing::synced;
 }

@@ -142,6 +142,8 @@ class Peer {
   std::uint64_t term() const;
   std::uint32_t generation() const;
   std::uint64_t update_count() const;
+  // Of my lane, in the base of my generation, lost ones too: the same list at everyone whose program is at this point.
+  std::vector<PeerId> base() const;
   bool is_synced() const;         // false: it joined a run that had begun, and no state sync has committed at it
   std::string waits_for() const;  // of join and update: in words
   void check_invariants() const;

@@ -13,6 +13,9 @@ namespace seaway::runtime {
 
 class FrontCommunicator;
 
+// What a caller is told of an op that ended so.
+Status status_of(collective::Outcome outcome);
+
 class FrontOperation : public Operation {
  public:
   FrontOperation(std::weak_ptr<FrontCommunicator> owner, const Communicator* identity, std::uint64_t id,

@@ -7,29 +7,13 @@
 
 #include "runtime/hello.h"
 #include "runtime/kill_point.h"
+#include "runtime/operation.h"
 
 namespace seaway::runtime {
 
 namespace {
 
 constexpr int kJobsPerTurn = 16;  // about a millisecond: then others, heartbeats among them, get their turn
-
-Status status_of(collective::Outcome outcome) {
-  switch (outcome) {
-    case collective::Outcome::committed:
-    case collective::Outcome::no_weight:
-      return Status::ok;
-    case collective::Outcome::aborted:
-      return Status::aborted;
-    case collective::Outcome::refused:
-      return Status::refused;
-    case collective::Outcome::evicted:
-      return Status::evicted;
-    case collective::Outcome::undecided:
-      return Status::undecided;
-  }
-  return Status::internal;
-}
 
 Status status_of(collective::PostError error) {
   switch (error) {

@@ -207,13 +207,7 @@ std::shared_ptr<const View> Session::make_view() const {
   // An epoch names newcomers before this peer has come to the update that admits them.
   std::copy_if(core.roster().begin(), core.roster().end(), std::back_inserter(view->members),
                [&](const wire::MemberInfo& member) { return member.generation <= view->generation; });
-  for (const wire::Base& base : core.taken()->bases) {
-    for (const wire::BaseMember& member : base.members) {
-      if (base.generation == view->generation && member.lane == config_.lane) {
-        view->base.push_back(member.id);
-      }
-    }
-  }
+  view->base = core.base();
   view->synced = core.is_synced();
   view->world_size = static_cast<std::uint32_t>(view->members.size() / config_.lanes);
   for (std::size_t i = 0; i < view->members.size(); ++i) {

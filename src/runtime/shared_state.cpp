@@ -6,11 +6,10 @@
 #include <thread>
 #include <utility>
 
-#include "base/assert.h"
+#include "runtime/operation.h"
 
 namespace seaway::runtime {
 
-using collective::OpKind;
 using collective::Outcome;
 
 namespace {
@@ -21,34 +20,14 @@ double seconds_now() {
 
 Error make_error(Status status, std::string text) { return {status, std::move(text), "state sync", {}, {}, kNoPeer}; }
 
-Status status_of(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::refused:
-      return Status::refused;
-    case Outcome::evicted:
-      return Status::evicted;
-    case Outcome::undecided:
-      return Status::undecided;
-    default:
-      return Status::aborted;
-  }
-}
-
 std::optional<Outcome> outcome_of(Status status) {
-  switch (status) {
-    case Status::ok:
-      return Outcome::committed;
-    case Status::refused:
-      return Outcome::refused;
-    case Status::aborted:
-      return Outcome::aborted;
-    case Status::evicted:
-      return Outcome::evicted;
-    case Status::undecided:
-      return Outcome::undecided;
-    default:
-      return std::nullopt;
+  for (const Outcome outcome :
+       {Outcome::committed, Outcome::refused, Outcome::aborted, Outcome::evicted, Outcome::undecided}) {
+    if (status_of(outcome) == status) {
+      return outcome;
+    }
   }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -256,7 +235,6 @@ void SharedState::finish(SyncReport& report) {
   report.digest = outcome.digest;
   report.donors = outcome.donors;
   report.rounds = outcome.rounds;
-  report.leaves = leaves_.size();
   for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
     report.bytes += leaves_[leaf].length;
   }
@@ -264,7 +242,6 @@ void SharedState::finish(SyncReport& report) {
     std::memcpy(in_tensor(leaf), staging_[leaf].get(), leaves_[leaf].length);
     report.bytes_changed += leaves_[leaf].length;
   }
-  report.leaves_changed = outcome.staged.size();
   report.bytes_sent = bytes_sent_;
   report.bytes_received = bytes_received_;
   report.seconds = seconds_now() - began_;

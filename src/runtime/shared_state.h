@@ -23,10 +23,8 @@ struct SyncReport {
   Hash128 digest;
   std::vector<PeerId> donors;  // who had the state that all have now
   std::uint32_t rounds = 0;
-  std::uint64_t leaves = 0;
-  std::uint64_t leaves_changed = 0;  // of mine
   std::uint64_t bytes = 0;
-  std::uint64_t bytes_changed = 0;
+  std::uint64_t bytes_changed = 0;  // of mine
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_received = 0;
   double seconds = 0;

@@ -17,27 +17,27 @@ namespace {
 
 constexpr std::uint64_t kTag = collective::kLibraryTags;
 
-Descriptor all_reduce(DType dtype, Reduction reduction, std::uint64_t count, std::uint64_t layout) {
+Descriptor library_op(OpKind kind, DType dtype, std::uint64_t count, std::uint64_t layout) {
   Descriptor op;
-  op.kind = OpKind::all_reduce;
+  op.kind = kind;
   op.dtype = dtype;
-  op.reduction = reduction;
   op.count = count;
-  op.in_place = true;
   op.tag = kTag;
   op.layout = layout;
   return op;
 }
 
+Descriptor all_reduce(DType dtype, Reduction reduction, std::uint64_t count, std::uint64_t layout) {
+  Descriptor op = library_op(OpKind::all_reduce, dtype, count, layout);
+  op.reduction = reduction;
+  op.in_place = true;
+  return op;
+}
+
 Descriptor broadcast(PeerId root, bool has_data, std::uint64_t bytes, std::uint64_t layout) {
-  Descriptor op;
-  op.kind = OpKind::broadcast;
-  op.dtype = DType::u8;
-  op.count = bytes;
+  Descriptor op = library_op(OpKind::broadcast, DType::u8, bytes, layout);
   op.root = root;
   op.has_data = has_data;
-  op.tag = kTag;
-  op.layout = layout;
   return op;
 }
 
@@ -45,8 +45,6 @@ template <class T>
 std::span<std::byte> bytes_of(std::vector<T>& list) {
   return std::as_writable_bytes(std::span(list));
 }
-
-bool is_success(Outcome outcome) { return outcome == Outcome::committed; }
 
 }  // namespace
 
@@ -171,7 +169,7 @@ void Sync::ended(std::uint32_t id, Outcome outcome, const std::string& reason, s
         }
       }
     }
-    if (!is_success(outcome)) {
+    if (outcome != Outcome::committed) {
       SEAWAY_MARK("leaves of a state sync are not delivered");
       last_problem_ = reason;
     }
@@ -180,7 +178,7 @@ void Sync::ended(std::uint32_t id, Outcome outcome, const std::string& reason, s
     }
     return;
   }
-  if (!is_success(outcome)) {
+  if (outcome != Outcome::committed) {
     if (outcome == Outcome::refused && step_ == Step::table) {
       fail(outcome, "members registered different tensors, or called something else: " + reason);
     } else {

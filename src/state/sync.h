@@ -88,7 +88,6 @@ class Sync {
   const std::optional<SyncOutcome>& outcome() const { return outcome_; }
 
   Place at(std::uint32_t leaf) const { return places_[leaf]; }
-  std::uint32_t rounds() const { return round_; }
   std::string where() const;  // in words
 
  private:

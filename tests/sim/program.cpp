@@ -130,19 +130,11 @@ void Program::synced() {
 
 // The position counts over the base of the generation, lost members included, so that everybody means the same one.
 PeerId Program::root_at(std::uint64_t position) const {
-  const auto& taken = peer_->core().taken();
-  for (const wire::Base& base : taken->bases) {
-    if (base.generation == peer_->core().generation()) {
-      std::vector<PeerId> ids;
-      for (const wire::BaseMember& member : base.members) {
-        if (member.lane == peer_->site().lane) {
-          ids.push_back(member.id);
-        }
-      }
-      return ids.at(position % ids.size());
-    }
+  const std::vector<PeerId> base = peer_->core().base();
+  if (base.empty()) {
+    throw Violation("the base of a member's own generation is not in EPOCH");
   }
-  throw Violation("the base of a member's own generation is not in EPOCH");
+  return base[position % base.size()];
 }
 
 void Program::post_next() {

@@ -64,16 +64,7 @@ std::vector<std::byte> SharedState::all_bytes() const {
 void SharedState::sync(std::uint64_t update) {
   update_ = update;
   state::SyncConfig config;
-  const auto& taken = peer_->core().taken();
-  for (const wire::Base& base : taken->bases) {
-    if (base.generation == peer_->core().generation()) {
-      for (const wire::BaseMember& member : base.members) {
-        if (member.lane == peer_->site().lane) {
-          config.members.push_back(member.id);
-        }
-      }
-    }
-  }
+  config.members = peer_->core().base();
   config.self = peer_->id();
   config.layout = 7;
   config.leaves = leaves_;
