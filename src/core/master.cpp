@@ -120,7 +120,6 @@ void Master::State::on(const Received& input) {
   if (found == connections.end()) {
     return;  // closed by me before this was read: it counts no more
   }
-  hear();
   Connection& connection = found->second;
   if (const auto* hello = std::get_if<wire::Hello>(&input.message)) {
     on_hello(input.conn, connection, *hello);
@@ -132,7 +131,7 @@ void Master::State::on(const Received& input) {
   }
   Member* m = find(connection.peer);
   if (m != nullptr && m->conn == input.conn) {
-    m->heard = now;
+    hear(*m);
   }
   std::visit(
       [&](const auto& message) {

@@ -29,12 +29,15 @@
 namespace seaway::core {
 
 // Silence is judged only by a master that hears: when nothing at all was heard for `suspect` (it was paused, its own
-// network was down, it has just started), that says nothing about anyone, and everyone gets a fresh start.
-void Master::State::hear() {
+// network was down, it has just started), that says nothing about anyone, and everyone gets a fresh start. Strangers
+// prove nothing: whoever says HELLO over and over may be on the master's own machine while the network is down. Newcomers
+// count: when every member has died, the run goes on with those who wait to be admitted.
+void Master::State::hear(Member& m) {
   if (now - heard_anyone > config.ladder.suspect) {
     give_everyone_fresh_grace();
   }
   heard_anyone = now;
+  m.heard = now;
 }
 
 // --- Strangers ------------------------------------------------------------------------------------------------------
@@ -144,7 +147,7 @@ void Master::State::on_hello(ConnId conn, Connection& connection, const wire::He
 
 void Master::State::attach(Member& m, ConnId conn, const wire::Hello& hello) {
   m.conn = conn;
-  m.heard = now;
+  hear(m);
   m.closed_at.reset();
   m.told = Told{};
   m.update_count = std::max(m.update_count, hello.update_count);

@@ -175,7 +175,7 @@ struct Master::State {
   void on(const StoreReply& input);
   void on(const EvictRequest& input);
   void on(const LeaseLost& input);
-  void hear();
+  void hear(Member& m);
   void on_hello(ConnId conn, Connection& connection, const wire::Hello& hello);
   std::string why_refused(const wire::Hello& hello) const;
   void attach(Member& m, ConnId conn, const wire::Hello& hello);

@@ -395,6 +395,7 @@ void FrontCommunicator::end_sync(PeerId self, std::optional<std::uint64_t> revis
   }
   const bool is_it = front_->view && front_->view->self == self;
   if (revision && is_it && engine_ && !front_->closed && !front_->broken) {
+    front_->synced = self;
     auto synced = std::make_shared<View>(*front_->view);
     synced->synced = true;
     front_->view = std::move(synced);

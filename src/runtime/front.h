@@ -35,6 +35,7 @@ struct Front {
   bool at_admission = false;         // a newcomer that has neither updated nor started an op since it was admitted
   bool update_untold = false;        // a caller has begun an update and was not told yet that it has passed
   PeerId syncing = kNoPeer;          // the incarnation that is in a state sync
+  PeerId synced = kNoPeer;           // the incarnation at which one committed; its core hears of it a moment later
   std::shared_ptr<const View> view;  // null unless member or leaving
   Error last_error;
 

@@ -137,8 +137,6 @@ void Session::cancel(std::uint64_t op, const std::string& reason) {
 void Session::synced(PeerId self, std::uint64_t revision) {
   if (host_ && host_->core().stage() == core::PeerStage::member) {
     host_->synced(self, revision);
-    const std::lock_guard lock(front_->mutex);
-    front_->view = make_view();
   }
 }
 
@@ -208,12 +206,12 @@ std::shared_ptr<const View> Session::make_view() const {
   std::copy_if(core.roster().begin(), core.roster().end(), std::back_inserter(view->members),
                [&](const wire::MemberInfo& member) { return member.generation <= view->generation; });
   view->base = core.base();
-  view->synced = core.is_synced();
   view->world_size = static_cast<std::uint32_t>(view->members.size() / config_.lanes);
   for (std::size_t i = 0; i < view->members.size(); ++i) {
     const wire::MemberInfo& member = view->members[i];
     if (member.replica == *config_.replica && member.lane == config_.lane) {
       view->self = member.id;
+      view->synced = core.is_synced() || front_->synced == member.id;
       view->rank = static_cast<std::uint32_t>(i / config_.lanes);
     }
   }

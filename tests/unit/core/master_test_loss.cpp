@@ -49,6 +49,28 @@ TEST_CASE("a master that heard nobody for a while judges nobody: everyone gets a
   CHECK(run.roster() == std::set<PeerId>{a, b});
 }
 
+TEST_CASE("a master that hears strangers and nobody else judges nobody either") {
+  Formed run;
+  for (const PeerId member : {a, b, c}) {
+    run.actors.at(member).alive = false;  // the network is down, the stranger is on the master's own machine
+  }
+  for (ConnId stranger = 1000; run.now < 100 * kSecond; ++stranger) {
+    run.step(Connected{stranger});
+    wire::Hello hello;
+    hello.uuid = Uuid{stranger, 1};
+    hello.id = stranger;
+    run.step(Received{stranger, hello});
+    run.pass(kSecond);
+    run.step(Disconnected{stranger});
+  }
+  CHECK(run.roster() == std::set<PeerId>{a, b, c});
+  run.actors.at(a).alive = run.actors.at(b).alive = true;
+  run.pass(run.config.ladder.evict - 500 * kMillisecond);
+  CHECK(run.roster() == std::set<PeerId>{a, b, c});
+  run.pass(kSecond);
+  CHECK(run.roster() == std::set<PeerId>{a, b});
+}
+
 TEST_CASE("dead at once: FIN on its connection, LOST(closed) from everyone else, no HELLO within the grace") {
   Formed run;
   run.actors.at(c).alive = false;
