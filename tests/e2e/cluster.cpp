@@ -106,7 +106,8 @@ Worker& Cluster::add_worker(unsigned replica) {
                                        std::to_string(replica),
                                        std::to_string(world_),
                                        std::to_string(load_.mib),
-                                       std::to_string(load_.ops)};
+                                       std::to_string(load_.ops),
+                                       load_.in_place ? "1" : "0"};
   workers_.push_back(std::make_unique<Worker>(replica, std::make_unique<Process>("/proc/self/exe", words)));
   compared_.push_back(0);
   return *workers_.back();

@@ -85,6 +85,7 @@ struct Load {
   unsigned mib = 1;
   unsigned ops = 1;         // in each step
   unsigned time_scale = 1;  // of every time-out of the run
+  bool in_place = false;
 };
 
 class Cluster {

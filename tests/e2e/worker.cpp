@@ -52,6 +52,7 @@ class Worker {
   seaway_comm* comm_ = nullptr;
   std::vector<float> in_;
   std::vector<std::vector<float>> out_;
+  bool in_place_ = false;
   std::map<std::uint64_t, unsigned> replica_of_;
   std::uint64_t step_ = 0;
   std::string unread_;  // of stdin
@@ -63,6 +64,7 @@ Worker::Worker(const std::vector<std::string>& words) {
   const std::uint64_t count = std::stoull(words.at(3)) * (1 << 20) / sizeof(float);
   in_.resize(count);
   out_.assign(std::stoull(words.at(4)), std::vector<float>(count));
+  in_place_ = words.at(5) == "1";
   seaway_config_init(&config_, sizeof config_);
   config_.master = words.at(0).c_str();
   config_.replica = static_cast<std::uint32_t>(std::stoul(words.at(1)));
@@ -215,7 +217,6 @@ Worker::Became Worker::reduce() {
   }
   std::vector<seaway_op*> ops(out_.size());
   std::vector<double> began;
-  seaway_buffer in{in_.data(), in_.size(), SEAWAY_F32, SEAWAY_HOST};
   Became became = Became::committed;
   std::string why;
   const auto note = [&](seaway_status status, seaway_op* op) {
@@ -229,8 +230,14 @@ Worker::Became Worker::reduce() {
     seaway_options options;
     seaway_options_init(&options, sizeof options);
     options.tag = i + 1;
+    seaway_buffer in{in_.data(), in_.size(), SEAWAY_F32, SEAWAY_HOST};
     seaway_buffer out{out_[i].data(), out_[i].size(), SEAWAY_F32, SEAWAY_HOST};
-    note(seaway_all_reduce_start(comm_, &ops[i], &out, &in, 1, SEAWAY_SUM, &options), nullptr);
+    if (in_place_) {
+      std::copy(in_.begin(), in_.end(), out_[i].begin());
+    }
+    note(in_place_ ? seaway_all_reduce_start(comm_, &ops[i], nullptr, &out, 1, SEAWAY_SUM, &options)
+                   : seaway_all_reduce_start(comm_, &ops[i], &out, &in, 1, SEAWAY_SUM, &options),
+         nullptr);
     began.push_back(support::seconds_now());
   }
   std::printf("start %.6f %llu\n", support::seconds_now(), static_cast<unsigned long long>(step_));

@@ -27,7 +27,7 @@
 
 namespace seaway::e2e {
 
-// Words: MASTER REPLICA MIN_WORLD MIB OPS. OPS of MIB MiB each are in flight in each step.
+// Words: MASTER REPLICA MIN_WORLD MIB OPS IN_PLACE. OPS of MIB MiB each are in flight in each step; IN_PLACE is 0 or 1.
 int run_worker(const std::vector<std::string>& words);
 
 }  // namespace seaway::e2e
