@@ -281,7 +281,7 @@ std::vector<PeerId> Engine::roster_of(std::uint32_t generation) const {
 // No op of this key is to come any more.
 bool Engine::passed_or_ended(const OpKey& key) const {
   const auto it = sequences_.find({key.generation, key.tag});
-  return it != sequences_.end() && key.seq < it->second.next;
+  return key.generation < oldest_base() || (it != sequences_.end() && key.seq < it->second.next);
 }
 
 void Engine::queue_message(PeerId to, FrameType type, const Op& op, std::vector<std::byte> payload, Time now) {

@@ -128,8 +128,7 @@ Op* Engine::op_for_frame(Link& from, const FrameHeader& header, std::string& ref
   }
   // Of a generation that I have left only a READY matters: its sender waits to hear that I passed the op.
   const bool left = header.op.generation < generation_ && header.type != FrameType::ready;
-  const bool over = header.op.generation < oldest_base() || passed_or_ended(header.op);
-  if (left || over) {
+  if (left || passed_or_ended(header.op)) {
     return nullptr;
   }
   if (from.unposted_ops >= config_.limits.unposted_ops) {

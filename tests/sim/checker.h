@@ -95,14 +95,18 @@ class Checker {
                    const collective::Result& result) const;
   void check_split(const OpKey& key, const History& history) const;
   bool is_live_member(PeerId peer) const;
+  unsigned run_of(PeerId peer) const;
 
   World* world_;
-  std::map<OpKey, History> ops_;
+  // A master without a store may come back to nobody: what is told in the run that forms then is of another run.
+  unsigned runs_ = 1;
+  std::map<PeerId, unsigned> run_of_;
+  std::map<std::pair<unsigned, OpKey>, History> ops_;
   std::map<PlannedOp, std::map<PeerId, collective::Descriptor>> posted_;
   std::set<PlannedOp> may_fail_;
   std::set<PlannedOp> flipped_;
   std::map<Epoch, std::vector<PeerId>> rosters_;
-  std::map<std::uint32_t, std::uint64_t> join_points_;
+  std::map<std::pair<unsigned, std::uint32_t>, std::uint64_t> join_points_;  // by run and generation
   Epoch newest_;
   std::vector<wire::MemberInfo> newest_roster_;
   std::map<HostId, Time> excused_;   // until
@@ -115,7 +119,8 @@ class Checker {
   struct SyncHistory {
     std::map<PeerId, StateCopy> before, after;
   };
-  std::map<std::tuple<std::uint16_t, std::uint32_t, std::uint64_t>, SyncHistory> syncs_;  // by lane, generation, update
+  // By run, lane, generation, update.
+  std::map<std::tuple<unsigned, std::uint16_t, std::uint32_t, std::uint64_t>, SyncHistory> syncs_;
   std::map<std::pair<PlannedOp, PeerId>, std::vector<std::byte>> sync_inputs_;
   std::map<PlannedOp, Time> first_post_;
   std::set<std::pair<PlannedOp, PeerId>> unsynced_, by_newcomers_, by_synced_;

@@ -324,6 +324,12 @@ void seed(std::uint64_t number, bool verbose) {
 // A deposed master that makes no write has to hear of its lease: else it keeps peers that the new one evicts.
 void seed_181(bool verbose) { seed(181, verbose); }
 
+// EPOCH carries a final decision longer than the base of its generation.
+void seed_7252(bool verbose) { seed(7252, verbose); }
+
+// A master without a store comes back, hears nobody in time and forms a new run, whose keys are those of the old one's ops.
+void seed_7646(bool verbose) { seed(7646, verbose); }
+
 }  // namespace
 
 const std::vector<Scenario>& scenarios() {
@@ -345,6 +351,8 @@ const std::vector<Scenario>& scenarios() {
       {"a new master asks about an op of its own epoch (G2)", new_master_asks_about_an_op_of_its_own_epoch},
       {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
       {"seed 181: a deposed master that has nothing to write", seed_181},
+      {"seed 7252: a decision about a generation that is over", seed_7252},
+      {"seed 7646: two runs, one after the other, without a store", seed_7646},
   };
   return all;
 }

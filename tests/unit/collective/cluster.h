@@ -115,6 +115,18 @@ class Cluster {
     }
     return reports;
   }
+  // Everybody goes on to the next generation. Then no op of the one before is open anywhere any more, and EPOCH says these.
+  void leave_generation(const std::vector<wire::Decision>& decisions) {
+    epoch_.bases.push_back(epoch_.bases.back());
+    const std::uint32_t generation = ++epoch_.bases.back().generation;
+    adopt_everywhere();
+    for (const auto& node : nodes_) {
+      node->engine.enter_generation(generation, now);
+    }
+    epoch_.bases.erase(epoch_.bases.begin());
+    epoch_.decisions = decisions;
+    adopt_everywhere();
+  }
   void resolve(const std::vector<wire::Decision>& decisions) {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
       if (!dead_.contains(i)) {
@@ -138,6 +150,13 @@ class Cluster {
   struct Memory {
     std::vector<float> input, output, scratch;
   };
+
+  void adopt_everywhere() {
+    ++epoch_.epoch.number;
+    for (const auto& node : nodes_) {
+      node->engine.adopt(epoch_, now);
+    }
+  }
   struct Node {
     explicit Node(EngineConfig config) : engine(config) {}
     Engine engine;

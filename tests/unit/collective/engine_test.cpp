@@ -265,6 +265,21 @@ TEST_CASE("an op that all hold is committed by decision, although its HOLDs neve
   }
 }
 
+TEST_CASE("a decision about a generation that is over everywhere decides nothing any more") {
+  Cluster cluster(2);
+  cluster.post(0, sum_of(8), filled(8, 1));
+  cluster.post(1, sum_of(8), filled(8, 2));
+  cluster.run();
+  REQUIRE(cluster.ended(0).size() == 1);
+  const OpKey key = cluster.ended(0).front().result.op;
+  cluster.leave_generation({{key, wire::Verdict::commit, "a master that was elsewhere decides late"}});
+  const OpHandle next = cluster.post(0, sum_of(8), filled(8, 3));
+  cluster.post(1, sum_of(8), filled(8, 4));
+  cluster.run();
+  REQUIRE(cluster.ended(0).size() == 2);
+  CHECK(cluster.output(0, next) == filled(8, 7));
+}
+
 TEST_CASE("ABORT leaves the input as it was, and a later post of an aborted op returns at once") {
   Cluster cluster(3);
   Descriptor descriptor = sum_of(100);
