@@ -269,7 +269,8 @@ bool Master::State::close_ask() {
   if (left.empty()) {
     SEAWAY_MARK("ask cancelled: no joiner is left");
     for (auto& [id, m] : members) {
-      m.cancel_due = m.cancel_due || m.told.asked;  // who is not connected shows its promise in HELLO
+      // Who is not connected shows its promise in HELLO; one that did was not asked again.
+      m.cancel_due = m.cancel_due || m.told.asked || m.promise.has_value();
       m.promise.reset();
       m.told.asked = false;
     }

@@ -4,7 +4,8 @@
 // Stages (stage_):
 //
 //   idle     join -> joining
-//   joining  EPOCH with me in it -> member; REFUSED, EVICTED, EPOCH without me -> gone (JoinRefused)
+//   joining  EPOCH with me in it -> member; REFUSED, EVICTED, EPOCH without me -> gone (JoinRefused); introduced, and the
+//            line to the master lost -> gone (JoinAnew)
 //   member   EVICTED, REFUSED, EPOCH without me -> gone (EvictedFromRun); leave -> leaving
 //   leaving  a member for everybody else: takes EPOCH and RESOLVE, reports, promises. The engine idle, or no word from
 //            the master for `evict` -> gone (LeftRun)
@@ -16,9 +17,9 @@
 //   connecting  on_master_connected: HELLO, JOIN if still pending -> up; on_master_lost -> down
 //   up          nothing heard for `suspect`: CloseMaster -> down; on_master_lost -> down
 //
-// Backoff: heartbeat/5 (100 ms), doubled up to `suspect` (1.5 s), drawn from its upper half; back to nothing when the
-// master has said something that made sense. Not longer: a master that comes back waits `evict` for the HELLO of each
-// member, and a healthy one must not be asleep for all of it. What is said while the line is down is lost; what must
+// Backoff: heartbeat/5 (100 ms), doubled up to half of `suspect` (.75 s), drawn from its upper half; back to nothing when
+// the master has said something that made sense. Not longer: a master that comes back waits `evict` for the HELLO of each
+// member, and a healthy one may just have connected to what came before it. What is said while the line is down is lost; what must
 // not be lost is said again after HELLO (the promise is in it) or after the next EPOCH: REPORT, standing requests,
 // SYNCED, LOST.
 //
@@ -188,9 +189,18 @@ void Peer::on_master_lost(Time now) {
 }
 
 void Peer::lose_master(Time now) {
+  const bool may_be_admitted = stage_ == PeerStage::joining && master_.line == Line::up && introduced_;
   master_.line = Line::down;
-  master_.backoff = longer(master_.backoff, ladder().suspect);
+  // A connection to a master that has stopped takes `suspect` to be seen through: together less than `evict`.
+  master_.backoff = longer(master_.backoff, ladder().suspect / 2);
   master_.next_attempt = now + jittered(master_.backoff);
+  if (may_be_admitted) {
+    // Who could be admitted may have been, and lost again, and the next master may remember neither: the others would
+    // know frames and ops of this incarnation that it knows nothing of. An incarnation is a member once.
+    SEAWAY_MARK("joiner begins anew after losing the master");
+    end(collective::Outcome::evicted, "the master was lost while joining", now);
+    effects_.emplace_back(JoinAnew{});
+  }
 }
 
 void Peer::settle_master(Time now) {
@@ -198,6 +208,9 @@ void Peer::settle_master(Time now) {
   if (master_.line == Line::up && now >= master_.heard + rungs.suspect) {
     effects_.emplace_back(CloseMaster{"the master has said nothing for as long as a suspect may"});
     lose_master(now);
+    if (stage_ == PeerStage::gone) {
+      return;
+    }
   }
   if (master_.line == Line::down && now >= master_.next_attempt) {
     master_.line = Line::connecting;
@@ -322,6 +335,8 @@ void Peer::settle(Time now) {
   own_due_.reset();
   if (stage_ != PeerStage::idle && stage_ != PeerStage::gone) {
     settle_master(now);
+  }
+  if (stage_ != PeerStage::idle && stage_ != PeerStage::gone) {
     settle_update(now);
     settle_links(now);
   }

@@ -75,6 +75,7 @@ struct Joined {  // join succeeded; epoch() and generation() say what I am a mem
 struct JoinRefused {
   std::string reason;
 };
+struct JoinAnew {};      // this incarnation is over before it was admitted, as far as it knows: another one is to join
 struct EpochChanged {};  // a newer epoch was taken: roster() may be another
 struct UpdateDone {      // the update that the caller waits in returns
   std::uint64_t update_count = 0;
@@ -88,7 +89,7 @@ struct LogLine {
   std::string text;
 };
 using PeerEffect = std::variant<ConnectMaster, SendToMaster, CloseMaster, Dial, CloseConnectionTo, Joined, JoinRefused,
-                                EpochChanged, UpdateDone, EvictedFromRun, LeftRun, LogLine>;
+                                JoinAnew, EpochChanged, UpdateDone, EvictedFromRun, LeftRun, LogLine>;
 
 class Peer {
  public:

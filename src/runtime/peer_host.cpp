@@ -208,6 +208,9 @@ void PeerHost::perform(const core::PeerEffect& effect) {
   } else if (const auto* refused = std::get_if<core::JoinRefused>(&effect)) {
     over_ = true;
     owner_->on_over(Status::join_refused, refused->reason);
+  } else if (std::holds_alternative<core::JoinAnew>(effect)) {
+    over_ = true;
+    owner_->on_join_anew();
   } else if (const auto* evicted = std::get_if<core::EvictedFromRun>(&effect)) {
     over_ = true;
     owner_->on_over(Status::evicted, evicted->reason);

@@ -27,6 +27,7 @@ class PeerOwner {
  public:
   virtual ~PeerOwner() = default;
   virtual void on_joined() = 0;
+  virtual void on_join_anew() = 0;  // this incarnation is over, and another one is to join in its place
   virtual void on_epoch_changed() = 0;
   virtual void on_updated() = 0;
   // The incarnation is over: refused, evicted, left, or the master never answered.

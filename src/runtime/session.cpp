@@ -67,6 +67,7 @@ Session::~Session() = default;
 
 void Session::join() {
   joining_since_ = net::monotonic_now();
+  has_answered_ = false;
   reach();
 }
 
@@ -79,7 +80,7 @@ void Session::reach() {
 void Session::reached(std::unique_ptr<net::Stream> stream, const std::string& problem) {
   if (!stream) {
     unreachable_ = problem;
-    if (net::monotonic_now() - joining_since_ >= Ladder{}.reconnect) {
+    if (!has_answered_ && net::monotonic_now() - joining_since_ >= Ladder{}.reconnect) {
       on_over(Status::no_master, "no connection to the master for " + std::to_string(Ladder{}.reconnect / kSecond) +
                                      " s: " + problem +
                                      ". Check that it runs and that the address is right, then join again");
@@ -224,6 +225,17 @@ void Session::on_joined() {
   front_->view = make_view();
   front_->at_admission = front_->view->update_count > 0;
   front_->changed.notify_all();
+}
+
+void Session::on_join_anew() {
+  loop_->post([this] {
+    host_.reset();
+    const std::lock_guard lock(front_->mutex);
+    if (front_->phase == Phase::joining && !front_->closed) {  // neither left nor destroyed meanwhile
+      has_answered_ = true;
+      retry_.at(net::monotonic_now());
+    }
+  });
 }
 
 void Session::on_epoch_changed() {

@@ -36,6 +36,7 @@ class Session : public PeerOwner {
  private:
   // PeerOwner
   void on_joined() override;
+  void on_join_anew() override;
   void on_epoch_changed() override;
   void on_updated() override;
   void on_over(Status status, const std::string& text) override;
@@ -58,7 +59,8 @@ class Session : public PeerOwner {
   std::unique_ptr<net::Dial> dial_;
   net::Timer retry_;
   Time joining_since_ = 0;
-  std::string unreachable_;  // why the master cannot be reached, so far
+  bool has_answered_ = false;  // the master, since join was called
+  std::string unreachable_;    // why the master cannot be reached, so far
   std::unique_ptr<PeerHost> host_;
 };
 

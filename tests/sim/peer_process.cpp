@@ -206,6 +206,9 @@ void PeerProcess::perform(const core::PeerEffect& effect) {
   } else if (const auto* refused = std::get_if<core::JoinRefused>(&effect)) {
     world_->tell("peer h" + std::to_string(site_->host) + " is refused: " + refused->reason);
     over_ = true;
+  } else if (std::holds_alternative<core::JoinAnew>(effect)) {
+    world_->tell("peer h" + std::to_string(site_->host) + " joins anew");
+    over_ = true;
   } else if (std::holds_alternative<core::LeftRun>(effect)) {
     world_->checker.on_left(*this);
     over_ = true;

@@ -324,6 +324,15 @@ void seed(std::uint64_t number, bool verbose) {
 // A deposed master that makes no write has to hear of its lease: else it keeps peers that the new one evicts.
 void seed_181(bool verbose) { seed(181, verbose); }
 
+// The joiner of an open ask dies after a member has reconnected and shown its promise in HELLO.
+void seed_25626(bool verbose) { seed(25626, verbose); }
+
+// A newcomer hears nothing of its admission and of its loss, and joins a master that has just started.
+void seed_26493(bool verbose) { seed(26493, verbose); }
+
+// A member connects to a master that stands still, just before another one starts.
+void seed_77669(bool verbose) { seed(77669, verbose); }
+
 // EPOCH carries a final decision longer than the base of its generation.
 void seed_7252(bool verbose) { seed(7252, verbose); }
 
@@ -352,6 +361,9 @@ const std::vector<Scenario>& scenarios() {
       {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
       {"seed 181: a deposed master that has nothing to write", seed_181},
       {"seed 7252: a decision about a generation that is over", seed_7252},
+      {"seed 25626: a promise that was shown in HELLO is cancelled, too", seed_25626},
+      {"seed 26493: an incarnation is a member once", seed_26493},
+      {"seed 77669: whoever has lost its master is back before it is taken for lost", seed_77669},
       {"seed 7646: two runs, one after the other, without a store", seed_7646},
   };
   return all;

@@ -268,6 +268,21 @@ TEST_CASE("no joiner left: CANCEL, and a promise that comes late counts for noth
   CHECK(run.heard<wire::Evicted>(c));  // a named joiner is over: no two asks name the same
 }
 
+// Found by the simulator: its update waited for ever.
+TEST_CASE("no joiner left: CANCEL also to a member that has reconnected and shown its promise") {
+  Formed run;
+  run.silent_on_ask = {a, b};
+  run.arrive(c);
+  const wire::Ask ask = run.last<wire::Ask>(a);
+  run.actors.at(a).promise = wire::Promise{ask.epoch, ask.term, 3, ask.joiners};
+  run.disconnect(a);
+  run.hello(a);
+  run.forget();
+  run.disconnect(c);
+  run.pass(kSecond);
+  CHECK(run.heard<wire::CancelAsk>(a));
+}
+
 TEST_CASE("a member that reconnects is asked again, unless its HELLO shows the promise") {
   Formed run;
   run.silent_on_ask = {a, b};

@@ -48,10 +48,11 @@ TEST_CASE("peer: a silent master is given up, and tried again with a backoff tha
     }
     CHECK(script.took<ConnectMaster>().size() == 1);
     waited = script.now - from;
-    CHECK(waited <= script.ladder.suspect + kMillisecond);  // a master that comes back waits evict for me
+    // A master that comes back waits evict for me, and I may just have connected to what was there before it.
+    CHECK(waited + script.ladder.suspect < script.ladder.evict - script.ladder.heartbeat);
     script.line_breaks();
   }
-  CHECK(waited >= script.ladder.suspect / 2 - kMillisecond);
+  CHECK(waited >= script.ladder.suspect / 4 - kMillisecond);
   CHECK(script.peer.stage() == PeerStage::member);  // no master is no reason to stop
 }
 

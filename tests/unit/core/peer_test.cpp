@@ -82,13 +82,31 @@ TEST_CASE("peer: refused while joining is the answer of join") {
 TEST_CASE("peer: join says what it waits for") {
   Script script;
   script.connected_and_joining();
+  script.line_breaks();
+  CHECK(script.peer.waits_for().find("connection to the master") != std::string::npos);
+  script.line_comes_back();
   CHECK(script.peer.waits_for() == "the master to admit it");
   script.hears(wire::Waiting{"2 of 3 replicas are here"});
   CHECK(script.peer.waits_for() == "2 of 3 replicas are here");
   script.hears(wire::Introduce{{info(60, 1)}});
   CHECK(script.peer.waits_for().find("p60") != std::string::npos);
-  script.line_breaks();
-  CHECK(script.peer.waits_for().find("connection to the master") != std::string::npos);
+}
+
+// Found by the simulator: it had been admitted and lost without hearing of it, and came back to members that had forgotten
+// how many frames they had sent it.
+TEST_CASE("peer: who could have been admitted and loses the master begins anew, as another incarnation") {
+  Script script;
+  script.connected_and_joining().hears(wire::Introduce{{info(60, 1)}});
+  script.linked(60, 1, true, true).forget_effects();
+  SUBCASE("the connection breaks") { script.line_breaks(); }
+  SUBCASE("the master falls silent") { script.pass(script.ladder.suspect, false); }
+  CHECK(script.peer.stage() == PeerStage::gone);
+  CHECK(script.took<JoinAnew>().size() == 1);
+  CHECK(script.took<CloseConnectionTo>().size() == 1);
+  CHECK(!script.saw<JoinRefused>());
+  CHECK(!script.saw<EvictedFromRun>());
+  script.pass(kSecond, false);
+  CHECK(!script.saw<ConnectMaster>());
 }
 
 // --- EPOCH: which one counts ----------------------------------------------------------------------------------------
