@@ -278,6 +278,10 @@ std::vector<PeerId> Engine::roster_of(std::uint32_t generation) const {
   return roster;
 }
 
+bool Engine::was_addressed() const {
+  return std::any_of(links_.begin(), links_.end(), [](const auto& entry) { return entry.second.has_received(); });
+}
+
 // No op of this key is to come any more.
 bool Engine::passed_or_ended(const OpKey& key) const {
   const auto it = sequences_.find({key.generation, key.tag});

@@ -80,7 +80,8 @@ class Engine {
   // The final decisions known that not everyone is known to have finished (for HELLO).
   std::vector<wire::Decision> final_decisions() const;
   std::uint32_t oldest_generation() const;
-  bool idle() const;  // no op is posted and not ended
+  bool idle() const;           // no op is posted and not ended
+  bool was_addressed() const;  // by frames of ops: somebody had me in its roster
   std::uint32_t open_ops() const { return static_cast<std::uint32_t>(handles_.size()); }
 
   // --- The caller --------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ class Link {
 
   // --- Receiving ---
   bool has_seen(std::uint64_t link_seq) const;
+  bool has_received() const { return received_upto_ > 0 || !received_beyond_.empty(); }
   void received(std::uint64_t link_seq, Time now);
 
   // When something becomes due that is not yet. What is due already shows in wants_to_send.

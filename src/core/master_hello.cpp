@@ -124,7 +124,9 @@ void Master::State::on_hello(ConnId conn, Connection& connection, const wire::He
     return;
   }
   const auto over = departed.find(hello.id);
-  if (over != departed.end() || (hello.taken && formed())) {
+  // An incarnation is a member once. One that was lost without hearing of it comes back to members that have forgotten how
+  // many frames they had sent it, and would drop what they number from 1 again.
+  if (over != departed.end() || ((hello.taken || hello.was_addressed) && formed())) {
     SEAWAY_MARK("evicted incarnation says hello");
     connection.farewell =
         over != departed.end() ? over->second : "this incarnation is not in the roster any more: join as a new one";

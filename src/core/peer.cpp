@@ -4,8 +4,8 @@
 // Stages (stage_):
 //
 //   idle     join -> joining
-//   joining  EPOCH with me in it -> member; REFUSED, EVICTED, EPOCH without me -> gone (JoinRefused); introduced, and the
-//            line to the master lost -> gone (JoinAnew)
+//   joining  EPOCH with me in it -> member; REFUSED -> gone (JoinRefused); EVICTED, EPOCH without me -> gone (JoinAnew):
+//            it was admitted or about to be, and lost, without hearing of it
 //   member   EVICTED, REFUSED, EPOCH without me -> gone (EvictedFromRun); leave -> leaving
 //   leaving  a member for everybody else: takes EPOCH and RESOLVE, reports, promises. The engine idle, or no word from
 //            the master for `evict` -> gone (LeftRun)
@@ -153,6 +153,7 @@ void Peer::say_hello() {
   hello.id = config_.id;
   hello.promise = MUTANT(hello_without_promise, promise_, std::optional<wire::Promise>{});
   hello.taken = taken_;
+  hello.was_addressed = engine_.was_addressed();
   hello.learned = engine_.final_decisions();
   hello.update_count = count_;
   tell_master(std::move(hello));
@@ -189,18 +190,10 @@ void Peer::on_master_lost(Time now) {
 }
 
 void Peer::lose_master(Time now) {
-  const bool may_be_admitted = stage_ == PeerStage::joining && master_.line == Line::up && introduced_;
   master_.line = Line::down;
   // A connection to a master that has stopped takes `suspect` to be seen through: together less than `evict`.
   master_.backoff = longer(master_.backoff, ladder().suspect / 2);
   master_.next_attempt = now + jittered(master_.backoff);
-  if (may_be_admitted) {
-    // Who could be admitted may have been, and lost again, and the next master may remember neither: the others would
-    // know frames and ops of this incarnation that it knows nothing of. An incarnation is a member once.
-    SEAWAY_MARK("joiner begins anew after losing the master");
-    end(collective::Outcome::evicted, "the master was lost while joining", now);
-    effects_.emplace_back(JoinAnew{});
-  }
 }
 
 void Peer::settle_master(Time now) {
@@ -208,9 +201,6 @@ void Peer::settle_master(Time now) {
   if (master_.line == Line::up && now >= master_.heard + rungs.suspect) {
     effects_.emplace_back(CloseMaster{"the master has said nothing for as long as a suspect may"});
     lose_master(now);
-    if (stage_ == PeerStage::gone) {
-      return;
-    }
   }
   if (master_.line == Line::down && now >= master_.next_attempt) {
     master_.line = Line::connecting;
@@ -259,13 +249,16 @@ void Peer::end(collective::Outcome outcome, const std::string& reason, Time now)
   collect_engine(now);
 }
 
-void Peer::end_by_master(const std::string& reason, Time now) {
+void Peer::end_by_master(const std::string& reason, bool refused, Time now) {
   const bool was_joining = stage_ == PeerStage::joining;
   end(collective::Outcome::evicted, reason, now);
-  if (was_joining) {
+  if (!was_joining) {
+    effects_.emplace_back(EvictedFromRun{reason});
+  } else if (refused) {
     effects_.emplace_back(JoinRefused{reason});
   } else {
-    effects_.emplace_back(EvictedFromRun{reason});
+    SEAWAY_MARK("joiner begins anew");
+    effects_.emplace_back(JoinAnew{});
   }
 }
 
@@ -335,8 +328,6 @@ void Peer::settle(Time now) {
   own_due_.reset();
   if (stage_ != PeerStage::idle && stage_ != PeerStage::gone) {
     settle_master(now);
-  }
-  if (stage_ != PeerStage::idle && stage_ != PeerStage::gone) {
     settle_update(now);
     settle_links(now);
   }

@@ -75,7 +75,7 @@ struct Joined {  // join succeeded; epoch() and generation() say what I am a mem
 struct JoinRefused {
   std::string reason;
 };
-struct JoinAnew {};      // this incarnation is over before it was admitted, as far as it knows: another one is to join
+struct JoinAnew {};      // lost before it knew of its admission: another incarnation is to join in its place
 struct EpochChanged {};  // a newer epoch was taken: roster() may be another
 struct UpdateDone {      // the update that the caller waits in returns
   std::uint64_t update_count = 0;
@@ -197,7 +197,7 @@ class Peer {
   bool tell_master(wire::PeerMessage message);
   void say_hello();
   void end(collective::Outcome outcome, const std::string& reason, Time now);
-  void end_by_master(const std::string& reason, Time now);
+  void end_by_master(const std::string& reason, bool refused, Time now);
   void collect_engine(Time now);
   void ask_for(const collective::EngineEffect& effect, Time now);
   void log(std::string text);

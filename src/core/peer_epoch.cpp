@@ -77,7 +77,7 @@ void Peer::on(const wire::EpochMessage& message, Time now) {
     return;
   }
   if (member_in(message, config_.id) == nullptr) {
-    end_by_master("not a member of epoch " + in_words(message.epoch) + " any more", now);
+    end_by_master("not a member of epoch " + in_words(message.epoch) + " any more", false, now);
     return;
   }
   if (taken_ && message.term == taken_->term && message.epoch == taken_->epoch) {
@@ -299,8 +299,8 @@ void Peer::on(const wire::Introduce& message, Time now) {
 }
 
 void Peer::on(const wire::Waiting& message, Time) { waiting_reason_ = message.reason; }
-void Peer::on(const wire::Refused& message, Time now) { end_by_master(message.reason, now); }
-void Peer::on(const wire::Evicted& message, Time now) { end_by_master(message.reason, now); }
+void Peer::on(const wire::Refused& message, Time now) { end_by_master(message.reason, true, now); }
+void Peer::on(const wire::Evicted& message, Time now) { end_by_master(message.reason, false, now); }
 void Peer::on(const wire::HeartbeatReply&, Time) {}  // it was heard; that is all
 
 std::string Peer::waits_for() const {

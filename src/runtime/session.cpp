@@ -233,7 +233,7 @@ void Session::on_join_anew() {
     const std::lock_guard lock(front_->mutex);
     if (front_->phase == Phase::joining && !front_->closed) {  // neither left nor destroyed meanwhile
       has_answered_ = true;
-      retry_.at(net::monotonic_now());
+      retry_.at(net::monotonic_now() + kRetry);
     }
   });
 }

@@ -119,6 +119,7 @@ void fields(A& a, Hello& m) {
   a(m.id);
   a(m.promise);
   a(m.taken);
+  a(m.was_addressed);
   a(m.learned, kMaxOpenOps);
   a(m.update_count);
 }

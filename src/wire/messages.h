@@ -151,7 +151,8 @@ struct Hello {
   PeerId id = kNoPeer;
   std::optional<Promise> promise;
   std::optional<EpochMessage> taken;  // every field of the last EPOCH taken
-  std::vector<Decision> learned;      // final decisions learned since
+  bool was_addressed = false;  // frames of ops have reached it: it was admitted, whether or not it has taken an EPOCH
+  std::vector<Decision> learned;  // final decisions learned since
   std::uint64_t update_count = 0;
 };
 struct Join {

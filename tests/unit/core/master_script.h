@@ -58,6 +58,7 @@ struct Actor {
   std::uint32_t min_world = 1;
   std::optional<ConnId> conn;
   bool alive = true;  // sends heartbeats while time passes
+  bool was_addressed = false;
   std::uint64_t update_count = 0;
   std::uint32_t oldest_generation = 0;
   std::vector<OpKey> finished;
@@ -188,6 +189,7 @@ class Script {
     hello.uuid = from.uuid;
     hello.id = id;
     hello.taken = from.taken;
+    hello.was_addressed = from.was_addressed;
     hello.promise = from.promise;
     hello.update_count = from.update_count;
     return hello;

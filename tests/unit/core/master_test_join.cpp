@@ -268,6 +268,30 @@ TEST_CASE("no joiner left: CANCEL, and a promise that comes late counts for noth
   CHECK(run.heard<wire::Evicted>(c));  // a named joiner is over: no two asks name the same
 }
 
+// Found by the simulator: the others had forgotten how many frames they had sent it, and it dropped those of its new life.
+TEST_CASE("an incarnation is a member once, also when it never heard of it and the master has restarted") {
+  Formed run;
+  run.arrive(c);
+  run.actors.at(c).alive = false;
+  run.pass(run.config.ladder.evict + kSecond);
+  REQUIRE(run.roster() == std::set<PeerId>{a, b});
+  run.restart_master();
+  run.hello(a);
+  run.hello(b);
+  run.actors.at(c).taken.reset();
+  run.forget();
+  SUBCASE("frames had reached it") {
+    run.actors.at(c).was_addressed = true;
+    run.arrive(c);
+    CHECK(run.heard<wire::Evicted>(c));
+    CHECK(run.roster() == std::set<PeerId>{a, b});
+  }
+  SUBCASE("none had: it is as good as new") {
+    run.arrive(c);
+    CHECK(run.roster() == std::set<PeerId>{a, b, c});
+  }
+}
+
 // Found by the simulator: its update waited for ever.
 TEST_CASE("no joiner left: CANCEL also to a member that has reconnected and shown its promise") {
   Formed run;

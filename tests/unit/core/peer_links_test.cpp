@@ -106,6 +106,10 @@ TEST_CASE("peer: LINKED when every introduced peer has control and data, and whe
   CHECK(script.said<wire::Linked>().at(0).peers == std::vector<PeerId>{70});
   script.linked(60, 5, false, true);
   CHECK(script.said<wire::Linked>().at(0).peers == std::vector<PeerId>{60, 70});
+  script.line_breaks().line_comes_back();
+  CHECK(script.said<wire::Linked>().empty());
+  script.hears(wire::Introduce{{info(60, 1), info(70, 1)}});  // a master that knows nothing of it yet
+  CHECK(script.said<wire::Linked>().size() == 1);
 }
 
 TEST_CASE("peer: a set that is not complete is told with the heartbeat, so that a refusal can name who is missing") {
