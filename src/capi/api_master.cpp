@@ -55,7 +55,7 @@ seaway_status seaway_master_start(seaway_master** master, const seaway_master_co
       return to_c(why.status);
     }
     try {
-      std::unique_ptr<runtime::MasterServer> server = runtime::MasterServer::start(translated, why);
+      std::unique_ptr<runtime::MasterServer> server = runtime::MasterServer::start(translated, nullptr, why);
       if (server) {
         *master = handle_of<seaway_master>(handles::add(std::make_shared<Master>(std::move(server))));
       }

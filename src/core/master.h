@@ -22,22 +22,7 @@
 
 namespace seaway::core {
 
-// What the store keeps: one record, replaced as a whole by compared writes. `version` counts them.
-struct StoredRun {
-  std::uint64_t term = 0;
-  std::uint64_t version = 0;
-  Uuid run;
-  Epoch epoch;
-  Cut cut;
-  bool resolved = true;                     // the cut's decisions are in
-  std::vector<wire::Decision> resolutions;  // all of the resolved cut, RESUME too: a new term repeats them
-  std::vector<wire::MemberInfo> roster;
-  std::vector<wire::JoinRecord> joins;
-  std::vector<wire::Base> bases;
-  std::vector<wire::Decision> decisions;  // final, not yet finished by all
-  bool stateful = false;
-  bool operator==(const StoredRun&) const = default;
-};
+using wire::StoredRun;
 
 struct MasterConfig {
   Uuid run;

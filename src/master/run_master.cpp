@@ -5,10 +5,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "master/commands.h"
 #include "runtime/master_server.h"
+#include "store/sqlite_table.h"
 
 namespace seaway {
 
@@ -19,12 +22,16 @@ constexpr const char* kHelp =
 
   --listen HOST:PORT   where peers connect. Port 0 draws one. An empty host (":7117") is every address.
                        Default 127.0.0.1:7117
+  --state DIR          keep the membership in DIR (made if it is not there), so that it outlives this process: a master that is
+                       started again goes on where this one was. Back up the whole folder while no master runs, or
+                       run.sqlite with "sqlite3 DIR/run.sqlite .backup". Without it the membership is in memory, and a master that
+                       is started again on the same address gets it back from the peers: no peer restarts either way, but
+                       what is weaker then is said in docs/PROTOCOL.md, section 1
   --plaintext          required: connections are neither encrypted nor authenticated. Whoever reaches the port can join and
                        read. For a private network
   --quiet              do not log decisions to stderr
 
-Prints "listening on HOST:PORT" on stdout first. Peers join that address (SEAWAY_MASTER=HOST:PORT). The membership is kept in
-memory; a master that is started again on the same address gets it back from the peers, and no peer restarts.
+Prints "listening on HOST:PORT" on stdout first. Peers join that address (SEAWAY_MASTER=HOST:PORT).
 
 SIGTERM and SIGINT end it: what is decided gets out first, peers go on without a master.
 SEAWAY_TIME_SCALE=F (for tests) multiplies every time-out of the run.
@@ -62,6 +69,7 @@ int run_master(const std::vector<std::string>& words) {
   config.listen = kDefaultAddress;
   config.ladder_percent = ladder_percent();
   config.log = log_line;
+  std::string state;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--help" || word == "-h") {
@@ -72,6 +80,10 @@ int run_master(const std::vector<std::string>& words) {
       config.listen = words[++i];
     } else if (word.starts_with("--listen=")) {
       config.listen = word.substr(9);
+    } else if (word == "--state" && i + 1 < words.size()) {
+      state = words[++i];
+    } else if (word.starts_with("--state=")) {
+      state = word.substr(8);
     } else if (word == "--plaintext") {
       config.plaintext = true;
     } else if (word == "--quiet") {
@@ -97,8 +109,18 @@ int run_master(const std::vector<std::string>& words) {
   sigaddset(&ends, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
 
+  std::unique_ptr<store::Store> store;
+  if (!state.empty()) {
+    std::string problem;
+    std::unique_ptr<store::Table> table = store::open_sqlite(state, problem);
+    if (!table) {
+      std::fprintf(stderr, "seaway master: %s\n", problem.c_str());
+      return kFailed;
+    }
+    store = std::make_unique<store::Store>(std::move(table), log_line);
+  }
   Error error;
-  const std::unique_ptr<runtime::MasterServer> server = runtime::MasterServer::start(config, error);
+  const std::unique_ptr<runtime::MasterServer> server = runtime::MasterServer::start(config, std::move(store), error);
   if (!server) {
     std::fprintf(stderr, "seaway master: %s\n", error.text.c_str());
     return error.status == Status::invalid ? kUsage : kFailed;

@@ -23,31 +23,33 @@ namespace {
 
 constexpr Duration kDrain = kSecond;
 
-core::MasterConfig core_config(const MasterServerConfig& config) {
+core::MasterConfig core_config(const MasterServerConfig& config, bool has_store) {
   core::MasterConfig core;
   core.run = {random_bits(), random_bits()};
   core.ladder = Ladder::scaled(config.ladder_percent);
   core.ladder_percent = config.ladder_percent;
-  core.has_store = false;
+  core.has_store = has_store;
   return core;
 }
 
 // What runs on the server's thread: performs what core::Master wants.
 class MasterHost {
  public:
-  MasterHost(net::Loop& loop, const MasterServerConfig& config, net::UniqueFd listening)
+  MasterHost(net::Loop& loop, const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
+             std::unique_ptr<store::Store> store, net::UniqueFd listening)
       : loop_(&loop),
         log_(config.log),
         address_(net::to_string(net::local_address(listening.get()))),
-        master_(core_config(config), Random(random_bits())),
+        master_(core_config(config, store != nullptr), Random(random_bits())),
         started_(net::monotonic_now()),
         lobby_(loop, {},
                [this](std::unique_ptr<net::Stream> s, std::span<const std::byte> b) { enter(std::move(s), b); }),
         listener_(std::make_unique<net::Listener>(
             loop, std::move(listening), [this](std::unique_ptr<net::Stream> s) { lobby_.enter(std::move(s)); })),
-        timer_(loop, [this] { tick(); }) {
+        timer_(loop, [this] { tick(); }),
+        store_(std::move(store)) {
     core::MasterEffects effects;
-    master_.start(started_, std::nullopt, effects);
+    master_.start(started_, stored, effects);
     perform(effects);
   }
 
@@ -147,8 +149,15 @@ class MasterHost {
           log("closes a connection: " + close->reason);
         }
       } else if (const auto* write = std::get_if<core::WriteStore>(&effect)) {
-        // Memory: durable at once, for as long as this process lives. Its peers carry the run over a restart.
-        loop_->post([this, id = write->write] { step(core::StoreReply{id, core::StoreOutcome::ok}); });
+        const auto reply = [this, id = write->write](bool ok) {
+          loop_->post(
+              [this, id, ok] { step(core::StoreReply{id, ok ? core::StoreOutcome::ok : core::StoreOutcome::fenced}); });
+        };
+        if (store_) {
+          store_->write({write->expected_term, write->expected_version}, write->record, reply);
+        } else {
+          reply(true);  // memory: durable at once, for as long as this process lives
+        }
       } else if (const auto* text = std::get_if<core::Log>(&effect)) {
         log(text->text);
       } else if (const auto* down = std::get_if<core::SteppedDown>(&effect)) {
@@ -180,13 +189,15 @@ class MasterHost {
   std::unique_ptr<net::Listener> listener_;
   net::Timer timer_;
   Time timer_at_ = kNever;
+  std::unique_ptr<store::Store> store_;  // the first to go: its thread answers to this
 };
 
 class ThreadedMaster : public MasterServer {
  public:
-  ThreadedMaster(const MasterServerConfig& config, net::UniqueFd listening)
+  ThreadedMaster(const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
+                 std::unique_ptr<store::Store> store, net::UniqueFd listening)
       : address_(net::to_string(net::local_address(listening.get()))), generation_(net::fork_generation()) {
-    host_ = std::make_unique<MasterHost>(loop_, config, std::move(listening));
+    host_ = std::make_unique<MasterHost>(loop_, config, stored, std::move(store), std::move(listening));
     thread_ = std::make_unique<std::thread>([this] { run(); });
   }
 
@@ -242,7 +253,8 @@ class ThreadedMaster : public MasterServer {
 
 }  // namespace
 
-std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config, Error& error) {
+std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config, std::unique_ptr<store::Store> store,
+                                                  Error& error) {
   error = {};
   if (!config.plaintext) {
     error = {
@@ -261,7 +273,15 @@ std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& conf
     error = {Status::no_address, problem, "", {}, {}, kNoPeer};
     return nullptr;
   }
-  return std::make_unique<ThreadedMaster>(config, std::move(listening));
+  store::Table::Read read;
+  if (store) {
+    read = store->load();
+  }
+  if (!read.problem.empty()) {
+    error = {Status::invalid, "the state " + read.problem, "", {}, {}, kNoPeer};
+    return nullptr;
+  }
+  return std::make_unique<ThreadedMaster>(config, read.record, std::move(store), std::move(listening));
 }
 
 }  // namespace seaway::runtime

@@ -1,4 +1,4 @@
-// A master on a thread of its own: binds core::Master to sockets and a store in memory. The daemon (src/master) and
+// A master on a thread of its own: binds core::Master to sockets and a store, or to memory. The daemon (src/master) and
 // seaway/master.h stand on it.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "store/store.h"
 
 namespace seaway::runtime {
 
@@ -20,8 +21,10 @@ struct MasterServerConfig {
 
 class MasterServer {
  public:
-  // Listens and starts. Null when it cannot; `error` says why.
-  static std::unique_ptr<MasterServer> start(const MasterServerConfig& config, Error& error);
+  // Listens and starts. Without a store the membership lives in memory, and a master that is started again gets it back from
+  // the peers. Null when it cannot; `error` says why.
+  static std::unique_ptr<MasterServer> start(const MasterServerConfig& config, std::unique_ptr<store::Store> store,
+                                             Error& error);
   virtual ~MasterServer() = default;  // stops it
 
   virtual std::string address() const = 0;  // HOST:PORT listened on

@@ -179,6 +179,24 @@ void fields(A& a, Heartbeat& m) {
 
 // --- One byte says which: the alternative's place in its variant. New messages go to the end. ---------------------
 
+// What its master wrote itself: as many decisions as it had. No list takes more memory than the record has bytes.
+template <class A>
+void fields(A& a, StoredRun& m) {
+  constexpr std::uint32_t kAsWritten = ~std::uint32_t{0};
+  a(m.term);
+  a(m.version);
+  a(m.run);
+  a(m.epoch);
+  a(m.cut);
+  a(m.resolved);
+  a(m.resolutions, kAsWritten);
+  a(m.roster, kMaxMembers);
+  a(m.joins, kAsWritten);
+  a(m.bases, kAsWritten);
+  a(m.decisions, kAsWritten);
+  a(m.stateful);
+}
+
 namespace {
 
 // {u32 length, body}.
@@ -253,6 +271,25 @@ std::optional<MasterMessage> decode_master_message(std::span<const std::byte> bo
 }
 std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body) {
   return decode_any<PeerMessage>(body);
+}
+
+std::vector<std::byte> encode(const StoredRun& stored) {
+  Writer record;
+  record(kStoredFormat);
+  record(stored);
+  return record.take();
+}
+
+std::optional<StoredRun> decode_stored(std::span<const std::byte> bytes) {
+  Reader reader(bytes);
+  std::uint32_t format = 0;
+  reader(format);
+  StoredRun stored;
+  reader(stored);
+  if (!reader.finished() || format != kStoredFormat) {
+    return std::nullopt;
+  }
+  return stored;
 }
 
 const char* name_of(const MasterMessage& message) {

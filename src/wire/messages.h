@@ -220,6 +220,25 @@ struct Opening {
 std::vector<std::byte> encode(const Opening& opening);
 std::optional<Opening> decode_opening(std::span<const std::byte> body);
 
+// --- What a master keeps --------------------------------------------------------------------------------------------
+
+// The store's one record, replaced as a whole by compared writes. `version` counts them.
+struct StoredRun {
+  std::uint64_t term = 0;
+  std::uint64_t version = 0;
+  Uuid run;
+  Epoch epoch;
+  Cut cut;
+  bool resolved = true;               // the cut's decisions are in
+  std::vector<Decision> resolutions;  // all of the resolved cut, RESUME too: a new term repeats them
+  std::vector<MemberInfo> roster;
+  std::vector<JoinRecord> joins;
+  std::vector<Base> bases;
+  std::vector<Decision> decisions;  // final, not yet finished by all
+  bool stateful = false;
+  bool operator==(const StoredRun&) const = default;
+};
+
 // --- Encoding -------------------------------------------------------------------------------------------------------
 
 // {u32 length, u8 type, fields}.
@@ -229,6 +248,12 @@ std::vector<std::byte> encode(const PeerMessage& message);
 // `body` is what follows the length: {u8 type, fields}. nullopt when it is not exactly one message.
 std::optional<MasterMessage> decode_master_message(std::span<const std::byte> body);
 std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body);
+
+// {u32 format, fields}. A change of the fields is a new format: an older record is read as what it says it is, or refused.
+inline constexpr std::uint32_t kStoredFormat = 1;
+std::vector<std::byte> encode(const StoredRun& stored);
+// nullopt when it is not exactly one record of this format.
+std::optional<StoredRun> decode_stored(std::span<const std::byte> bytes);
 
 // Names for logs and docs: "EPOCH", "HELLO", ...
 const char* name_of(const MasterMessage& message);

@@ -121,7 +121,7 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
   Outcome outcome;
   Error error;
   const auto master = runtime::MasterServer::start(
-      {.listen = "127.0.0.1:0", .plaintext = true, .ladder_percent = 100, .log = nullptr}, error);
+      {.listen = "127.0.0.1:0", .plaintext = true, .ladder_percent = 100, .log = nullptr}, nullptr, error);
   if (!master) {
     outcome.problem = "no master: " + error.text;
     return outcome;

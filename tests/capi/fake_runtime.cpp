@@ -141,7 +141,8 @@ std::shared_ptr<Communicator> Communicator::create(CommunicatorConfig config) {
   return std::make_shared<FakeCommunicator>(std::move(config));
 }
 
-std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config, Error& error) {
+std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config,
+                                                  std::unique_ptr<store::Store> /*store*/, Error& error) {
   if (config.listen == "throws") {
     throw std::runtime_error("the fake was told to throw");
   }

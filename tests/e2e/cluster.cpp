@@ -82,9 +82,12 @@ Cluster::Cluster(unsigned world, Load load) : load_(load), world_(world), addres
 }
 
 void Cluster::start_master() {
-  master_ =
-      std::make_unique<Process>(SEAWAY_PROGRAM, std::vector<std::string>{"master", "--listen", address_, "--plaintext"},
-                                Process::Environment{{"SEAWAY_TIME_SCALE", std::to_string(load_.time_scale)}});
+  std::vector<std::string> words{"master", "--listen", address_, "--plaintext"};
+  if (!load_.state.empty()) {
+    words.insert(words.end(), {"--state", load_.state});
+  }
+  master_ = std::make_unique<Process>(SEAWAY_PROGRAM, words,
+                                      Process::Environment{{"SEAWAY_TIME_SCALE", std::to_string(load_.time_scale)}});
   master_may_end_ = false;
   const std::string mark = "listening on ";
   wait_for("the master to listen", kReady, [&] { return master_->output().find('\n') != std::string::npos; });

@@ -86,6 +86,7 @@ struct Load {
   unsigned ops = 1;         // in each step
   unsigned time_scale = 1;  // of every time-out of the run
   bool in_place = false;
+  std::string state = {};  // the master's folder; "": it keeps nothing
 };
 
 class Cluster {

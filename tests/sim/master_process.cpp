@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/assert.h"
 #include "sim/world.h"
 
 namespace seaway::sim {
@@ -94,7 +95,8 @@ void MasterProcess::write(const core::WriteStore& write) {
     const std::uint64_t version = store.record ? store.record->version : 0;
     const bool fits = write.expected_term == term && write.expected_version == version;
     if (fits) {
-      store.record = write.record;
+      store.record = wire::decode_stored(wire::encode(write.record));  // bytes, as a real store keeps it
+      SEAWAY_ASSERT(store.record == write.record, "a record outlives its master as it was written");
     }
     world_->network.in(process_, world_->up_to(world_->options.store_delay), [this, id = write.write, fits] {
       reply(id, fits ? core::StoreOutcome::ok : core::StoreOutcome::fenced);
