@@ -224,6 +224,20 @@ def test_await_raises_and_can_be_cancelled(master: seaway.Master) -> None:
         asyncio.run(body())
 
 
+def test_await_of_an_op_whose_communicator_is_being_closed(master: seaway.Master) -> None:
+    a, b = pair(master)
+
+    async def body() -> None:
+        op = a.barrier_async()
+        closing = asyncio.get_running_loop().run_in_executor(None, a.close)
+        with pytest.raises(seaway.Undecided):  # whether the await or the closing comes first
+            await op
+        await closing
+
+    with a, b:
+        asyncio.run(body())
+
+
 # Says "waiting" once its main thread is inside a wait, and "interrupted" once Ctrl-C got it out.
 INTERRUPTED = """
 import signal, sys, threading, seaway

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from seaway._errors import InvalidError, Pending, last_error, make_error
+from seaway._errors import Closed, InvalidError, Pending, last_error, make_error
 from seaway._library import OK, PENDING, ffi, lib
 from seaway._result import Result, new_result
 from seaway._waiting import wait_handles
@@ -81,7 +81,11 @@ class Operation:
 
     def __await__(self) -> Generator[Any, None, Result]:
         if not self.done():
-            yield from self._comm._watch(asyncio.get_running_loop()).future(self).__await__()
+            try:
+                watch = self._comm._watch(asyncio.get_running_loop())
+            except Closed:
+                return self.wait()  # another thread closes the communicator, which ends this in a moment
+            yield from watch.future(self).__await__()
         return self.wait(0)
 
     def __repr__(self) -> str:
