@@ -324,6 +324,9 @@ void seed(std::uint64_t number, bool verbose) {
 // A deposed master that makes no write has to hear of its lease: else it keeps peers that the new one evicts.
 void seed_181(bool verbose) { seed(181, verbose); }
 
+// Of the seeds the first in which nothing but the vote of who has refused ends an op (G3).
+void seed_9418(bool verbose) { seed(9418, verbose); }
+
 // The joiner of an open ask dies after a member has reconnected and shown its promise in HELLO.
 void seed_25626(bool verbose) { seed(25626, verbose); }
 
@@ -361,6 +364,7 @@ const std::vector<Scenario>& scenarios() {
       {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
       {"seed 181: a deposed master that has nothing to write", seed_181},
       {"seed 7252: a decision about a generation that is over", seed_7252},
+      {"seed 9418: a local refusal is a vote (G3)", seed_9418},
       {"seed 25626: a promise that was shown in HELLO is cancelled, too", seed_25626},
       {"seed 26493: an incarnation is a member once", seed_26493},
       {"seed 77669: whoever has lost its master is back before it is taken for lost", seed_77669},
