@@ -54,8 +54,7 @@ class SqliteTable : public Table {
         return "cannot be used: " + said();
       }
     }
-    const Read there = read();
-    return there.problem;
+    return read().problem;
   }
 
   Read read() override {
@@ -82,8 +81,7 @@ class SqliteTable : public Table {
       return Replaced::unknown;
     }
     const Read there = read();
-    const Expected found{there.record ? there.record->term : 0, there.record ? there.record->version : 0};
-    if (!there.problem.empty() || found.term != expected.term || found.version != expected.version) {
+    if (!there.problem.empty() || Expected::of(there.record) != expected) {
       problem = there.problem;
       run("ROLLBACK");
       return there.problem.empty() ? Replaced::other : Replaced::unknown;

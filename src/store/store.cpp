@@ -13,10 +13,6 @@ namespace {
 constexpr std::chrono::milliseconds kFirstWait{100};
 constexpr std::chrono::milliseconds kLongestWait{2000};
 
-bool is_at(const std::optional<wire::StoredRun>& record, Expected expected) {
-  return (record ? record->term : 0) == expected.term && (record ? record->version : 0) == expected.version;
-}
-
 }  // namespace
 
 std::optional<bool> settle(Table& table, Expected expected, const wire::StoredRun& record,
@@ -37,7 +33,7 @@ std::optional<bool> settle(Table& table, Expected expected, const wire::StoredRu
       }
       read = table.read();
     }
-    if (!is_at(read.record, expected)) {
+    if (Expected::of(read.record) != expected) {
       return read.record == record;  // a try that seemed to fail may have written it
     }
   }

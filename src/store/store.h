@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -24,6 +25,12 @@ namespace seaway::store {
 struct Expected {
   std::uint64_t term = 0;
   std::uint64_t version = 0;
+  bool operator==(const Expected&) const = default;
+
+  // What fits this record; none counts as term 0, version 0.
+  static Expected of(const std::optional<wire::StoredRun>& record) {
+    return record ? Expected{record->term, record->version} : Expected{};
+  }
 };
 
 class Table {
@@ -41,7 +48,7 @@ class Table {
   virtual ~Table() = default;
 
   virtual Read read() = 0;
-  // No record counts as term 0, version 0. `problem` says what failed.
+  // `problem` says what failed.
   virtual Replaced replace(Expected expected, const wire::StoredRun& record, std::string& problem) = 0;
 };
 

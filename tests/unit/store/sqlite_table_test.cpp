@@ -71,7 +71,6 @@ TEST_CASE("one folder, one master; nobody else may read it") {
   Folder folder;
   const auto table = folder.open();
   REQUIRE(table);
-  const std::string first = folder.problem;
   CHECK_FALSE(open_sqlite(folder.state, folder.problem));
   CHECK(folder.problem.find("belongs to a master that runs") != std::string::npos);
   for (const char* file : {"", "/run.sqlite", "/run.sqlite-wal", "/lock"}) {

@@ -44,7 +44,7 @@ struct Scripted : Table {
     if (step == Step::somebody_else_writes) {
       there = record(9, 1);
     }
-    if ((there ? there->term : 0) != expected.term || (there ? there->version : 0) != expected.version) {
+    if (Expected::of(there) != expected) {
       return Replaced::other;
     }
     there = wanted;
