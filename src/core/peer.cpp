@@ -19,9 +19,9 @@
 //
 // Backoff: heartbeat/5 (100 ms), doubled up to half of `suspect` (.75 s), drawn from its upper half; back to nothing when
 // the master has said something that made sense. Not longer: a master that comes back waits `evict` for the HELLO of each
-// member, and a healthy one may just have connected to what came before it. What is said while the line is down is lost; what must
-// not be lost is said again after HELLO (the promise is in it) or after the next EPOCH: REPORT, standing requests,
-// SYNCED, LOST.
+// member, and a healthy one may just have connected to what came before it. What is said while the line is down is lost;
+// what must not be lost is said again after HELLO (the promise is in it) or after the next EPOCH: REPORT, standing
+// requests, SYNCED, LOST.
 //
 // Every input ends in settle(), which evaluates again whatever is open; a condition that holds is acted upon whatever
 // made it hold.

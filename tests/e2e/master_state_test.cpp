@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 
 #include "base/random.h"
 #include "e2e/cluster.h"
+#include "support/temporary_folder.h"
 
 namespace seaway::e2e {
 
@@ -17,18 +16,6 @@ namespace {
 constexpr unsigned kWorld = 3;
 constexpr unsigned kKills = 10;
 constexpr double kPatience = 30;
-
-struct Folder {
-  Folder() {
-    char name[] = "/tmp/seaway-state-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string path;
-};
 
 bool all_over(const std::vector<Worker*>& workers, const std::string& contributors, double since) {
   return std::all_of(workers.begin(), workers.end(), [&](const Worker* worker) {
@@ -41,8 +28,8 @@ bool all_over(const std::vector<Worker*>& workers, const std::string& contributo
 
 TEST_CASE(
     "a master with a state folder, killed again and again: nobody notices, and what happened meanwhile is resolved") {
-  const Folder folder;
-  Cluster cluster(kWorld, {.mib = 4, .ops = 2, .state = folder.path});
+  const support::TemporaryFolder folder;
+  Cluster cluster(kWorld, {.mib = 4, .ops = 2, .state = folder.path()});
   std::vector<Worker*> all;
   for (const auto& worker : cluster.workers()) {
     all.push_back(worker.get());
@@ -70,7 +57,7 @@ TEST_CASE(
   std::printf("%u masters killed: %zu ops of 4 MiB committed, all at their first attempt and in the first epoch\n",
               kKills, ops);
 
-  Process second(SEAWAY_PROGRAM, {"master", "--listen", "127.0.0.1:0", "--plaintext", "--state", folder.path});
+  Process second(SEAWAY_PROGRAM, {"master", "--listen", "127.0.0.1:0", "--plaintext", "--state", folder.path()});
   const int status = second.wait();
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) != 0);

@@ -3,9 +3,10 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+
+#include "support/temporary_folder.h"
 
 namespace seaway::store {
 namespace {
@@ -13,16 +14,6 @@ namespace {
 using Replaced = Table::Replaced;
 
 struct Folder {
-  Folder() {
-    char name[] = "/tmp/seaway-state-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-    state = path + "/state";
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
   std::unique_ptr<Table> open() {
     problem.clear();
     return open_sqlite(state, problem);
@@ -34,7 +25,9 @@ struct Folder {
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
 
-  std::string path, state, problem;
+  support::TemporaryFolder folder;
+  std::string state = folder.path() + "/state";
+  std::string problem;
 };
 
 wire::StoredRun a_run(std::uint64_t version) {
