@@ -34,6 +34,7 @@ void Master::State::load(const StoredRun& stored) {
     run.run = config.run;
   }
   run.term = stored.term + 1;
+  run.author = random.next();
   dirty = true;
   for (const wire::MemberInfo& info : run.roster) {
     Member m;

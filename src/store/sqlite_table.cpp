@@ -16,6 +16,8 @@ namespace seaway::store {
 
 namespace {
 
+using core::Replaced;
+
 constexpr int kBusy_ms = 2000;  // a backup or a curious operator may have the database open
 constexpr int kFormat = 1;      // of the tables; the record has one of its own
 
@@ -75,13 +77,13 @@ class SqliteTable : public Table {
     return {std::move(record), ""};
   }
 
-  Replaced replace(Expected expected, const wire::StoredRun& record, std::string& problem) override {
+  Replaced replace(core::Place expected, const wire::StoredRun& record, std::string& problem) override {
     if (!run("BEGIN IMMEDIATE")) {
       problem = said();
       return Replaced::unknown;
     }
     const Read there = read();
-    if (!there.problem.empty() || Expected::of(there.record) != expected) {
+    if (!there.problem.empty() || core::Place::of(there.record) != expected) {
       problem = there.problem;
       run("ROLLBACK");
       return there.problem.empty() ? Replaced::other : Replaced::unknown;

@@ -1,6 +1,5 @@
 #include "store/store.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -8,35 +7,25 @@
 
 namespace seaway::store {
 
-namespace {
-
-constexpr std::chrono::milliseconds kFirstWait{100};
-constexpr std::chrono::milliseconds kLongestWait{2000};
-
-}  // namespace
-
-std::optional<bool> settle(Table& table, Expected expected, const wire::StoredRun& record,
+std::optional<bool> settle(Table& table, core::ComparedWrite write,
                            const std::function<bool(unsigned failed, const std::string& problem)>& wait) {
-  for (unsigned failed = 0;;) {
+  using Next = core::ComparedWrite::Next;
+  while (write.next() != Next::done) {
     std::string problem;
-    const Table::Replaced replaced = table.replace(expected, record, problem);
-    if (replaced == Table::Replaced::yes) {
-      return true;
+    bool failed = false;
+    if (write.next() == Next::replace) {
+      failed = write.on_replaced(table.replace(write.expected(), write.record(), problem));
+    } else if (const Table::Read read = table.read(); read.problem.empty()) {
+      write.on_read(read.record);
+    } else {
+      problem = read.problem;
+      failed = write.on_read_failed();
     }
-    if (replaced == Table::Replaced::unknown && !wait(++failed, problem)) {
+    if (failed && !wait(write.failed(), problem)) {
       return std::nullopt;
     }
-    Table::Read read = table.read();
-    while (!read.problem.empty()) {
-      if (!wait(++failed, read.problem)) {
-        return std::nullopt;
-      }
-      read = table.read();
-    }
-    if (Expected::of(read.record) != expected) {
-      return read.record == record;  // a try that seemed to fail may have written it
-    }
   }
+  return write.ok();
 }
 
 Store::Store(std::unique_ptr<Table> table, std::function<void(const std::string&)> log)
@@ -51,11 +40,11 @@ Store::~Store() {
   thread_.join();
 }
 
-void Store::write(Expected expected, wire::StoredRun record, std::function<void(bool ok)> done) {
+void Store::write(core::Place expected, wire::StoredRun record, std::function<void(bool ok)> done) {
   {
     const std::lock_guard lock(mutex_);
     SEAWAY_ASSERT(!next_, "one write at a time");
-    next_ = Write{expected, std::move(record), std::move(done)};
+    next_ = Write{{expected, std::move(record)}, std::move(done)};
   }
   changed_.notify_all();
 }
@@ -72,7 +61,7 @@ void Store::run() {
       write = std::exchange(next_, std::nullopt);
     }
     const std::optional<bool> ok =
-        settle(*table_, write->expected, write->record,
+        settle(*table_, std::move(write->what),
                [&](unsigned failed, const std::string& problem) { return wait(failed, problem); });
     if (!ok) {
       return;
@@ -86,9 +75,9 @@ bool Store::wait(unsigned failed, const std::string& problem) {
   if (failed == 1 || failed % 10 == 0) {
     log_("the state could not be written, nothing is decided until it can: " + problem);
   }
-  const auto longer = kFirstWait * (1u << std::min(failed - 1, 5u));
   std::unique_lock lock(mutex_);
-  return !changed_.wait_for(lock, std::min<std::chrono::milliseconds>(longer, kLongestWait), [&] { return over_; });
+  return !changed_.wait_for(lock, std::chrono::nanoseconds(core::ComparedWrite::pause_after(failed)),
+                            [&] { return over_; });
 }
 
 }  // namespace seaway::store

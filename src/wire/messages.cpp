@@ -185,6 +185,7 @@ void fields(A& a, StoredRun& m) {
   constexpr std::uint32_t kAsWritten = ~std::uint32_t{0};
   a(m.term);
   a(m.version);
+  a(m.author);
   a(m.run);
   a(m.epoch);
   a(m.cut);

@@ -226,6 +226,7 @@ std::optional<Opening> decode_opening(std::span<const std::byte> body);
 struct StoredRun {
   std::uint64_t term = 0;
   std::uint64_t version = 0;
+  std::uint64_t author = 0;  // 64 random bits of the master's life that wrote it (core/compared_write.h)
   Uuid run;
   Epoch epoch;
   Cut cut;
@@ -250,7 +251,7 @@ std::optional<MasterMessage> decode_master_message(std::span<const std::byte> bo
 std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body);
 
 // {u32 format, fields}. A change of the fields is a new format: an older record is read as what it says it is, or refused.
-inline constexpr std::uint32_t kStoredFormat = 1;
+inline constexpr std::uint32_t kStoredFormat = 2;
 std::vector<std::byte> encode(const StoredRun& stored);
 // nullopt when it is not exactly one record of this format.
 std::optional<StoredRun> decode_stored(std::span<const std::byte> bytes);

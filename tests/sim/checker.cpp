@@ -58,7 +58,7 @@ void Checker::on_ended(const PeerProcess& peer, const PlannedOp& planned, const 
     history.planned = planned;
   } else if (history.planned != planned) {
     // Without a store a run may go on from an older epoch, and its next generation is another one then.
-    const bool forgotten = !world_->options.has_store && !(is_live_member(history.first) && is_live_member(peer.id()));
+    const bool forgotten = !world_->remembers() && !(is_live_member(history.first) && is_live_member(peer.id()));
     if (!forgotten && (is_success(result.outcome) || history.succeeded)) {
       throw Violation("op " + text_of(result.op) + " is another call here than there");
     }
@@ -155,7 +155,7 @@ void Checker::check_agreement(const PeerProcess& peer, History& history, const R
                          std::equal(history.bits.begin(), history.bits.end(), output.begin(), output.end());
   const bool same = history.value == result.value && history.contributors == result.contributors && same_bits;
   // A master without a store that hears none of those who took the last epoch goes on from an older one (PROTOCOL 1).
-  const bool promised = world_->options.has_store || (is_live_member(history.first) && is_live_member(peer.id()));
+  const bool promised = world_->remembers() || (is_live_member(history.first) && is_live_member(peer.id()));
   if (!same && !promised) {
     history.succeeded = false;
     check_agreement(peer, history, result, output);
@@ -203,7 +203,7 @@ void Checker::check_split(const OpKey& key, const History& history) const {
     if (told.outcome != Outcome::aborted && told.outcome != Outcome::refused) {
       continue;
     }
-    const bool final_everywhere = told.outcome == Outcome::aborted && world_->options.has_store;
+    const bool final_everywhere = told.outcome == Outcome::aborted && world_->remembers();
     if (final_everywhere && history.succeeded) {
       throw Violation("promise 3: op " + text_of(key) + " is aborted by decision and was a success");
     }
@@ -239,7 +239,7 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     run_of_[id] = run;
   }
   constexpr Duration kKnown = 20 * kSecond;
-  if (world_->options.has_store && !epoch.stateful && synced_at_ < world_->clock.now() - kKnown) {
+  if (world_->remembers() && !epoch.stateful && synced_at_ < world_->clock.now() - kKnown) {
     throw Violation("promise 10: EPOCH does not say that the run is stateful");
   }
   const auto [it, fresh] = rosters_.emplace(epoch.epoch, ids);
@@ -251,12 +251,12 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     if (first) {
       world_->outrun(join.point);
     }
-    if (!first && point->second != join.point && world_->options.has_store) {
+    if (!first && point->second != join.point && world_->remembers()) {
       throw Violation("generation " + std::to_string(join.generation) + " has two join points");
     }
   }
   // Without a store a term that nobody has heard of may be followed by a lower one.
-  const bool newer = epoch.epoch > newest_ || (fresh && !world_->options.has_store);
+  const bool newer = epoch.epoch > newest_ || (fresh && !world_->remembers());
   if (newer && run == runs_) {
     for (const wire::MemberInfo& member : newest_roster_) {
       if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) {
@@ -270,7 +270,7 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     newest_ = epoch.epoch;
     newest_roster_ = epoch.roster;
   }
-  if (world_->options.has_store && (!world_->store.record || world_->store.record->epoch < epoch.epoch)) {
+  if (world_->remembers() && (!world_->store.record() || world_->store.record()->epoch < epoch.epoch)) {
     throw Violation("an epoch is announced before it is durable");
   }
 }
@@ -286,7 +286,7 @@ void Checker::on_synced(const PeerProcess& peer, std::uint64_t update, StateCopy
   SyncHistory& history = syncs_[{run_of(peer.id()), peer.site().lane, peer.core().generation(), update}];
   const std::string which = "the state sync of update " + std::to_string(update);
   for (const auto& [other, theirs] : history.after) {
-    const bool promised = world_->options.has_store || (is_live_member(other) && is_live_member(peer.id()));
+    const bool promised = world_->remembers() || (is_live_member(other) && is_live_member(peer.id()));
     if (promised && !theirs.same_as(copy)) {
       throw Violation("promise 10: two members end " + which + " with different states");
     }
@@ -297,7 +297,7 @@ void Checker::on_synced(const PeerProcess& peer, std::uint64_t update, StateCopy
   for (const auto& [other, theirs] : history.before) {
     somebody_had_it = somebody_had_it || theirs.same_as(copy);
     somebody_synced_had_it = somebody_synced_had_it || (theirs.synced && theirs.same_as(copy));
-    if (theirs.synced && is_live_member(other) && world_->options.has_store) {
+    if (theirs.synced && is_live_member(other) && world_->remembers()) {
       somebody_was_synced = true;
       if (theirs.revision > copy.revision) {
         throw Violation("promise 10: " + which + " goes back behind the revision of a member");

@@ -65,6 +65,12 @@ void World::inject(Fault fault) {
     case Fault::master_stall:
       inject_master(fault);
       break;
+    case Fault::store_lies:
+    case Fault::store_full:
+    case Fault::store_lost:
+    case Fault::lease_lost:
+      inject_store(fault);
+      break;
     case Fault::count:
       break;
   }
@@ -305,34 +311,68 @@ bool World::take_bit_flip() {
 
 void World::inject_master(Fault fault) {
   MasterProcess& master = *masters.back();
-  if (fault == Fault::master_restart && master.alive()) {
-    injected(fault);
-    checker.trouble_everyone();
-    if (!options.has_store) {
-      checker.excuse_everyone(clock.now() + kAftermath);  // it forgets whom it could not hear (protocol 7)
-    }
-    if (random.one_in(3)) {
-      master.crash();
-    } else {
-      master.crash_soon(static_cast<int>(random.below(12)));
-    }
-    const Duration pause = up_to(random.one_in(4) ? 8 * kSecond : kSecond);
-    clock.after(pause, [this] {
-      if (masters.back()->alive()) {
-        masters.back()->crash();
+  if (!master.alive()) {
+    return;
+  }
+  injected(fault);
+  checker.trouble_everyone();
+  if (fault == Fault::master_restart) {
+    restart_master(false);
+    return;
+  }
+  const Duration length = random.one_in(2) ? up_to(kSecond) : up_to(10 * kSecond);
+  network.stall(master.process(), clock.now() + length);
+  tell("the master stands still for " + std::to_string(length / kMillisecond) + " ms");
+  if (options.has_store && random.one_in(2)) {
+    // A second one takes over; the first wakes up and can change nothing.
+    clock.after(up_to(length), [this] { start_master(true); });
+  }
+}
+
+void World::restart_master(bool without_its_record) {
+  MasterProcess& master = *masters.back();
+  if (!options.has_store || without_its_record) {
+    checker.excuse_everyone(clock.now() + kAftermath);  // it forgets whom it could not hear (protocol 7)
+  }
+  if (random.one_in(3)) {
+    master.crash();
+  } else {
+    master.crash_soon(static_cast<int>(random.below(12)));
+  }
+  const Duration pause = up_to(random.one_in(4) ? 8 * kSecond : kSecond);
+  clock.after(pause, [this, without_its_record] {
+    for (const auto& each : masters) {
+      if (each->alive() && (without_its_record || each == masters.back())) {
+        each->crash();
       }
-      start_master(true);
-    });
-  } else if (fault == Fault::master_stall && master.alive()) {
-    injected(fault);
-    checker.trouble_everyone();
-    const Duration length = random.one_in(2) ? up_to(kSecond) : up_to(10 * kSecond);
-    network.stall(master.process(), clock.now() + length);
-    tell("the master stands still for " + std::to_string(length / kMillisecond) + " ms");
-    if (options.has_store && random.one_in(2)) {
-      // A second one takes over; the first wakes up and can change nothing.
-      clock.after(up_to(length), [this] { start_master(true); });
     }
+    if (without_its_record) {
+      tell("the store is lost");
+      store.lose();
+    }
+    start_master(true);
+  });
+}
+
+void World::inject_store(Fault fault) {
+  MasterProcess& master = *masters.back();
+  if (!master.alive()) {
+    return;
+  }
+  injected(fault);
+  checker.trouble_everyone();
+  const Time until = clock.now() + up_to(10 * kSecond);
+  const std::string length = " for " + std::to_string((until - clock.now()) / kMillisecond) + " ms";
+  if (fault == Fault::store_lies) {
+    tell("the store lies" + length);
+    store.lie_until(until);
+  } else if (fault == Fault::store_full) {
+    tell("the store is full" + length);
+    store.be_full_until(until);
+  } else if (fault == Fault::store_lost) {
+    restart_master(true);
+  } else {
+    master.lose_lease();
   }
 }
 
@@ -340,6 +380,7 @@ void World::heal() {
   healed = true;
   faults_done_ = true;
   network.heal();
+  store.heal();
   bool master = false;
   for (const auto& each : masters) {
     master = master || (each->alive() && each == masters.back());

@@ -1,6 +1,7 @@
 #include "sim/master_process.h"
 
 #include <cstring>
+#include <functional>
 
 #include "base/assert.h"
 #include "sim/world.h"
@@ -25,7 +26,7 @@ MasterProcess::MasterProcess(World& world, std::uint64_t seed)
 
 void MasterProcess::start() {
   core::MasterEffects effects;
-  master_.start(world_->clock.now(), world_->options.has_store ? world_->store.record : std::nullopt, effects);
+  master_.start(world_->clock.now(), world_->options.has_store ? world_->store.record() : std::nullopt, effects);
   perform(effects);
 }
 
@@ -85,26 +86,46 @@ void MasterProcess::perform(core::MasterEffects& effects) {
 
 void MasterProcess::write(const core::WriteStore& write) {
   if (!world_->options.has_store) {
-    world_->network.in(process_, 0, [this, id = write.write] { reply(id, core::StoreOutcome::ok); });
+    world_->network.in(process_, 0, [this, id = write.write] { step(core::StoreReply{id, core::StoreOutcome::ok}); });
     return;
   }
-  // The write reaches the store whether or not its author lives to see the reply.
+  writing_.emplace(core::Place{write.expected_term, write.expected_version}, write.record);
+  try_to_write(write.write);
+}
+
+// It reaches the store whether or not its author lives to see the answer.
+void MasterProcess::try_to_write(std::uint64_t write) {
   world_->clock.after(world_->up_to(world_->options.store_delay), [this, write] {
     Store& store = world_->store;
-    const std::uint64_t term = store.record ? store.record->term : 0;
-    const std::uint64_t version = store.record ? store.record->version : 0;
-    const bool fits = write.expected_term == term && write.expected_version == version;
-    if (fits) {
-      store.record = wire::decode_stored(wire::encode(write.record));  // bytes, as a real store keeps it
-      SEAWAY_ASSERT(store.record == write.record, "a record outlives its master as it was written");
+    std::function<bool()> hear;  // the answer; true: it failed
+    if (writing_->next() == core::ComparedWrite::Next::replace) {
+      hear = [this, replaced = store.replace(writing_->expected(), writing_->record())] {
+        return writing_->on_replaced(replaced);
+      };
+    } else if (std::optional<core::StoredRun> record; store.read(record)) {
+      hear = [this, record] {
+        writing_->on_read(record);
+        return false;
+      };
+    } else {
+      hear = [this] { return writing_->on_read_failed(); };
     }
-    world_->network.in(process_, world_->up_to(world_->options.store_delay), [this, id = write.write, fits] {
-      reply(id, fits ? core::StoreOutcome::ok : core::StoreOutcome::fenced);
+    world_->network.in(process_, world_->up_to(world_->options.store_delay), [this, write, hear] {
+      if (!alive_) {
+        return;
+      }
+      const bool failed = hear();
+      if (writing_->next() == core::ComparedWrite::Next::done) {
+        step(core::StoreReply{write, writing_->ok() ? core::StoreOutcome::ok : core::StoreOutcome::fenced});
+      } else if (failed) {
+        world_->network.in(process_, core::ComparedWrite::pause_after(writing_->failed()),
+                           [this, write] { try_to_write(write); });
+      } else {
+        try_to_write(write);
+      }
     });
   });
 }
-
-void MasterProcess::reply(std::uint64_t write, core::StoreOutcome outcome) { step(core::StoreReply{write, outcome}); }
 
 void MasterProcess::schedule_tick() {
   const Time due = master_.deadline();

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
+#include "core/compared_write.h"
 #include "core/master.h"
 #include "sim/network.h"
 
@@ -34,7 +36,7 @@ class MasterProcess : public Endpoint {
   void step(const core::MasterInput& input);
   void perform(core::MasterEffects& effects);
   void write(const core::WriteStore& write);
-  void reply(std::uint64_t write, core::StoreOutcome outcome);
+  void try_to_write(std::uint64_t write);
   void schedule_tick();
 
   World* world_;
@@ -44,6 +46,7 @@ class MasterProcess : public Endpoint {
   int crash_after_ = -1;
   std::vector<PeerId> asked_;  // the joiners of the last ASK
   Time tick_at_ = kNever;
+  std::optional<core::ComparedWrite> writing_;
   std::map<ConnId, std::vector<std::byte>> reading_;
   std::map<ConnId, PeerId> speakers_;
 };

@@ -16,9 +16,10 @@ T pick(Random& random, std::initializer_list<T> values) {
 }  // namespace
 
 const char* name_of(Fault fault) {
-  constexpr const char* names[] = {"crash",     "stall",          "cut",          "master cut", "reset", "half-open",
-                                   "slow link", "master restart", "master stall", "join",       "leave", "wrong call",
-                                   "cancel",    "slow caller",    "bit flip"};
+  constexpr const char* names[] = {
+      "crash",          "stall",        "cut",        "master cut", "reset",      "half-open", "slow link",
+      "master restart", "master stall", "join",       "leave",      "wrong call", "cancel",    "slow caller",
+      "bit flip",       "store lies",   "store full", "store lost", "lease lost"};
   return names[static_cast<std::size_t>(fault)];
 }
 
@@ -42,13 +43,13 @@ Options Options::draw(std::uint64_t seed) {
   options.ops_per_batch = static_cast<std::uint32_t>(random.between(4, 6));
   options.most_elements = pick<std::uint32_t>(random, {20, 100, 300, 600});
   options.faults = static_cast<std::uint32_t>(random.between(3, 10));
-  for (int kind = 0; kind < static_cast<int>(Fault::count); ++kind) {
+  constexpr int kOfEverySeed = static_cast<int>(Fault::store_lies);
+  for (int kind = 0; kind < kOfEverySeed; ++kind) {
     if (random.percent(45)) {
       options.kinds.insert(static_cast<Fault>(kind));
     }
   }
-  options.kinds.insert(random.one_in(2) ? Fault::crash
-                                        : static_cast<Fault>(random.below(static_cast<int>(Fault::count))));
+  options.kinds.insert(random.one_in(2) ? Fault::crash : static_cast<Fault>(random.below(kOfEverySeed)));
   options.latency = static_cast<Duration>(random.between(100, 40'000)) * kMicrosecond;
   options.jitter = pick<Duration>(random, {0, kMillisecond, 20 * kMillisecond});
   options.bytes_per_ms = pick<std::uint64_t>(random, {15, 60, 400, 4'000, 100'000});
@@ -59,6 +60,12 @@ Options Options::draw(std::uint64_t seed) {
   options.store_delay = pick<Duration>(random, {kMillisecond, 20 * kMillisecond, 100 * kMillisecond});
   options.stateful = random.one_in(6);
   options.quiet_before = static_cast<Duration>(random.below(600)) * kMillisecond;
+  for (const Fault fault : {Fault::store_lies, Fault::store_full, Fault::store_lost, Fault::lease_lost}) {
+    if (options.has_store &&
+        random.one_in(fault == Fault::store_lost ? 8 : 4)) {  // lost: less is promised from then on
+      options.kinds.insert(fault);
+    }
+  }
   return options;
 }
 

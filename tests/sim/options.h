@@ -28,6 +28,10 @@ enum class Fault : std::uint8_t {
   cancel,          // an op is cancelled, or given a deadline
   slow_caller,     // a member posts late
   bit_flip,        // memory lies once
+  store_lies,      // a write may have been done, or be done later, and nobody knows
+  store_full,      // no write is done
+  store_lost,      // the master's process ends, another starts and finds no record
+  lease_lost,      // the master loses its lease, and nobody else has it
   count
 };
 const char* name_of(Fault fault);

@@ -17,6 +17,7 @@ World::World(const Options& drawn)
       random(drawn.seed ^ 0x5ea3a7),
       network(clock, options, random.fork()),
       checker(*this),
+      store(*this),
       ladder(Ladder::scaled(100)) {}
 
 World::~World() = default;

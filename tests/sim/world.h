@@ -14,16 +14,12 @@
 #include "sim/checker.h"
 #include "sim/network.h"
 #include "sim/options.h"
+#include "sim/store.h"
 
 namespace seaway::sim {
 
 class PeerProcess;
 class MasterProcess;
-
-// The store outlives every master. Writes are compared, and take effect whether or not their author still lives.
-struct Store {
-  std::optional<core::StoredRun> record;
-};
 
 // A machine that runs one peer, life after life.
 struct Site {
@@ -59,6 +55,8 @@ class World {
   Checker checker;
   Store store;
   Stats stats;
+  // What was decided is remembered as long as the run lasts.
+  bool remembers() const { return options.has_store && !store.was_lost(); }
   bool healed = false;
   bool verbose = false;
   std::vector<std::string> lines;                   // told and not yet handed over
@@ -104,6 +102,8 @@ class World {
   void forget_connections_of(PeerProcess& peer);
   void inject_program(Fault fault);
   void inject_master(Fault fault);
+  void inject_store(Fault fault);
+  void restart_master(bool without_its_record);
   void restore(Duration after, std::function<void()> what);
 
   std::vector<std::unique_ptr<PeerProcess>> graveyard_;

@@ -134,6 +134,24 @@ TEST_CASE("a new master waits for members, and evicts who stays away for evict a
   CHECK(run.roster() == std::set<PeerId>{a, b});
 }
 
+TEST_CASE("two masters that start from one record do not write the same one") {
+  Formed run;
+  std::vector<StoredRun> wrote;
+  for (std::uint64_t seed : {1, 2}) {
+    Master master(run.config, Random(seed));
+    MasterEffects effects;
+    master.start(run.now, run.store, effects);
+    for (const MasterEffect& effect : effects) {
+      if (const auto* write = std::get_if<WriteStore>(&effect)) {
+        wrote.push_back(write->record);
+      }
+    }
+  }
+  REQUIRE(wrote.size() == 2);
+  CHECK(wrote[0].version == wrote[1].version);
+  CHECK(wrote[0].author != wrote[1].author);
+}
+
 TEST_CASE("M7: a deposed master says nothing any more") {
   Formed run;
   run.hold_store = true;

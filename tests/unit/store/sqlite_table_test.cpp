@@ -11,7 +11,7 @@
 namespace seaway::store {
 namespace {
 
-using Replaced = Table::Replaced;
+using core::Replaced;
 
 struct Folder {
   std::unique_ptr<Table> open() {

@@ -9,7 +9,7 @@
 namespace seaway::store {
 namespace {
 
-using Replaced = Table::Replaced;
+using core::Replaced;
 
 wire::StoredRun record(std::uint64_t term, std::uint64_t version) {
   wire::StoredRun run;
@@ -31,7 +31,7 @@ struct Scripted : Table {
     }
     return {there, ""};
   }
-  Replaced replace(Expected expected, const wire::StoredRun& wanted, std::string& problem) override {
+  Replaced replace(core::Place expected, const wire::StoredRun& wanted, std::string& problem) override {
     Step step = Step::write;
     if (!steps.empty()) {
       step = steps.front();
@@ -44,7 +44,7 @@ struct Scripted : Table {
     if (step == Step::somebody_else_writes) {
       there = record(9, 1);
     }
-    if (Expected::of(there) != expected) {
+    if (core::Place::of(there) != expected) {
       return Replaced::other;
     }
     there = wanted;
@@ -58,7 +58,7 @@ struct Scripted : Table {
 };
 
 std::optional<bool> settle(Scripted& table, unsigned tries = 100) {
-  return settle(table, {3, 7}, record(3, 8), [&](unsigned failed, const std::string&) { return failed < tries; });
+  return settle(table, {{3, 7}, record(3, 8)}, [&](unsigned failed, const std::string&) { return failed < tries; });
 }
 
 TEST_CASE("a write that fails is tried again") {
@@ -86,6 +86,13 @@ TEST_CASE("what another master has written stays, whether it is seen at once or 
   CHECK(table.there != record(3, 8));
 }
 
+TEST_CASE("what looks like this write and has another author is another master's") {
+  Scripted table;
+  table.there = record(3, 8);
+  table.there->author = 1;
+  CHECK(settle(table) == false);
+}
+
 TEST_CASE("a table that never works is given up when the caller says so") {
   Scripted table;
   table.steps.assign(10, Scripted::Step::fail);
@@ -101,7 +108,7 @@ TEST_CASE("the store answers each write, one after the other, on its own thread"
   CHECK_FALSE(store.load().record);
   for (std::uint64_t version = 1; version <= 3; ++version) {
     std::promise<bool> answer;
-    const Expected expected = version == 1 ? Expected{} : Expected{1, version - 1};
+    const core::Place expected = version == 1 ? core::Place{} : core::Place{1, version - 1};
     store.write(expected, record(1, version), [&](bool ok) { answer.set_value(ok); });
     CHECK(answer.get_future().get());
   }
