@@ -5,10 +5,14 @@
 // | Connected              | a connection that has to say HELLO first                                             |
 // | Received               | master_hello.cpp; anything else than HELLO first, or HELLO twice: closed with a reason |
 // | Disconnected           | the member has no connection; closed by FIN or RST starts `dead_grace`               |
-// | StoreReply ok          | durable := the record written                                                        |
+// | StoreReply ok          | durable := the record written; emptied because it was outdated: stepped down         |
 // | StoreReply fenced      | another master has the run: stepped down, nothing is said or done any more           |
 // | EvictRequest           | a member is doomed, a pending peer refused                                           |
 // | LeaseLost              | step down                                                                            |
+//
+// A store may have gone back: an older copy was put in its place. Peers then know an epoch or a term that it does not, and a
+// compared write still succeeds. Such a record is worth less than none. It is emptied, the master steps down, and the next
+// one adopts the run from its peers, as it does with an empty store. A deposed master sees the same peers; its write fails.
 //
 // One write at a time. While it is outstanding inputs only change `run`; the next write takes all of that at once.
 // A master without a store writes in the same way and is answered at once.
@@ -80,6 +84,12 @@ bool Master::State::write() {
   }
   dirty = false;
   writing = OutstandingWrite{++writes, run};
+  if (!outdated.empty()) {
+    writing->record = StoredRun{};
+    writing->record.term = run.term;
+    writing->record.author = run.author;
+    writing->record.run = run.run;
+  }
   writing->record.version = durable.version + 1;
   effects->push_back(WriteStore{writing->write, durable.term, durable.version, writing->record});
   return true;
@@ -103,6 +113,9 @@ void Master::State::on(const StoreReply& input) {
   }
   durable = std::move(writing->record);
   writing.reset();
+  if (!outdated.empty() && durable.epoch.number == 0) {
+    step_down(outdated);
+  }
 }
 
 void Master::State::step_down(const std::string& reason) {

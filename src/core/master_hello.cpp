@@ -115,6 +115,7 @@ void Master::State::on_hello(ConnId conn, Connection& connection, const wire::He
     SEAWAY_MARK("newer connection ends the older one");
     close(older->first, "a newer connection of this peer has taken its place");
   }
+  compare_epochs(hello);
   connection.peer = hello.id;
   connection.uuid = hello.uuid;
   connection.update_count = hello.update_count;
@@ -175,13 +176,28 @@ void Master::State::compare_terms(const Member& m, const wire::Hello& hello) {
   if (m.standing != Standing::member || !hello.taken || hello.taken->term <= run.term) {
     return;
   }
-  log(words_for(m.info) + " obeys term " + std::to_string(hello.taken->term) + ", mine is " + std::to_string(run.term));
+  const std::string finding = words_for(m.info) + " obeys term " + std::to_string(hello.taken->term);
   if (config.has_store) {
-    dirty = true;
+    doubt_the_store(finding + ", the store knows " + std::to_string(run.term));
   } else {
-    step_down("another master has taken over: " + words_for(m.info) + " obeys term " +
-              std::to_string(hello.taken->term));
+    step_down("another master has taken over: " + finding);
   }
+}
+
+// An epoch was durable before anybody took it. Even of a stranger: the record may be from before it was admitted.
+void Master::State::compare_epochs(const wire::Hello& hello) {
+  if (config.has_store && formed() && hello.taken && hello.taken->epoch > durable.epoch) {
+    doubt_the_store("a peer has taken " + seaway::core::words_for(hello.taken->epoch) + ", the store knows " +
+                    seaway::core::words_for(durable.epoch));
+  }
+}
+
+void Master::State::doubt_the_store(const std::string& finding) {
+  SEAWAY_MARK("peers know more than the store");
+  log(finding);
+  outdated = "the state was older than the run (" + finding +
+             "); it was emptied: start again, and the run is taken over from its peers";
+  dirty = true;
 }
 
 // --- JOIN -----------------------------------------------------------------------------------------------------------

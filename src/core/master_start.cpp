@@ -4,7 +4,7 @@
 // |-----------------|----------------------------------------------------------------------------------------------|
 // | a stored record | term := stored + 1, compared and written; the stored epoch is announced under it; a resolved |
 // |                 | cut is resolved again with the stored decisions, an unresolved one asks for new reports      |
-// | an empty store  | term := 1, written; a new run                                                                |
+// | an empty store  | term := {1, 32 random bits}, written; a new run, or one that its peers know                 |
 // | no store        | no term until it knows which run this is                                                     |
 //
 // A master that knows no epoch and hears a HELLO naming one adopts that run. It collects HELLOs until every member of
@@ -23,6 +23,9 @@
 
 namespace seaway::core {
 
+// Drawn, so that the first epoch of a run whose beginning was forgotten is not taken for the one that was announced.
+std::uint64_t Master::State::first_term() { return (1ull << 32) | (random.next() >> 32); }
+
 void Master::State::load(const StoredRun& stored) {
   run.run = config.run;
   if (!config.has_store) {
@@ -33,7 +36,7 @@ void Master::State::load(const StoredRun& stored) {
   if (run.run == Uuid{}) {
     run.run = config.run;
   }
-  run.term = stored.term + 1;
+  run.term = stored.term == 0 ? first_term() : stored.term + 1;
   run.author = random.next();
   dirty = true;
   for (const wire::MemberInfo& info : run.roster) {
@@ -211,7 +214,7 @@ bool Master::State::form() {
     return false;
   }
   if (run.term == 0) {
-    run.term = (1ull << 32) | (random.next() >> 32);
+    run.term = first_term();
   }
   admit(founders, 0);
   return true;

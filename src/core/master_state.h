@@ -122,6 +122,7 @@ struct Master::State {
   std::optional<OutstandingWrite> writing;
   std::uint64_t writes = 0;
   bool stepped_down = false;
+  std::string outdated;  // in words: peers know what the store has forgotten; "": they do not
 
   std::map<PeerId, Member> members;
   std::map<ConnId, Connection> connections;
@@ -142,7 +143,7 @@ struct Master::State {
 
   bool formed() const { return run.epoch.number > 0; }
   // My term is the stored one, so I may speak.
-  bool in_office() const { return run.term != 0 && announced().term == run.term; }
+  bool in_office() const { return run.term != 0 && outdated.empty() && announced().term == run.term; }
   // The record that members are told of.
   const StoredRun& announced() const;
   // Nothing is being written and members are told of the present epoch.
@@ -180,6 +181,8 @@ struct Master::State {
   std::string why_refused(const wire::Hello& hello) const;
   void attach(Member& m, ConnId conn, const wire::Hello& hello);
   void compare_terms(const Member& m, const wire::Hello& hello);
+  void compare_epochs(const wire::Hello& hello);
+  void doubt_the_store(const std::string& finding);
   void on_join(ConnId conn, const wire::Join& join);
   std::string why_refused(const Connection& connection, const wire::Join& join);
   void drop_earlier_incarnation(const Connection& connection, const wire::Join& join);
@@ -222,6 +225,7 @@ struct Master::State {
   // --- Parts of the rules --------------------------------------------------------------------------------------------
 
   void load(const StoredRun& stored);
+  std::uint64_t first_term();
   void step_down(const std::string& reason);
   // master_liveness.cpp
   std::string why_lost(const Member& m) const;  // "": it is not

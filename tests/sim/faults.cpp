@@ -20,6 +20,9 @@ void World::schedule_faults() {
     return;
   }
   const std::vector<Fault> kinds(options.kinds.begin(), options.kinds.end());
+  if (options.kinds.contains(Fault::store_old)) {
+    clock.after(up_to(15 * kSecond), [this] { store.copy(); });
+  }
   Time when = options.quiet_before + 300 * kMillisecond;
   for (std::uint32_t i = 0; i < options.faults; ++i) {
     const Fault fault = kinds[random.below(kinds.size())];
@@ -68,6 +71,7 @@ void World::inject(Fault fault) {
     case Fault::store_lies:
     case Fault::store_full:
     case Fault::store_lost:
+    case Fault::store_old:
     case Fault::lease_lost:
       inject_store(fault);
       break;
@@ -317,7 +321,7 @@ void World::inject_master(Fault fault) {
   injected(fault);
   checker.trouble_everyone();
   if (fault == Fault::master_restart) {
-    restart_master(false);
+    restart_master(Remembers::all);
     return;
   }
   const Duration length = random.one_in(2) ? up_to(kSecond) : up_to(10 * kSecond);
@@ -329,9 +333,10 @@ void World::inject_master(Fault fault) {
   }
 }
 
-void World::restart_master(bool without_its_record) {
+void World::restart_master(Remembers remembers) {
   MasterProcess& master = *masters.back();
-  if (!options.has_store || without_its_record) {
+  const bool weaker = remembers != Remembers::all;
+  if (!options.has_store || weaker) {
     checker.excuse_everyone(clock.now() + kAftermath);  // it forgets whom it could not hear (protocol 7)
   }
   if (random.one_in(3)) {
@@ -340,18 +345,28 @@ void World::restart_master(bool without_its_record) {
     master.crash_soon(static_cast<int>(random.below(12)));
   }
   const Duration pause = up_to(random.one_in(4) ? 8 * kSecond : kSecond);
-  clock.after(pause, [this, without_its_record] {
+  clock.after(pause, [this, remembers, weaker] {
     for (const auto& each : masters) {
-      if (each->alive() && (without_its_record || each == masters.back())) {
+      if (each->alive() && (weaker || each == masters.back())) {
         each->crash();
       }
     }
-    if (without_its_record) {
+    if (remembers == Remembers::nothing) {
       tell("the store is lost");
       store.lose();
+    } else if (remembers == Remembers::less) {
+      tell("an older copy is put into the store");
+      store.go_back();
     }
     start_master(true);
   });
+}
+
+void World::record_was_emptied() {
+  if (!store.was_lost()) {
+    throw Violation("a master empties a record that has forgotten nothing");
+  }
+  checker.excuse_everyone(clock.now() + kAftermath);  // the next one goes on with those who know most
 }
 
 void World::inject_store(Fault fault) {
@@ -370,7 +385,9 @@ void World::inject_store(Fault fault) {
     tell("the store is full" + length);
     store.be_full_until(until);
   } else if (fault == Fault::store_lost) {
-    restart_master(true);
+    restart_master(Remembers::nothing);
+  } else if (fault == Fault::store_old) {
+    restart_master(Remembers::less);
   } else {
     master.lose_lease();
   }

@@ -69,6 +69,9 @@ void MasterProcess::perform(core::MasterEffects& effects) {
       write(*write_store);
     } else if (const auto* down = std::get_if<core::SteppedDown>(&effect)) {
       world_->tell("a master steps down: " + down->reason);
+      if (down->reason.find("older than the run") != std::string::npos) {
+        world_->record_was_emptied();
+      }
       crash();
       // Its supervisor starts it again. It may have been the only one: fenced by a write that its predecessor had sent.
       world_->clock.after(world_->up_to(kSecond), [this] {

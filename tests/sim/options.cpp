@@ -19,7 +19,7 @@ const char* name_of(Fault fault) {
   constexpr const char* names[] = {
       "crash",          "stall",        "cut",        "master cut", "reset",      "half-open", "slow link",
       "master restart", "master stall", "join",       "leave",      "wrong call", "cancel",    "slow caller",
-      "bit flip",       "store lies",   "store full", "store lost", "lease lost"};
+      "bit flip",       "store lies",   "store full", "store lost", "store old",  "lease lost"};
   return names[static_cast<std::size_t>(fault)];
 }
 
@@ -60,10 +60,14 @@ Options Options::draw(std::uint64_t seed) {
   options.store_delay = pick<Duration>(random, {kMillisecond, 20 * kMillisecond, 100 * kMillisecond});
   options.stateful = random.one_in(6);
   options.quiet_before = static_cast<Duration>(random.below(600)) * kMillisecond;
-  for (const Fault fault : {Fault::store_lies, Fault::store_full, Fault::store_lost, Fault::lease_lost}) {
-    if (options.has_store &&
-        random.one_in(fault == Fault::store_lost ? 8 : 4)) {  // lost: less is promised from then on
-      options.kinds.insert(fault);
+  if (options.has_store) {
+    for (const Fault fault : {Fault::store_lies, Fault::store_full, Fault::lease_lost}) {
+      if (random.one_in(4)) {
+        options.kinds.insert(fault);
+      }
+    }
+    if (random.one_in(8)) {  // less is promised from then on
+      options.kinds.insert(random.one_in(2) ? Fault::store_lost : Fault::store_old);
     }
   }
   return options;

@@ -31,6 +31,7 @@ enum class Fault : std::uint8_t {
   store_lies,      // a write may have been done, or be done later, and nobody knows
   store_full,      // no write is done
   store_lost,      // the master's process ends, another starts and finds no record
+  store_old,       // the same, and finds what the record was earlier
   lease_lost,      // the master loses its lease, and nobody else has it
   count
 };

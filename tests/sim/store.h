@@ -33,6 +33,12 @@ class Store {
     record_.reset();
     lost_ = true;
   }
+  // An older copy is put in its place.
+  void go_back() {
+    record_ = copy_;
+    lost_ = true;
+  }
+  void copy() { copy_ = record_; }
   bool was_lost() const { return lost_; }
 
  private:
@@ -40,6 +46,7 @@ class Store {
 
   World* world_;
   std::optional<wire::StoredRun> record_;
+  std::optional<wire::StoredRun> copy_;
   Time lies_until_ = 0;
   Time full_until_ = 0;
   bool lost_ = false;

@@ -90,6 +90,7 @@ class World {
   bool take_bit_flip();                             // one is due
   void ambush(const std::vector<PeerId>& joiners);  // the master has just asked for them
   void outrun(std::uint64_t point);
+  void record_was_emptied();  // by a master that has heard of what it does not know
   PeerProcess* some_peer();
 
  private:
@@ -103,7 +104,8 @@ class World {
   void inject_program(Fault fault);
   void inject_master(Fault fault);
   void inject_store(Fault fault);
-  void restart_master(bool without_its_record);
+  enum class Remembers { all, less, nothing };
+  void restart_master(Remembers remembers);
   void restore(Duration after, std::function<void()> what);
 
   std::vector<std::unique_ptr<PeerProcess>> graveyard_;

@@ -20,13 +20,14 @@ struct Formed : Script {
 TEST_CASE("epoch 1 forms when as many replicas are there as the largest min_world among them") {
   Script run(true, 3);
   run.start();
-  CHECK(run.store.term == 1);
+  const std::uint64_t term = run.store.term;
+  CHECK((term >> 32) == 1);  // drawn: a run that begins anew must not look like the one before it
   run.arrive({a, b});
   CHECK(run.store.epoch.number == 0);
   CHECK(run.last<wire::Waiting>(a).reason.find("epoch 1 needs 3 replicas, 2 are here") == 0);
   run.arrive(c);
   const auto epoch = run.last<wire::EpochMessage>(a);
-  CHECK(epoch.epoch == Epoch{1, 1});
+  CHECK(epoch.epoch == Epoch{term, 1});
   CHECK(epoch.cut == Cut{0, 0});
   CHECK(epoch.roster.size() == 3);
   CHECK(epoch.roster[0].id == a);
@@ -88,16 +89,17 @@ TEST_CASE("a new master announces the stored epoch under its own term and repeat
   run.lose(c);
   REQUIRE(run.verdict_at(a) == Verdict::abort);
   const Epoch epoch = run.store.epoch;
+  const std::uint64_t next_term = run.store.term + 1;
   run.forget();
   run.restart_master();
-  CHECK(run.store.term == 2);
+  CHECK(run.store.term == next_term);
   run.hello(a);
-  CHECK(run.last<wire::EpochMessage>(a).term == 2);
+  CHECK(run.last<wire::EpochMessage>(a).term == next_term);
   CHECK(run.last<wire::EpochMessage>(a).epoch == epoch);
   CHECK(run.last<wire::EpochMessage>(a).decisions.size() == 1);
   CHECK(run.verdict_at(a) == Verdict::abort);
   CHECK(run.verdict_at(a, {0, 1, 8, 0}) == Verdict::resume);  // not asked again: the stored one
-  CHECK(run.last<wire::Resolve>(a).term == 2);
+  CHECK(run.last<wire::Resolve>(a).term == next_term);
 }
 
 TEST_CASE("a new master asks for reports of a cut that its predecessor did not resolve") {
@@ -156,7 +158,7 @@ TEST_CASE("M7: a deposed master says nothing any more") {
   Formed run;
   run.hold_store = true;
   run.lose(c);
-  run.store.term = 9;  // another master has written
+  run.store.term += 9;  // another master has written
   run.forget();
   run.release();
   REQUIRE(run.stepped_down);
@@ -169,21 +171,52 @@ TEST_CASE("M7: a deposed master says nothing any more") {
   CHECK(run.master->deadline() == kNever);
 }
 
-TEST_CASE("a member that obeys a higher term makes a master ask the store whether it still has the run") {
+TEST_CASE("peers that know more than the record: another master has written since, or the record is an older copy") {
+  enum class Knows { higher_term, later_epoch, later_epoch_as_a_stranger };
+  for (const Knows knows : {Knows::higher_term, Knows::later_epoch, Knows::later_epoch_as_a_stranger}) {
+    for (const bool is_older_copy : {true, false}) {
+      CAPTURE(static_cast<int>(knows));
+      CAPTURE(is_older_copy);
+      Formed run;
+      const PeerId peer = knows == Knows::later_epoch_as_a_stranger ? d : a;
+      wire::EpochMessage taken = *run.actors.at(a).taken;
+      if (knows == Knows::higher_term) {
+        taken.term += 9;
+      } else {
+        taken.epoch.number += 3;
+      }
+      run.actor(peer).taken = taken;
+      if (!is_older_copy) {
+        run.store.term += 9;
+        run.deposed = true;
+      }
+      run.disconnect(a);
+      run.forget();
+      run.hello(peer);
+      REQUIRE(run.stepped_down);
+      CHECK_FALSE(run.heard<wire::EpochMessage>(peer));
+      CHECK_FALSE(run.heard<wire::Evicted>(peer));
+      CHECK((run.store.epoch.number == 0) == is_older_copy);
+      CHECK((run.stepped_down->find("start again") != std::string::npos) == is_older_copy);
+    }
+  }
+}
+
+TEST_CASE("after an older copy was emptied the run is taken over from its peers") {
   Formed run;
-  run.actors.at(a).taken->term = 9;
-  SUBCASE("it has not") {
-    run.store.term = 9;
-    run.deposed = true;
-    run.disconnect(a);
-    run.hello(a);
-    CHECK(run.stepped_down);
+  const StoredRun older = run.store;
+  run.arrive(d);
+  REQUIRE(run.roster().contains(d));
+  run.store = older;
+  run.restart_master();
+  run.hello(d);
+  REQUIRE(run.stepped_down);
+  run.restart_master();
+  for (const PeerId id : {a, b, c, d}) {
+    run.hello(id);
   }
-  SUBCASE("it has") {
-    run.disconnect(a);
-    run.hello(a);
-    CHECK_FALSE(run.stepped_down);
-  }
+  CHECK_FALSE(run.stepped_down);
+  CHECK(run.roster() == std::set<PeerId>{a, b, c, d});
 }
 
 // --- A restart without a store --------------------------------------------------------------------------------------
