@@ -323,7 +323,7 @@ typedef struct seaway_result {
   size_t lost_capacity;
   size_t lost_count;
   int32_t outcome;  /* a seaway_outcome */
-  int32_t one_shot; /* 1: everybody sent everything to everybody (small ops); 0: the direct plan */
+  int32_t one_shot; /* 1: everybody sent everything to everybody (small ops, two members); 0: direct */
   double weight_sum;
   seaway_epoch epoch;   /* when it ended */
   seaway_epoch attempt; /* the try that committed */

@@ -29,7 +29,7 @@ inline constexpr std::size_t kMaxUnknownBytes = 16ull << 20;  // of messages tha
 // --- Limits of one engine. Chunk size and the one-shot bound enter the plan: all members must use the same. --------
 struct Limits {
   std::uint32_t chunk_bytes = 512 * 1024;         // the pipelining unit: half of it costs a tenth more on a loopback
-  std::uint64_t one_shot_bytes = 1536ull * 1024;  // bandwidth times one-way delay below which one-shot wins
+  std::uint64_t one_shot_bytes = 1536ull * 1024;  // bandwidth times one-way delay below which one-shot wins; 0: never
   std::uint64_t eager_bytes = 1 << 20;            // per link: parts of ops that the receiver has not posted
   std::uint64_t window_bytes = 8 << 20;           // per op and sender: parts a root asks for ahead of its reduction
   std::uint64_t kept_bytes = 1ull << 30;          // contributions kept after use, so that a loss costs little

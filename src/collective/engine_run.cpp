@@ -120,7 +120,7 @@ void Engine::start_attempt(Op& op, Time now) {
 }
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
-// is not sent again; what was dropped for memory is. In one-shot's first attempt READY has asked for everything.
+// is not sent again; what was dropped for memory is. In a small op's first attempt READY has asked for everything.
 void Engine::ask_for_parts(Op& op, Time now) {
   if (op.descriptor.has_data) {
     return;
@@ -129,7 +129,7 @@ void Engine::ask_for_parts(Op& op, Time now) {
   if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
     return;
   }
-  const bool ready_asks = op.plan.one_shot && op.result.attempts == 1;
+  const bool ready_asks = op.plan.ready_asks && op.result.attempts == 1;
   const std::size_t upto = ready_asks ? op.my_chunks.size() : std::min(op.my_chunks.size(), op.reduced + window);
   const bool broadcast = op.descriptor.kind == OpKind::broadcast;
   for (const PeerId peer : op.roster) {

@@ -192,9 +192,9 @@ void Engine::stop_eager(Link& to, Side& side) {
   to.eager_used -= MUTANT(eager_credit_not_returned, std::exchange(side.eager_bytes, 0), 0);
 }
 
-// In one-shot everybody is root of every chunk: a READY needs no WANT beside it.
+// Of a small op everybody is root of every chunk: a READY needs no WANT beside it.
 void Engine::serve_ready(Op& op, PeerId peer) {
-  if (op.open() && op.plan.one_shot && op.plan.chunks > 0 && !op.sides.at(peer).ready->has_data) {
+  if (op.open() && op.plan.ready_asks && op.plan.chunks > 0 && !op.sides.at(peer).ready->has_data) {
     serve_want(op, peer, {{{0, op.plan.chunks}}, false});
   }
 }

@@ -25,7 +25,7 @@ std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t
 
 // Below this size one delay less is worth sending everything to everyone. The bound is bandwidth times one-way delay,
 // divided by what one-shot sends more than direct does (DESIGN 5).
-bool prefers_one_shot(std::uint64_t bytes, std::uint64_t members, const Limits& limits) {
+bool is_small(std::uint64_t bytes, std::uint64_t members, const Limits& limits) {
   if (members <= 2) {
     return bytes * 3 / 2 < limits.one_shot_bytes;
   }
@@ -104,7 +104,8 @@ Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster,
   plan.bytes = bytes;
   plan.chunk_bytes = chunk_size(bytes, base.size(), element_bytes, limits);
   plan.chunks = static_cast<std::uint32_t>((bytes + plan.chunk_bytes - 1) / plan.chunk_bytes);
-  plan.one_shot = prefers_one_shot(bytes, base.size(), limits);
+  plan.ready_asks = is_small(bytes, base.size(), limits);
+  plan.one_shot = plan.ready_asks || (base.size() == 2 && limits.one_shot_bytes > 0);
   if (plan.one_shot) {
     return plan;
   }

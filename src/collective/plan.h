@@ -2,6 +2,7 @@
 // plan from what all of them know: the base roster of the op's generation, the roster of the attempt, the size.
 //
 // one-shot: everybody sends its whole payload to everybody and reduces locally; every member is root of every chunk.
+//           For small ops, which READY asks for in one go, and for two members, who send as much either way.
 // direct:   chunk c has one root. Contributors send their part of c to it, it reduces and sends the result to all.
 //           Member i is root of a share w_i of the chunks: traffic of i is S(1 + (n-2) w_i), so
 //           w_i = clamp((t B_i / S - 1) / (n - 2), 0, 1) with the t for which the shares sum to 1 makes all finish
@@ -26,6 +27,7 @@ struct PlanMember {
 
 struct Plan {
   bool one_shot = false;
+  bool ready_asks = false;  // one-shot, and so little that nobody has to ask for it piece by piece
   std::uint64_t bytes = 0;
   std::uint32_t chunk_bytes = 0;  // of every chunk but the last
   std::uint32_t chunks = 0;

@@ -100,7 +100,7 @@ class Result:
 
     @property
     def one_shot(self) -> bool:
-        """Whether everybody sent everything to everybody, as small ops do."""
+        """Whether everybody sent everything to everybody, as small ops and two members do."""
         return bool(self._struct.one_shot)
 
     @property
