@@ -7,6 +7,8 @@ install(
   EXPORT seaway
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS seaway_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+configure_file(${PROJECT_SOURCE_DIR}/cmake/seaway-master.service.in ${PROJECT_BINARY_DIR}/seaway-master.service @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/seaway-master.service DESTINATION lib/systemd/system)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/seaway DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(
   EXPORT seaway

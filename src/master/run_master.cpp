@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "master/commands.h"
+#include "master/service_manager.h"
 #include "runtime/master_server.h"
 #include "store/sqlite_table.h"
 
@@ -33,7 +34,9 @@ constexpr const char* kHelp =
 
 Prints "listening on HOST:PORT" on stdout first. Peers join that address (SEAWAY_MASTER=HOST:PORT).
 
-SIGTERM and SIGINT end it: what is decided gets out first, peers go on without a master.
+SIGTERM and SIGINT end it: what is decided gets out first, peers go on without a master. It ends by itself, with exit code 1,
+when another master has taken the run over or when DIR holds an older copy than its peers know: start it again.
+Under systemd use Type=notify (seaway-master.service comes with it).
 SEAWAY_TIME_SCALE=F (for tests) multiplies every time-out of the run.
 )";
 
@@ -125,20 +128,28 @@ int run_master(const std::vector<std::string>& words) {
     std::fprintf(stderr, "seaway master: %s\n", error.text.c_str());
     return error.status == Status::invalid ? kUsage : kFailed;
   }
+  tell_service_manager("READY=1\nSTATUS=listening on " + server->address());
   std::printf("listening on %s\n", server->address().c_str());
   std::printf("plaintext: nothing is encrypted, and whoever reaches this port can join\n");
   std::fflush(stdout);
 
   for (;;) {
-    constexpr timespec kLook{.tv_sec = 1, .tv_nsec = 0};
+    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
     if (sigtimedwait(&ends, nullptr, &kLook) > 0) {
+      tell_service_manager("STOPPING=1");
       server->drain();
       return 0;
     }
     std::string why;
-    if (server->broken(why)) {
-      std::fprintf(stderr, "seaway master: a bug: %s\n", why.c_str());
-      return kBug;
+    switch (server->ended(why)) {
+      case runtime::MasterServer::End::none:
+        break;
+      case runtime::MasterServer::End::stepped_down:
+        std::fprintf(stderr, "seaway master: it has stepped down: %s\n", why.c_str());
+        return kFailed;
+      case runtime::MasterServer::End::bug:
+        std::fprintf(stderr, "seaway master: a bug: %s\n", why.c_str());
+        return kBug;
     }
   }
 }

@@ -36,9 +36,11 @@ core::MasterConfig core_config(const MasterServerConfig& config, bool has_store)
 class MasterHost {
  public:
   MasterHost(net::Loop& loop, const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
-             std::unique_ptr<store::Store> store, net::UniqueFd listening)
+             std::unique_ptr<store::Store> store, net::UniqueFd listening,
+             std::function<void(const std::string& why)> stepped_down)
       : loop_(&loop),
         log_(config.log),
+        stepped_down_(std::move(stepped_down)),
         address_(net::to_string(net::local_address(listening.get()))),
         master_(core_config(config, store != nullptr), Random(random_bits())),
         started_(net::monotonic_now()),
@@ -162,6 +164,7 @@ class MasterHost {
         log(text->text);
       } else if (const auto* down = std::get_if<core::SteppedDown>(&effect)) {
         log("steps down: " + down->reason);
+        stepped_down_(down->reason);
       }
     }
     const Time due = master_.deadline();
@@ -179,6 +182,7 @@ class MasterHost {
 
   net::Loop* loop_;
   std::function<void(const std::string&)> log_;
+  std::function<void(const std::string&)> stepped_down_;
   std::string address_;
   core::Master master_;
   Time started_;
@@ -197,7 +201,11 @@ class ThreadedMaster : public MasterServer {
   ThreadedMaster(const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
                  std::unique_ptr<store::Store> store, net::UniqueFd listening)
       : address_(net::to_string(net::local_address(listening.get()))), generation_(net::fork_generation()) {
-    host_ = std::make_unique<MasterHost>(loop_, config, stored, std::move(store), std::move(listening));
+    host_ = std::make_unique<MasterHost>(loop_, config, stored, std::move(store), std::move(listening),
+                                         [this](const std::string& why) {
+                                           end(End::stepped_down, why);
+                                           loop_.stop();
+                                         });
     thread_ = std::make_unique<std::thread>([this] { run(); });
   }
 
@@ -223,10 +231,10 @@ class ThreadedMaster : public MasterServer {
     thread_ = std::make_unique<std::thread>([] {});
   }
 
-  bool broken(std::string& why) const override {
+  End ended(std::string& why) const override {
     const std::lock_guard lock(mutex_);
-    why = broken_;
-    return !broken_.empty();
+    why = why_;
+    return end_;
   }
 
  private:
@@ -234,11 +242,15 @@ class ThreadedMaster : public MasterServer {
     try {
       loop_.run();
     } catch (const std::exception& error) {
-      const std::lock_guard lock(mutex_);
-      broken_ = error.what();
+      end(End::bug, error.what());
     }
     drained_.reset();
     host_.reset();
+  }
+  void end(End what, const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    end_ = what;
+    why_ = why;
   }
 
   std::string address_;
@@ -248,7 +260,8 @@ class ThreadedMaster : public MasterServer {
   std::unique_ptr<net::Timer> drained_;
   std::unique_ptr<std::thread> thread_;
   mutable std::mutex mutex_;
-  std::string broken_;
+  End end_ = End::none;
+  std::string why_;
 };
 
 }  // namespace

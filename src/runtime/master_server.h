@@ -31,8 +31,13 @@ class MasterServer {
   // For SIGTERM: takes no new connections, lets what is decided get out (a second at most), closes. Peers go on, and look for
   // a master on the same address.
   virtual void drain() = 0;
-  // The thread has ended because of a bug; `why` in words.
-  virtual bool broken(std::string& why) const = 0;
+  // Whether it has ended by itself, with `why` in words. Its connections are closed then.
+  enum class End : std::uint8_t {
+    none = 0,
+    stepped_down = 1,  // another master has the run, or the state was older than the run: core::SteppedDown
+    bug = 2,
+  };
+  virtual End ended(std::string& why) const = 0;
 };
 
 }  // namespace seaway::runtime

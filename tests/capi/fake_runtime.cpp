@@ -127,7 +127,7 @@ class FakeMasterServer : public MasterServer {
  public:
   std::string address() const override { return "127.0.0.1:7117"; }
   void drain() override {}
-  bool broken(std::string& /*why*/) const override { return false; }
+  End ended(std::string& /*why*/) const override { return End::none; }
 };
 
 }  // namespace

@@ -100,6 +100,7 @@ class Cluster {
 
   void kill_master();
   void start_master();  // on the address of the one before
+  void let_master_end() { master_may_end_ = true; }
   Worker& add_worker(unsigned replica);
   void kill_worker(Worker& worker);  // SIGKILL
 

@@ -1,9 +1,14 @@
 // A master with a folder for its state, killed at any moment: the one after it knows what it knew.
 #include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "base/random.h"
 #include "e2e/cluster.h"
@@ -81,6 +86,67 @@ TEST_CASE(
     CHECK(worker->evictions.empty());
   }
   cluster.finish();
+}
+
+TEST_CASE("an older copy of the state is noticed by the first peer that knows more, and nobody restarts") {
+  const support::TemporaryFolder folder;
+  const std::string state = folder.path() + "/state";
+  const std::string copy = folder.path() + "/copy";
+  Cluster cluster(kWorld, {.mib = 1, .ops = 1, .state = state});
+  std::vector<Worker*> all;
+  for (const auto& worker : cluster.workers()) {
+    all.push_back(worker.get());
+  }
+  cluster.kill_master();
+  std::filesystem::copy(state, copy);
+  cluster.start_master();
+  cluster.kill_worker(*all[2]);  // an epoch that the copy does not know
+  const double killed = seconds_now();
+  cluster.wait_for("an op of two", kPatience, [&] { return all_over({all[0], all[1]}, "01", killed); });
+
+  cluster.kill_master();
+  std::filesystem::remove_all(state);
+  std::filesystem::rename(copy, state);
+  cluster.start_master();
+  cluster.let_master_end();
+  cluster.wait_for("the master to notice", kPatience, [&] { return !cluster.master().is_open(); });
+  const int status = cluster.master().wait();
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 1));
+  CHECK(cluster.master().errors().find("the state was older than the run") != std::string::npos);
+  CHECK(cluster.master().errors().find("start again") != std::string::npos);
+
+  cluster.start_master();
+  Worker& newcomer = cluster.add_worker(2);
+  cluster.wait_for("a newcomer's first op", kPatience,
+                   [&] { return all_over({all[0], all[1], &newcomer}, "012", killed); });
+  for (const Worker* worker : {all[0], all[1], static_cast<Worker*>(&newcomer)}) {
+    CHECK(worker->lives.size() == 1);
+    CHECK(worker->evictions.empty());
+  }
+  cluster.finish();
+}
+
+TEST_CASE("a service manager that asks is told when the master listens and when it stops") {
+  const support::TemporaryFolder folder;
+  const std::string path = folder.path() + "/notify";
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const auto hear = [&] {
+    char text[256];
+    const ssize_t length = ::recv(fd, text, sizeof text, 0);
+    return std::string(text, length > 0 ? static_cast<std::size_t>(length) : 0);
+  };
+  Process master(SEAWAY_PROGRAM, {"master", "--listen", "127.0.0.1:0", "--plaintext"}, {{"NOTIFY_SOCKET", path}});
+  CHECK(hear().starts_with("READY=1\nSTATUS=listening on 127.0.0.1:"));
+  master.signal(SIGTERM);
+  CHECK(hear() == "STOPPING=1");
+  CHECK(master.wait() == 0);
+  ::close(fd);
 }
 
 }  // namespace seaway::e2e
