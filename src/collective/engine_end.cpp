@@ -276,6 +276,15 @@ void Engine::check_invariants() const {
     const auto op = ops_.find(key);
     SEAWAY_ASSERT(op != ops_.end() && op->second.handle == handle && !op->second.told, "a handle names an op not told");
   }
+  std::map<PeerId, std::uint64_t> eager;
+  for (const auto& [key, op] : ops_) {
+    for (const auto& [peer, side] : op.sides) {
+      eager[peer] += side.eager_bytes;
+    }
+  }
+  for (const auto& [peer, to] : links_) {
+    SEAWAY_ASSERT(to.eager_used == eager[peer], "credit that is used is some op's, and comes back with it");
+  }
   for (const auto& [key, op] : ops_) {
     SEAWAY_ASSERT(op.attempt <= cut_ || op.stage == Stage::unposted, "no attempt is above the cut");
     if (op.open()) {

@@ -127,6 +127,9 @@ void Checker::check_reference(const PlannedOp& planned, const Descriptor& descri
                           : input_of(world_->options.seed, contributor.id, planned, descriptor),
                       contributor.weight});
   }
+  if (inputs.empty()) {
+    throw Violation("promise 2: op " + text_of(result.op) + " is a success of nobody");
+  }
   ++checked_;
   const std::vector<std::byte> expected = reference(descriptor, inputs);
   const bool right = std::equal(expected.begin(), expected.end(), output.begin(), output.end());

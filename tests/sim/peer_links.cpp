@@ -133,6 +133,7 @@ void PeerProcess::begin_frame(ConnId conn, LinkConn& link) {
   link.payload.clear();
   link.message = std::holds_alternative<collective::Message>(landing);
   if (const auto* land = std::get_if<collective::Land>(&landing)) {
+    check_alone(land->region, conn);
     link.region = land->region;
   }
   if (header->length == 0) {

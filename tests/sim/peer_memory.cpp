@@ -33,6 +33,24 @@ std::byte* PeerProcess::address(const collective::Region& region) {
   return bytes.data() + region.offset;
 }
 
+// Two never write one piece of memory at once, and nobody writes what is being sent, also where it would do no harm.
+void PeerProcess::check_alone(const collective::Region& region, ConnId writer) const {
+  const auto overlaps = [&](const collective::Region& other) {
+    return other.buffer == region.buffer && other.owner == region.owner &&
+           other.offset < region.offset + region.length && region.offset < other.offset + other.length;
+  };
+  for (const auto& [conn, link] : links_) {
+    if (conn != writer && link.region && !link.sink && overlaps(*link.region)) {
+      throw Violation("two write one piece of memory");
+    }
+    for (const Outgoing& out : link.queue) {
+      if (!out.copied && overlaps(out.frame.region)) {
+        throw Violation("a piece of memory is written while it is sent");
+      }
+    }
+  }
+}
+
 void PeerProcess::start_jobs() {
   std::vector<Job> jobs;
   Job job;
@@ -60,6 +78,9 @@ void PeerProcess::start_jobs() {
 }
 
 void PeerProcess::run_job(const Job& job) {
+  if (job.kind != JobKind::hash) {
+    check_alone(job.dst, 0);
+  }
   std::byte* dst = address(job.dst);
   if (job.kind == JobKind::copy) {
     std::memcpy(dst, address(job.sources.at(0).region), job.dst.length);

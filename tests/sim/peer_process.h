@@ -119,6 +119,7 @@ class PeerProcess : public Endpoint {
 
   // Memory and jobs (peer_memory.cpp)
   std::byte* address(const collective::Region& region);
+  void check_alone(const collective::Region& region, ConnId writer) const;  // 0: a job
   void start_jobs();
   void run_job(const collective::Job& job);
   std::uint64_t finish_job(const collective::Job& job, std::uint64_t hash);

@@ -291,6 +291,32 @@ void new_master_asks_about_an_op_of_its_own_epoch(bool verbose) {
   cluster.finish();
 }
 
+// Two post an op in the last batch before a join, the third goes on to the update without it.
+void an_op_is_left_behind_at_a_join(bool verbose) {
+  Options options = quiet(3);
+  options.updates = 0;
+  Cluster cluster(options, verbose);
+  World& world = cluster.world;
+  cluster.until([&] { return cluster.members() == 3; });
+  world.add_replica();
+  cluster.until([&] { return world.sites[3]->process && cluster.peer(3).links().size() >= 6; });
+  world.checker.expect_failure(PlannedOp{0, 0, 0});
+  collective::Descriptor op;
+  op.count = 100;
+  cluster.post(0, op, 0);
+  cluster.post(1, op, 0);
+  cluster.pass(kSecond);
+  for (const std::size_t member : {0u, 1u, 2u}) {
+    cluster.peer(member).update();
+  }
+  cluster.until([&] { return cluster.members() == 4 && cluster.count("refused") == 2; });
+  for (const std::size_t member : {0u, 1u, 2u, 3u}) {
+    cluster.post(member, op, 1);
+  }
+  cluster.until([&] { return cluster.count("committed") == 4; });
+  cluster.finish();
+}
+
 // G15: the master and the newcomer die between the promises and the answer, and nobody else ever joins.
 void promise_outlives_its_master(bool verbose) {
   Options options = quiet(3);
@@ -364,6 +390,7 @@ const std::vector<Scenario>& scenarios() {
       {"every connection of a link goes silent", half_open_link},
       {"an op is aborted, its only poster dies, the others post it (G1)", aborted_op_is_posted_later},
       {"a new master asks about an op of its own epoch (G2)", new_master_asks_about_an_op_of_its_own_epoch},
+      {"an op that two have posted is left behind at a join", an_op_is_left_behind_at_a_join},
       {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
       {"seed 181: a deposed master that has nothing to write", seed_181},
       {"seed 7252: a decision about a generation that is over", seed_7252},

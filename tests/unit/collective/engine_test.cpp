@@ -376,6 +376,23 @@ TEST_CASE("a connection that has come to want to send is named once") {
   CHECK(cluster.engine(0).wants_to_send(conns[0]));
 }
 
+TEST_CASE("what was sent without being asked for is credit again once the other end has posted") {
+  Cluster cluster(2);
+  const std::uint64_t credit = Cluster::small_limits().eager_bytes;
+  for (std::uint64_t sent = 0; sent <= 2 * credit; sent += 100 * sizeof(float)) {
+    cluster.post(0, sum_of(100), filled(100, 1));
+    cluster.run();  // as much as the credit allows
+    cluster.post(1, sum_of(100), filled(100, 1));
+    cluster.run();
+  }
+  REQUIRE(cluster.ended(0).back().result.outcome == Outcome::committed);
+  cluster.post(0, sum_of(100), filled(100, 1));
+  std::vector<OutFrame> frames;
+  cluster.engine(0).pull(Cluster::conn(0, 1), 1 << 20, frames, cluster.now);
+  CHECK(std::any_of(frames.begin(), frames.end(),
+                    [](const OutFrame& frame) { return frame.header.type == wire::FrameType::part; }));
+}
+
 TEST_CASE("who is leaving posts nothing any more") {
   Cluster cluster(2);
   cluster.engine(0).cancel_all("leaving", cluster.now);
