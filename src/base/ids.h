@@ -1,6 +1,7 @@
 // Names of things, as DESIGN's vocabulary has them. A fact about a run is always told with one of these.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstdint>
 
@@ -17,6 +18,9 @@ struct Uuid {
 // membership and every frame speaks of incarnations; a peer that comes back is another one.
 using PeerId = std::uint64_t;
 inline constexpr PeerId kNoPeer = 0;
+
+// SHA-256 of a public key's SubjectPublicKeyInfo (DER): names the key of a certificate. All zero: none.
+using KeyHash = std::array<std::uint8_t, 32>;
 
 // A version of the roster. `term` is the authority of the master that raised it and never changes afterwards. Ordered
 // lexicographically. A cut is the newest epoch that was raised by a loss or a round, so it is an epoch by type too.

@@ -9,7 +9,10 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
+#include "base/ids.h"
 #include "base/time.h"
 #include "net/address.h"
 #include "net/fd.h"
@@ -26,6 +29,21 @@ enum class Io : std::uint8_t {
 struct IoResult {
   Io io = Io::blocked;
   std::size_t bytes = 0;
+};
+
+// What a peer's certificate names.
+struct CertifiedPeer {
+  Uuid uuid;
+  PeerId id = kNoPeer;
+  bool operator==(const CertifiedPeer&) const = default;
+};
+
+// The other end of an encrypted stream, proven by its certificate.
+struct PeerIdentity {
+  bool is_master = false;
+  CertifiedPeer peer;    // of a peer
+  KeyHash key{};         // of its certificate's public key
+  bool expired = false;  // or not valid yet; whoever knows the key otherwise may go on
 };
 
 class Stream {
@@ -47,6 +65,16 @@ class Stream {
 
   // The kernel gives a connection up when what was sent is not acknowledged for that long.
   virtual void set_user_timeout(Duration timeout) = 0;
+
+  // Null: the stream is in plaintext, its handshake is not over, or the other end showed no certificate.
+  virtual const PeerIdentity* identity() const { return nullptr; }
+  // 32 bytes that both ends of this connection, and nobody else, get for `label`. Empty before the handshake is over, and in plaintext.
+  virtual std::vector<std::byte> channel_binding(const char* label) const {
+    static_cast<void>(label);
+    return {};
+  }
+  // Why the handshake or the connection failed, in words, for logs and counts: "" unless a call returned Io::failed.
+  virtual std::string problem() const { return ""; }
 };
 
 // TCP as it is. `fd` is connected and non-blocking.
