@@ -6,12 +6,14 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <chrono>
+#include <map>
 
 namespace seaway::net {
 
 struct Loop::Impl {
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+  std::map<const void*, std::shared_ptr<void>> held;  // goes first: what is held may use the context
 };
 
 // For dial.cpp, whose resolver needs it.
@@ -31,6 +33,11 @@ bool Loop::run_one(std::chrono::steady_clock::time_point limit) {
 }
 void Loop::stop() { impl_->context.stop(); }
 void Loop::post(std::function<void()> what) { asio::post(impl_->context, std::move(what)); }
+void Loop::hold(std::shared_ptr<void> what) {
+  const void* name = what.get();
+  impl_->held[name] = std::move(what);
+}
+void Loop::let_go(const void* what) { impl_->held.erase(what); }
 
 Time monotonic_now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())

@@ -25,6 +25,10 @@ class Loop {
   void stop();                            // any thread
   void post(std::function<void()> what);  // any thread; in the order of the calls
 
+  // Keeps something that has no other owner, until it is let go or the loop is destroyed. Loop's thread only.
+  void hold(std::shared_ptr<void> what);
+  void let_go(const void* what);  // nothing happens when it has been let go
+
   struct Impl;
   Impl& impl() { return *impl_; }
 

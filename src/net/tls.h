@@ -6,7 +6,8 @@
 //     expected here. One that is out of date is no error: PeerIdentity::expired. But a client refuses a master's.
 //   * A client that has been connected to the same end before resumes: no certificate and no signature is sent or checked,
 //     and both ends know one another as before.
-//   * A FIN ends a stream as it does TCP: frames and messages say their own length.
+//   * A FIN ends a stream as it does TCP: frames and messages say their own length. What an open stream has taken still leaves
+//     after the stream is destroyed, for 5 s at most.
 //   * A server takes at most kMaxStrangerBytes from the other end before the handshake is over.
 #pragma once
 

@@ -148,12 +148,9 @@ TlsPtr TlsContext::connect(TlsHandshake& handshake) {
   SSL_set_app_data(tls.get(), &handshake);
   SSL_set_connect_state(tls.get());
   if (const auto kept = sessions_.find(handshake.session); kept != sessions_.end()) {
-    // A connection that ended badly may have taken its session with it.
-    if (SSL_SESSION_is_resumable(kept->second.session.get()) == 1) {
-      must(SSL_set_session(tls.get(), kept->second.session.get()) == 1);
-    } else {
-      sessions_.erase(kept);
-    }
+    // A copy, because OpenSSL takes a session for used up at the end of its first handshake, or when a connection breaks.
+    const TlsSessionPtr copy(SSL_SESSION_dup(kept->second.session.get()));
+    must(copy != nullptr && SSL_set_session(tls.get(), copy.get()) == 1);
   }
   return tls;
 }
@@ -200,7 +197,7 @@ bool TlsContext::is_of_this_run(const x509_st& certificate, std::span<x509_st* c
   });
 }
 
-void TlsContext::keep(TlsHandshake& handshake, TlsSessionPtr session) {
+void TlsContext::keep(const TlsHandshake& handshake, TlsSessionPtr session) {
   if (handshake.session.empty()) {
     return;
   }

@@ -81,7 +81,9 @@ class TlsContext {
   // Whether one of the certificates that came with it, or own's authority, has signed it.
   bool is_of_this_run(const x509_st& certificate, std::span<x509_st* const> with_it) const;
 
-  void keep(TlsHandshake& handshake, TlsSessionPtr session);
+  // A session for later connections, and a handshake that failed: the next one is a full one.
+  void keep(const TlsHandshake& handshake, TlsSessionPtr session);
+  void forget(const TlsHandshake& handshake) { sessions_.erase(handshake.session); }
 
   void lend(TlsBuffer& buffer);
   void take_back(TlsBuffer& buffer);

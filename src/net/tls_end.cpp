@@ -101,7 +101,14 @@ TlsEnd::Step TlsEnd::handshake() {
   if (result == 1) {
     return end_handshake();
   }
-  return SSL_get_error(tls_.get(), result) == SSL_ERROR_WANT_READ ? Step::needs_bytes : fail();
+  if (SSL_get_error(tls_.get(), result) != SSL_ERROR_WANT_READ) {
+    return fail();
+  }
+  // A client that has a ticket may use it again and again: another one would be a third of this handshake's cost.
+  if (SSL_is_server(tls_.get()) == 1 && SSL_session_reused(tls_.get()) == 1) {
+    SSL_set_num_tickets(tls_.get(), 0);
+  }
+  return Step::needs_bytes;
 }
 
 // Of a resumed one the certificate is that of the connection before, which was verified then; its time may be over since.
@@ -131,6 +138,9 @@ TlsEnd::Step TlsEnd::fail() {
     problem_ = "TLS: " + openssl_problem();
   }
   ERR_clear_error();
+  if (!is_over_) {
+    context_->forget(handshake_);
+  }
   return Step::failed;
 }
 

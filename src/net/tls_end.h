@@ -41,11 +41,13 @@ class TlsEnd {
   Step look_for_alert();
   // How much of it was taken: up to kTurn, for which out() has room when it was empty. 0: failed.
   std::size_t encrypt(std::span<const iovec> from);
+  // The last that goes to out().
   void say_goodbye();
 
   TlsBuffer& in() { return in_; }
   TlsBuffer& out() { return out_; }
   void lend_in() { context_->lend(in_); }
+  const std::shared_ptr<TlsContext>& context() const { return context_; }
   void tidy();  // gives empty buffers back
   // Whether there is more of what has come / of what is to leave.
   bool holds_input() const;

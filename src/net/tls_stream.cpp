@@ -11,11 +11,12 @@
 //   failed      failed                     failed                   nothing: a watch calls back by itself
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "base/limits.h"
 #include "net/tls_end.h"
+#include "net/tls_farewell.h"
+#include "net/tls_first_bytes.h"
 
 namespace seaway::net {
 
@@ -25,9 +26,6 @@ using Step = TlsEnd::Step;
 
 constexpr std::size_t kEarly = 16ull * 1024;                // plaintext that is kept until the handshake is over
 constexpr std::size_t kLeastRead = TlsEnd::kRecord + 1024;  // asked of below, however little the owner wants
-
-constexpr std::array<std::uint8_t, 8> kPlaintextMagic = {0,   's', 'e', 'a',
-                                                         'w', 'a', 'y', '1'};  // after 4 bytes, a length
 
 // What the owner has set. Outlives the stream while one of its functions runs, which may destroy the stream.
 struct Watches {
@@ -67,10 +65,10 @@ class TlsStream final : public Stream {
     watches_->alive = false;
     // In a forked child the descriptor is closed, and its number may be somebody else's by now.
     if (state_ == State::open && fork_generation_ == fork_generation()) {
+      end_.say_goodbye();
       flush();
-      if (!end_.holds_output()) {
-        end_.say_goodbye();
-        flush();
+      if (end_.holds_output()) {
+        send_and_close(*loop_, std::move(below_), end_.context(), std::move(end_.out()));
       }
     }
   }
@@ -224,10 +222,9 @@ class TlsStream final : public Stream {
       return false;
     }
     if (io == Io::moved) {
-      const std::size_t at = std::min(taken_, first_.size());
-      std::memcpy(first_.data() + at, end_.in().data(), std::min(first_.size() - at, end_.in().size()));
+      first_.add({end_.in().data(), end_.in().size()});
       taken_ += end_.in().size();
-      if (is_plaintext()) {
+      if (!first_.may_be_tls()) {
         fail("no TLS: is the other end in plaintext mode?");
       }
     } else if (io == Io::failed) {
@@ -238,15 +235,6 @@ class TlsStream final : public Stream {
       fail("closed by the other end during the handshake");
     }
     return true;
-  }
-
-  // A record of TLS begins with its kind, here of a handshake or an alert, and a version 3.x; a plaintext opening with its length.
-  bool is_plaintext() const {
-    constexpr std::uint8_t kAlert = 21;
-    constexpr std::uint8_t kHandshake = 22;
-    return (first_[0] != kAlert && first_[0] != kHandshake) || (taken_ > 1 && first_[1] != 3) ||
-           (taken_ >= first_.size() &&
-            std::equal(kPlaintextMagic.begin(), kPlaintextMagic.end(), first_.begin() + sizeof(std::uint32_t)));
   }
 
   void open() {
@@ -389,7 +377,7 @@ class TlsStream final : public Stream {
   std::vector<std::byte> early_;
 
   std::size_t taken_ = 0;  // from below, during the handshake
-  std::array<std::uint8_t, sizeof(std::uint32_t) + kPlaintextMagic.size()> first_{};
+  TlsFirstBytes first_;
 };
 
 }  // namespace

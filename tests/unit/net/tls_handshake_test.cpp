@@ -239,6 +239,31 @@ TEST_CASE("the second connection is resumed, and both ends know one another as b
   }
 }
 
+TEST_CASE("one session is good for many connections, at once, and after some that were cut") {
+  const Run run;
+  const auto client = run.for_peer(1);
+  const auto server = run.for_peer(2);
+  Ends first;
+  first.start(client, Expect::peer, server, "two");
+  REQUIRE(first.talk());
+  Ends second;
+  Ends third;
+  second.start(client, Expect::peer, server, "two");
+  third.start(client, Expect::peer, server, "two");
+  REQUIRE(second.talk());
+  REQUIRE(third.talk());
+  CHECK(counts_of(*client).resumed == 2);
+  ::shutdown(first.raw[0], SHUT_RDWR);
+  ::shutdown(second.raw[0], SHUT_RDWR);
+  REQUIRE(first.both_end());
+  REQUIRE(second.both_end());
+  Ends fourth;
+  fourth.start(client, Expect::peer, server, "two");
+  REQUIRE(fourth.talk());
+  CHECK(counts_of(*client).resumed == 3);
+  CHECK(counts_of(*server).resumed == 3);
+}
+
 TEST_CASE("nothing is resumed without a name, under another one, or by another process") {
   const Run run;
   const auto client = run.for_peer(1);

@@ -93,7 +93,6 @@ TEST_CASE("garbage fails, at either end, and does no harm") {
   }
 }
 
-// Hands over what a stream receives, some bytes changed.
 TEST_CASE("one bit that is changed on the way ends the connection, before or after the handshake") {
   const Run run;
   Random random(3);

@@ -1,144 +1,14 @@
-// Bytes through an encrypted stream: all of them, in order, whatever the sockets do.
+// A stream as its owner sees it: watches, what is kept, what is left inside, and its end.
 #include <doctest/doctest.h>
 
 #include <cstring>
 
-#include "base/limits.h"
-#include "base/random.h"
+#include "net/lobby.h"
+#include "net/message_stream.h"
 #include "tls_ends.h"
 
 namespace seaway::net {
 namespace {
-
-// Sends and compares a sequence of random bytes, through pieces of random sizes.
-class Bulk {
- public:
-  Bulk(std::unique_ptr<Stream> stream, std::uint64_t seed_out, std::uint64_t seed_in, std::size_t bytes, bool small)
-      : stream_(std::move(stream)), out_(seed_out), in_(seed_in), sizes_(seed_out), bytes_(bytes), small_(small) {
-    pending_.resize(kMost);
-    came_.resize(kMost);
-    stream_->on_readable([this] { read(); });
-    stream_->on_writable([this] { write(); });
-    stream_->watch_read();
-    write();
-  }
-  bool done() const { return failed_ || (sent_ == bytes_ && got_ == bytes_); }
-  bool failed() const { return failed_; }
-  Stream& stream() { return *stream_; }
-
- private:
-  static constexpr std::size_t kMost = 1u << 20;
-
-  // Cuts `size` bytes at `from` into pieces: headers and payloads, as the runtime sends them, or crumbs.
-  std::vector<iovec> cut(std::byte* from, std::size_t size) {
-    std::vector<iovec> pieces;
-    while (size > 0) {
-      std::size_t part = 0;
-      if (small_) {
-        part = sizes_.below(40);
-      } else {
-        part = sizes_.one_in(2) ? 64 : sizes_.between(1, 600'000);
-      }
-      part = std::min(part, size);
-      pieces.push_back({from, part});
-      from += part;
-      size -= part;
-    }
-    return pieces;
-  }
-
-  void fill(Random& random, std::byte* to, std::size_t size) {
-    for (std::size_t at = 0; at + 8 <= size; at += 8) {
-      const std::uint64_t word = random.next();
-      std::memcpy(to + at, &word, 8);
-    }
-  }
-
-  void write() {
-    for (int turns = 0; sent_ < bytes_; ++turns) {
-      if (have_ == from_) {
-        from_ = 0;
-        have_ = std::min<std::size_t>(small_ ? 4096 : kMost, bytes_ - sent_);
-        fill(out_, pending_.data(), have_);
-      }
-      if (turns == 8) {  // the other one's turn
-        stream_->watch_write();
-        return;
-      }
-      auto pieces = cut(pending_.data() + from_, have_ - from_);
-      const IoResult result = stream_->send(pieces);
-      if (result.io == Io::blocked) {
-        stream_->watch_write();
-        return;
-      }
-      if (result.io != Io::moved || result.bytes > have_ - from_) {
-        failed_ = true;
-        return;
-      }
-      from_ += result.bytes;
-      sent_ += result.bytes;
-    }
-  }
-
-  void read() {
-    for (int turns = 0; turns < 8; ++turns) {
-      const std::size_t room = std::min<std::size_t>(came_.size() - fresh_, small_ ? 3000 : kMost);
-      auto pieces = cut(came_.data() + fresh_, room);
-      const IoResult result = stream_->receive(pieces);
-      if (result.io == Io::blocked) {
-        break;
-      }
-      if (result.io != Io::moved || result.bytes > room) {
-        failed_ = true;
-        return;
-      }
-      got_ += result.bytes;
-      fresh_ += result.bytes;
-      const std::size_t whole = fresh_ / 8 * 8;
-      expected_.resize(whole);
-      fill(in_, expected_.data(), whole);
-      failed_ = failed_ || std::memcmp(expected_.data(), came_.data(), whole) != 0;
-      std::memmove(came_.data(), came_.data() + whole, fresh_ - whole);
-      fresh_ -= whole;
-    }
-    stream_->watch_read();
-  }
-
-  std::unique_ptr<Stream> stream_;
-  Random out_;
-  Random in_;
-  Random sizes_;
-  std::size_t bytes_;
-  bool small_;
-  std::vector<std::byte> pending_;
-  std::vector<std::byte> came_;
-  std::vector<std::byte> expected_;
-  std::size_t from_ = 0;
-  std::size_t have_ = 0;
-  std::size_t fresh_ = 0;  // of came_: not compared yet
-  std::size_t sent_ = 0;
-  std::size_t got_ = 0;
-  bool failed_ = false;
-};
-
-void both_ways(std::size_t bytes, bool small, int send_bytes, std::uint64_t rekey_bytes) {
-  const Run run;
-  Ends ends(send_bytes);
-  const auto one = run.for_peer(1);
-  const auto two = run.for_peer(2);
-  one->rekey_bytes = two->rekey_bytes = rekey_bytes;
-  Bulk server(ends.server_stream(two), 11, 22, bytes, small);
-  Bulk client(ends.client_stream(one, Expect::peer), 22, 11, bytes, small);
-  CHECK(run_until(ends.loop, [&] { return server.done() && client.done(); }));
-  CHECK_FALSE(server.failed());
-  CHECK_FALSE(client.failed());
-  CHECK(server.stream().problem() + client.stream().problem() == "");
-}
-
-TEST_CASE("64 MiB each way at once, in big pieces") { both_ways(64u << 20, false, 0, 64ull << 30); }
-TEST_CASE("through crumbs") { both_ways(4u << 20, true, 0, 64ull << 30); }
-TEST_CASE("through sockets that take little at once") { both_ways(8u << 20, false, 1, 64ull << 30); }
-TEST_CASE("with new keys all the time") { both_ways(16u << 20, false, 0, 100'000); }
 
 TEST_CASE("the handshake goes on whatever the owner watches") {
   const Run run;
@@ -252,6 +122,71 @@ TEST_CASE("no more is taken while what was taken has not left") {
     taken += result.bytes;
   }
   CHECK(taken <= 512u * 1024);
+}
+
+TEST_CASE("a lobby and messages stand on it as they stand on TCP") {
+  const Run run;
+  Ends ends;
+  const auto message = [](char letter, std::uint32_t size) {
+    std::vector<std::byte> bytes(sizeof size + size, static_cast<std::byte>(letter));
+    std::memcpy(bytes.data(), &size, sizeof size);
+    return bytes;
+  };
+  std::unique_ptr<MessageStream> server;
+  std::vector<std::size_t> came;
+  std::string ended;
+  const auto to_end = [&](bool, const char* why) { ended = why; };
+  Lobby lobby(ends.loop, {}, [&](std::unique_ptr<Stream> stream, std::span<const std::byte> body) {
+    CHECK(stream->identity() != nullptr);
+    came.push_back(body.size());
+    server = std::make_unique<MessageStream>(
+        ends.loop, std::move(stream), 1u << 20,
+        [&](std::span<const std::byte> more) {
+          came.push_back(more.size());
+          if (more.size() != 700'000) {  // who sent that is gone, and what it does not read would reset the connection
+            server->send(message('y', static_cast<std::uint32_t>(more.size())));
+          }
+        },
+        to_end);
+  });
+  lobby.enter(ends.server_stream(run.for_master()));
+  std::vector<std::size_t> back;
+  auto client = std::make_unique<MessageStream>(
+      ends.loop, ends.client_stream(run.for_peer(1), Expect::master), 1u << 20,
+      [&](std::span<const std::byte> body) { back.push_back(body.size()); }, to_end);
+  for (const std::uint32_t size : {9u, 100u, 1000u, 30'000u, 900'000u, 1u}) {
+    client->send(message('x', size));
+  }
+  REQUIRE(run_until(ends.loop, [&] { return back.size() == 5; }));
+  CHECK(came == std::vector<std::size_t>{9, 100, 1000, 30'000, 900'000, 1});
+  CHECK(back == std::vector<std::size_t>{100, 1000, 30'000, 900'000, 1});
+  client->send(message('x', 700'000));
+  MessageStream::close_later(std::move(client));
+  REQUIRE(run_until(ends.loop, [&] { return !ended.empty(); }));
+  CHECK(came.back() == 700'000);
+  CHECK(ended == "closed by the other end");
+}
+
+TEST_CASE("what a stream has taken arrives, though the stream is destroyed at once") {
+  const Run run;
+  Ends ends(1);
+  ends.start(run.for_peer(1), Expect::peer, run.for_peer(2));
+  REQUIRE(ends.talk());
+  std::string text(200'000, 'x');
+  iovec piece{text.data(), text.size()};
+  CHECK(ends.client.stream->send({&piece, 1}).bytes == text.size());
+  SUBCASE("and the loop goes on") {
+    ends.client.stream.reset();
+    REQUIRE(run_until(ends.loop, [&] { return ends.server.ended != Io::moved; }));
+    CHECK(ends.server.ended == Io::closed);
+    CHECK(ends.server.got == "ping" + text);
+  }
+  SUBCASE("unless the loop ends, too") { ends.client.stream.reset(); }
+  SUBCASE("or the other end") {
+    ends.client.stream.reset();
+    ends.server.stream.reset();
+    run_what_there_is(ends.loop);
+  }
 }
 
 TEST_CASE("a callback may destroy its stream") {
