@@ -33,7 +33,8 @@ KeyHash hash_of_key(std::span<const std::byte> public_key);  // SHA-256
 // A private key, its certificate and the authority's. Immutable; used through shared_ptr<const>.
 class Credentials;
 
-// `certificate`: DER of the leaf, `authority`: DER of the authority's. Null and `problem` when they do not fit the key or one another.
+// `certificate`: DER of the leaf, `authority`: DER of the authority's. Null and `problem` when they do not fit the key or one
+// another.
 std::shared_ptr<const Credentials> make_credentials(const PrivateKey& key, std::span<const std::byte> certificate,
                                                     std::span<const std::byte> authority, std::string& problem);
 

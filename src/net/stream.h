@@ -68,7 +68,8 @@ class Stream {
 
   // Null: the stream is in plaintext, its handshake is not over, or the other end showed no certificate.
   virtual const PeerIdentity* identity() const { return nullptr; }
-  // 32 bytes that both ends of this connection, and nobody else, get for `label`. Empty before the handshake is over, and in plaintext.
+  // 32 bytes that both ends of this connection, and nobody else, get for `label`. Empty in plaintext, and before the handshake
+  // is over.
   virtual std::vector<std::byte> channel_binding(const char* label) const {
     static_cast<void>(label);
     return {};

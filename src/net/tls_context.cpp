@@ -65,21 +65,23 @@ int verify(X509_STORE_CTX* chain, void*) {
 }
 
 int new_session(SSL* tls, SSL_SESSION* session) {
+  constexpr int kTaken = 1;
   TlsSessionPtr owned(session);
   try {
-    TlsHandshake& handshake = handshake_of(tls);
+    const TlsHandshake& handshake = handshake_of(tls);
     handshake.context->keep(handshake, std::move(owned));
   } catch (const std::exception&) {
-    // It is not kept: the next handshake is a full one.
+    return kTaken;  // and freed: the next handshake is a full one
   }
-  return 1;  // ours, whatever became of it
+  return kTaken;
 }
 
 TlsConfigurationPtr configuration(const Credentials* own) {
   TlsConfigurationPtr made(SSL_CTX_new(TLS_method()));
   must(made != nullptr);
   SSL_CTX* ctx = made.get();
-  // The faster one first: without instructions for AES that is ChaCha20, which a server then takes although it has its own order.
+  // The fastest first: without instructions for AES that is ChaCha20, which a server takes then although its own order is
+  // another.
   const char* ciphers = has_aes() ? "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
                                   : "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384";
   must(SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&

@@ -1,4 +1,4 @@
-// What the streams of a process share. Seen by tls_*.cpp, and by tests that shrink `rekey_bytes`.
+// What the streams of a process share. Seen by tls_*.cpp, and by tests that shrink `rekey_records`.
 #pragma once
 
 #include <cstddef>
@@ -89,7 +89,7 @@ class TlsContext {
   void take_back(TlsBuffer& buffer);
 
   TlsCounts counts;
-  std::uint64_t rekey_bytes = 64ull << 30;  // a key of AES-GCM is good for 2^24.5 records (RFC 8446, 5.5)
+  std::uint64_t rekey_records = 1u << 22;  // a key of AES-GCM is good for 2^24.5 of them (RFC 8446, 5.5)
 
  private:
   struct Kept {

@@ -16,11 +16,11 @@ namespace seaway::net {
 static_assert(TlsBuffer::kBytes >
               TlsEnd::kTurn + 2 * (TlsEnd::kTurn / TlsEnd::kRecord) * TlsEnd::kRecordOverhead + 4096);
 
-TlsEnd::TlsEnd(std::shared_ptr<TlsContext> context, bool is_client, Expect expect, const std::string& session)
+TlsEnd::TlsEnd(std::shared_ptr<TlsContext> context, bool is_client, Expect expect, std::string session)
     : context_(std::move(context)) {
   handshake_.expect = expect;
   if (!session.empty()) {
-    handshake_.session = (expect == Expect::master ? "master " : "peer ") + session;
+    handshake_.session = std::move(session.insert(0, expect == Expect::master ? "master " : "peer "));
   }
   tls_ = is_client ? context_->connect(handshake_) : context_->accept(handshake_);
   SEAWAY_ASSERT(tls_ != nullptr, "this context was made for the other end of a connection");
@@ -231,10 +231,14 @@ bool TlsEnd::write(const std::byte* bytes, std::size_t size) {
     fail();
     return false;
   }
-  under_this_key_ += written;
-  if (under_this_key_ >= context_->rekey_bytes) {
+  under_this_key_ += (written + kRecord - 1) / kRecord;
+  if (under_this_key_ >= context_->rekey_records) {
     under_this_key_ = 0;
-    SSL_key_update(tls_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);  // goes out before the next record
+    // Goes out before the next record.
+    if (SSL_key_update(tls_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1) {
+      fail();
+      return false;
+    }
   }
   return true;
 }

@@ -1,6 +1,6 @@
-// One end of a TLS connection between two buffers: OpenSSL, and nothing of sockets. Encrypted bytes that have come are put into
-// in(); those that are to leave are found in out(). OpenSSL stops when in() is empty, and has taken all of it then, a part of a
-// record included.
+// One end of a TLS connection between two buffers: OpenSSL, and nothing of sockets. Encrypted bytes that have come are put
+// into in(); those that are to leave are found in out(). OpenSSL stops when in() is empty, and has taken all of it then, a
+// part of a record included.
 #pragma once
 
 #include <sys/uio.h>
@@ -23,7 +23,7 @@ class TlsEnd {
   static constexpr std::size_t kRecordOverhead = 22;    // header, kind, authentication
   static constexpr std::size_t kTurn = 256ull * 1024;   // plaintext that one encrypt() takes
 
-  TlsEnd(std::shared_ptr<TlsContext> context, bool is_client, Expect expect, const std::string& session);
+  TlsEnd(std::shared_ptr<TlsContext> context, bool is_client, Expect expect, std::string session);
   ~TlsEnd();
   TlsEnd(const TlsEnd&) = delete;
   TlsEnd& operator=(const TlsEnd&) = delete;
@@ -74,7 +74,7 @@ class TlsEnd {
   TlsBuffer out_;
   bool is_over_ = false;              // the handshake; stays so when the connection fails later
   std::string problem_;               // "": it has not failed
-  std::uint64_t under_this_key_ = 0;  // bytes sent
+  std::uint64_t under_this_key_ = 0;  // records sent
 };
 
 }  // namespace seaway::net

@@ -1,4 +1,5 @@
-// What a stream had taken and not sent yet when it was destroyed. TCP goes on sending after close(); so does this, for a while.
+// What a stream had taken and not sent yet when it was destroyed. TCP goes on sending after close(); so does this, for a
+// while.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// Whether the first bytes of a connection are TLS's. What they are otherwise is mostly this protocol in plaintext: an end that was
-// started with another option than the rest, who shall be told so in words.
+// Whether the first bytes of a connection are TLS's. What they are otherwise is mostly this protocol in plaintext: an end that
+// was started with another option than the rest, and shall be told so in words.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +18,8 @@ class TlsFirstBytes {
     }
   }
 
-  // A record of TLS begins with its kind, here of a handshake or an alert, and a version 3.x. A plaintext opening begins with its
-  // length, which may look the same, and its magic.
+  // A record of TLS begins with its kind, here of a handshake or an alert, and a version 3.x. A plaintext opening begins with
+  // its length, which may look the same, and its magic.
   bool may_be_tls() const {
     constexpr std::uint8_t kAlert = 21;
     constexpr std::uint8_t kHandshake = 22;

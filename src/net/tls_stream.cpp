@@ -50,11 +50,11 @@ struct Watches {
 class TlsStream final : public Stream {
  public:
   TlsStream(Loop& loop, std::unique_ptr<Stream> below, std::shared_ptr<TlsContext> context, bool is_client,
-            Expect expect, const std::string& session)
+            Expect expect, std::string session)
       : loop_(&loop),
         below_(std::move(below)),
         is_client_(is_client),
-        end_(std::move(context), is_client, expect, session),
+        end_(std::move(context), is_client, expect, std::move(session)),
         watches_(std::make_shared<Watches>()),
         fork_generation_(fork_generation()) {
     below_->on_readable([this] { below_readable(); });
@@ -384,7 +384,7 @@ class TlsStream final : public Stream {
 
 std::unique_ptr<Stream> tls_client(Loop& loop, std::unique_ptr<Stream> below, std::shared_ptr<TlsContext> context,
                                    Expect expect, std::string session) {
-  return std::make_unique<TlsStream>(loop, std::move(below), std::move(context), true, expect, session);
+  return std::make_unique<TlsStream>(loop, std::move(below), std::move(context), true, expect, std::move(session));
 }
 
 std::unique_ptr<Stream> tls_server(Loop& loop, std::unique_ptr<Stream> below, std::shared_ptr<TlsContext> context) {
