@@ -104,7 +104,7 @@ TlsEnd::Step TlsEnd::handshake() {
   if (SSL_get_error(tls_.get(), result) != SSL_ERROR_WANT_READ) {
     return fail();
   }
-  // A client that has a ticket may use it again and again: another one would be a third of this handshake's cost.
+  // A client that has a ticket may use it again and again: another one would be a fifth of this handshake's cost.
   if (SSL_is_server(tls_.get()) == 1 && SSL_session_reused(tls_.get()) == 1) {
     SSL_set_num_tickets(tls_.get(), 0);
   }
