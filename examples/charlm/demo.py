@@ -59,7 +59,7 @@ class Demo:
         self.trainers: dict[str, Trainer] = {}
         self.selector = selectors.DefaultSelector()
         self.master: subprocess.Popen[bytes] | None = None
-        self.address = ""
+        self.join = ""
         self.events: list[Event] = []
         self.kill_at: tuple[int, float] | None = None  # round (that the op would end) and time
         self.late_joined: int | None = None
@@ -109,14 +109,18 @@ class Demo:
         command = [str(binary), "master"] if binary.exists() else [sys.executable, "-m", "seaway.master"]
         log = (self.folder / "master.log").open("wb")
         self.master = subprocess.Popen(
-            [*command, "--listen", "127.0.0.1:0", "--plaintext"], stdout=subprocess.PIPE, stderr=log
+            [*command, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=log
         )
         assert self.master.stdout is not None
         line = self.master.stdout.readline().decode().strip()
         prefix = "listening on "
         if not line.startswith(prefix):
             raise Failed(f"the master did not start; see {self.folder / 'master.log'}")
-        self.address = line.removeprefix(prefix)
+        join = "join string: "
+        second = self.master.stdout.readline().decode().strip()
+        if not second.startswith(join):
+            raise Failed(f"the master printed no join string; see {self.folder / 'master.log'}")
+        self.join = second.removeprefix(join)
         self.show(f"master ({' '.join(pathlib.Path(part).name for part in command)}) {line}")
 
     def start_trainer(self, name: str, shard: int, min_world: int) -> None:
@@ -125,7 +129,7 @@ class Demo:
         with log.open("wb") as errors:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, str(HERE / "trainer.py"), "--master", self.address, "--name", name),
+                    *(sys.executable, str(HERE / "trainer.py"), "--name", name),
                     *("--shard", str(shard), "--min-world", str(min_world)),
                     # Nobody goes before the late one, who stands in for the victim, has come.
                     *("--rounds", str(options.rounds), "--end-world", str(len(FIRST))),
@@ -133,6 +137,8 @@ class Demo:
                 ],
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                # Not as an argument: it has a secret in it.
+                env={**os.environ, "SEAWAY_JOIN": self.join},
             )
         trainer = self.trainers[name] = Trainer(name, process, log)
         assert process.stdout is not None

@@ -94,7 +94,6 @@ def train(comm: seaway.Communicator, learner: Learner, options: argparse.Namespa
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--master", required=True, metavar="HOST:PORT")
     parser.add_argument("--name", required=True)
     parser.add_argument("--shard", type=int, required=True, help=f"0 to {SHARDS - 1}: which part of the text")
     parser.add_argument("--min-world", type=int, default=1)
@@ -108,7 +107,7 @@ def main() -> int:
     options = parser.parse_args()
     learner = Learner(options)
     with seaway.Communicator(
-        options.master, name=options.name, replica=options.shard, min_world=options.min_world, plaintext=True
+        name=options.name, replica=options.shard, min_world=options.min_world
     ) as comm:
         while True:
             try:

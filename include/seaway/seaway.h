@@ -6,8 +6,7 @@
  *
  *     seaway_config config;
  *     seaway_config_init(&config, sizeof config);
- *     config.master = "10.0.0.1:7117";
- *     config.plaintext = 1;                                  // a private network; see the field
+ *     config.join = "seaway1/master.example.org:7117/...";   // as `seaway master` prints it; or in SEAWAY_JOIN
  *     seaway_comm *comm = NULL;
  *     if (seaway_create(&comm, &config) != SEAWAY_OK || seaway_join(comm, -1) != SEAWAY_OK) { explain(comm); }
  *     for (;;) {
@@ -139,7 +138,7 @@ SEAWAY_API seaway_status seaway_error_get(seaway_comm* comm, seaway_op* op, seaw
 
 typedef struct seaway_config {
   size_t struct_size;
-  const char* master; /* "HOST:PORT" of the master; IPv6 in brackets. Required */
+  const char* master; /* "HOST:PORT" of the master; IPv6 in brackets. Required with plaintext = 1, and only there */
   const char* name;   /* for logs and status; at most 256 bytes. NULL: "HOSTNAME:PID" */
   uint32_t
       replica;   /* the unit of membership and of failure that this process belongs to. SEAWAY_REPLICA_ANY (the default)
@@ -159,9 +158,14 @@ typedef struct seaway_config {
   uint32_t rate_mbps;  /* what this peer can send and receive; chunks are dealt by it. 0: as much as the others */
   uint64_t kept_bytes; /* memory for contributions kept until commit, so that a death costs little. Default 1 GiB */
   int32_t
-      plaintext; /* must be 1: connections are neither encrypted nor authenticated, whoever reaches a port can join and
-                           read. For a private network. 0 is refused: there is no encryption in this version */
+      plaintext; /* 1: connections are neither encrypted nor authenticated, whoever reaches a port can join and read: for a
+                           private network, and the master has to run with --plaintext. 0 (the default): TLS 1.3 everywhere,
+                           with certificates that the run's master gives to who has a join string */
   uint64_t uuid[2]; /* this peer across its lives; 0, 0 draws one */
+  const char*
+      join; /* the join string that `seaway master` or `seaway token new` printed, or "@FILE" with one in it (better
+                       than an argument, which others on the machine can see). It lets this peer in, and tells it by the pin
+                       that it is this run's master that answers. NULL: the environment's SEAWAY_JOIN. Not with plaintext = 1 */
 } seaway_config;
 
 /* Fills *config with defaults. struct_size is sizeof(seaway_config) of the caller.

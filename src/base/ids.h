@@ -19,8 +19,17 @@ struct Uuid {
 using PeerId = std::uint64_t;
 inline constexpr PeerId kNoPeer = 0;
 
-// SHA-256 of a public key's SubjectPublicKeyInfo (DER): names the key of a certificate. All zero: none.
+// SHA-256 of a public key's SubjectPublicKeyInfo (DER); all zero: none.
 using KeyHash = std::array<std::uint8_t, 32>;
+
+// What a certificate of the run says about who is at the other end of a connection.
+struct Certified {
+  Uuid uuid;
+  PeerId id = kNoPeer;
+  KeyHash key{};
+  bool expired = false;  // or not valid yet
+  bool operator==(const Certified&) const = default;
+};
 
 // A version of the roster. `term` is the authority of the master that raised it and never changes afterwards. Ordered
 // lexicographically. A cut is the newest epoch that was raised by a loss or a round, so it is an epoch by type too.

@@ -19,6 +19,10 @@ inline constexpr std::uint32_t kMaxOpenOps = 4096;            // ops in a report
 inline constexpr std::uint32_t kMaxOpenGenerations = 16;      // bases in an epoch; the next join waits for ops to end
 inline constexpr std::uint32_t kMaxControlBytes = 1u << 20;   // one message between a peer and the master
 inline constexpr std::uint32_t kMaxStrangerBytes = 4096;      // the same before its sender is known
+inline constexpr std::uint32_t kMaxKeyBytes = 128;            // a public key
+inline constexpr std::uint32_t kMaxCertificateBytes = 2048;   // a certificate
+inline constexpr std::uint32_t kMaxTokens = 1024;             // of a run, those that were used included
+inline constexpr std::uint32_t kMaxDenied = 4096;             // uuids that are never let in again
 inline constexpr std::uint32_t kMaxLinkMessageBytes = 16384;  // READY, WANT, HOLD, ACK
 inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one PART or RESULT
 

@@ -25,11 +25,10 @@ Error translate_master(const seaway_master_config* config, runtime::MasterServer
   if (Error error = take(config, given); error.status != Status::ok) {
     return error;
   }
-  if (given.plaintext != 1) {
-    return invalid("plaintext is " + std::to_string(given.plaintext) +
-                   ": it must be 1, there is no encryption in this version");
+  if (given.plaintext != 0 && given.plaintext != 1) {
+    return invalid("plaintext is " + std::to_string(given.plaintext) + ": it is 0 or 1");
   }
-  into.plaintext = true;
+  into.plaintext = given.plaintext == 1;
   return take_text(given.listen == nullptr ? "127.0.0.1:0" : given.listen, "listen", into.listen);
 }
 
@@ -87,6 +86,17 @@ const char* seaway_master_address(const seaway_master* master) {
     return SEAWAY_OK;
   });
   return address;
+}
+
+const char* seaway_master_join_string(const seaway_master* master) {
+  const char* text = nullptr;
+  (void)entry([&] {
+    std::shared_ptr<Master> object;
+    (void)find(master, object);
+    text = object ? object->join_string.c_str() : nullptr;
+    return SEAWAY_OK;
+  });
+  return text;
 }
 
 seaway_status seaway_master_stop(seaway_master* master) {

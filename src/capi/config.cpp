@@ -1,5 +1,6 @@
 #include "capi/config.h"
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -59,17 +60,18 @@ Error translate(const seaway_config* config, runtime::CommunicatorConfig& into) 
   if (Error error = take(config, given); error.status != Status::ok) {
     return error;
   }
-  if (given.master == nullptr) {
-    return invalid("master is NULL: it is the address of the master, HOST:PORT");
+  if (given.plaintext != 0 && given.plaintext != 1) {
+    return invalid("plaintext is " + std::to_string(given.plaintext) + ": it is 0 or 1");
   }
-  for (Error error : {take_text(given.master, "master", into.master), take_text(given.name, "name", into.name),
-                      take_text(given.listen, "listen", into.listen), take_addresses(given, into.advertise)}) {
+  if (given.join == nullptr && given.plaintext == 0) {
+    given.join = std::getenv("SEAWAY_JOIN");
+  }
+  for (Error error : {take_text(given.join, "join", into.join), take_text(given.master, "master", into.master),
+                      take_text(given.name, "name", into.name), take_text(given.listen, "listen", into.listen),
+                      take_addresses(given, into.advertise)}) {
     if (error.status != Status::ok) {
       return error;
     }
-  }
-  if (given.plaintext != 0 && given.plaintext != 1) {
-    return invalid("plaintext is " + std::to_string(given.plaintext) + ": it is 0 or 1");
   }
   if (given.replica != SEAWAY_REPLICA_ANY) {
     into.replica = given.replica;

@@ -80,9 +80,10 @@ class Master : public Object {
  public:
   static constexpr Kind kKind = Kind::master;
   explicit Master(std::unique_ptr<runtime::MasterServer> running)
-      : Object(kKind), server(std::move(running)), address(server->address()) {}
+      : Object(kKind), server(std::move(running)), address(server->address()), join_string(server->join_string()) {}
   std::unique_ptr<runtime::MasterServer> server;  // only whoever removes the handle may touch it
   const std::string address;
+  const std::string join_string;
 };
 
 // The shared state. Keeps its communicator's object, as an op does.

@@ -8,6 +8,7 @@
 // | StoreReply ok          | durable := the record written; emptied because it was outdated: stepped down         |
 // | StoreReply fenced      | another master has the run: stepped down, nothing is said or done any more           |
 // | EvictRequest           | a member is doomed, a pending peer refused                                           |
+// | DoorRequest            | master_door.cpp                                                                      |
 // | LeaseLost              | step down                                                                            |
 //
 // A store may have gone back: an older copy was put in its place. Peers then know an epoch or a term that it does not, and a
@@ -25,7 +26,7 @@
 
 namespace seaway::core {
 
-Master::Master(MasterConfig config, Random random) : state_(std::make_unique<State>(config, random)) {}
+Master::Master(MasterConfig config, Random random) : state_(std::make_unique<State>(std::move(config), random)) {}
 Master::~Master() = default;
 Master::Master(Master&&) noexcept = default;
 Master& Master::operator=(Master&&) noexcept = default;
@@ -69,7 +70,7 @@ void Master::State::settle() {
          {&State::announce, &State::drop_strangers, &State::drop_pending, &State::forget_recovered_edges,
           &State::depart, &State::adopt_run, &State::raise_round, &State::decide, &State::refuse_unlinked, &State::form,
           &State::close_ask, &State::open_ask, &State::write, &State::announce, &State::tell_evicted, &State::introduce,
-          &State::tell_waiting}) {
+          &State::tell_waiting, &State::answer_door}) {
       changed = (this->*rule)() || changed;
     }
   }
@@ -89,6 +90,8 @@ bool Master::State::write() {
     writing->record.term = run.term;
     writing->record.author = run.author;
     writing->record.run = run.run;
+    writing->record.tokens = run.tokens;
+    writing->record.denied = run.denied;
   }
   writing->record.version = durable.version + 1;
   effects->push_back(WriteStore{writing->write, durable.term, durable.version, writing->record});
@@ -112,6 +115,7 @@ void Master::State::on(const StoreReply& input) {
     return;
   }
   durable = std::move(writing->record);
+  written = writing->write;
   writing.reset();
   if (!outdated.empty() && durable.epoch.number == 0) {
     step_down(outdated);
@@ -126,7 +130,11 @@ void Master::State::step_down(const std::string& reason) {
 
 // --- Connections ----------------------------------------------------------------------------------------------------
 
-void Master::State::on(const Connected& input) { connections.try_emplace(input.conn).first->second.since = now; }
+void Master::State::on(const Connected& input) {
+  Connection& connection = connections.try_emplace(input.conn).first->second;
+  connection.since = now;
+  connection.certified = input.certified;
+}
 
 void Master::State::on(const Received& input) {
   const auto found = connections.find(input.conn);

@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "wire/enrolment.h"
 #include "wire/messages.h"
 
 namespace seaway::core {
@@ -28,14 +29,17 @@ struct MasterConfig {
   Uuid run;
   Ladder ladder;
   std::uint32_t ladder_percent = 100;
-  bool has_store = false;  // false: the run is adopted from the peers' HELLOs after a restart (protocol 9)
-  bool majority = false;   // without a store only: no cut leaves half or less of the last roster
+  bool has_store = false;     // false: the run is adopted from the peers' HELLOs after a restart (protocol 9)
+  bool majority = false;      // without a store only: no cut leaves half or less of the last roster
+  bool certificates = false;  // every connection of a peer shows one: Connected::certified
+  std::vector<wire::Token> first_tokens;  // of a new run
 };
 
 // --- Inputs ---------------------------------------------------------------------------------------------------------
 
 struct Connected {
   ConnId conn = 0;
+  std::optional<Certified> certified;  // by a certificate of this run
 };
 struct Received {
   ConnId conn = 0;
@@ -54,10 +58,22 @@ struct EvictRequest {  // an operator's
   PeerId peer = kNoPeer;
   std::string reason;
 };
+// Somebody without a place in the run asks for something, and its proof holds: it knows the secret of the `token` that it named
+// (find_token), or, with token 0, its connection showed a certificate. Answered once, by an effect with the same `request`.
+struct DoorRequest {
+  std::uint64_t request = 0;
+  std::uint64_t token = 0;
+  std::optional<Certified> certified;
+  wire::Request wants;
+  std::int64_t unix_now = 0;  // seconds: tokens expire by the wall clock
+  std::uint64_t fresh_id =
+      0;  // for a new token, drawn by whoever owns this: nothing here is random enough for a secret
+  Uuid fresh_secret;
+};
 // The store's lock or lease is lost: another master may start any time. Only liveness hangs on it: what an old master
 // writes before it hears of it is fenced.
 struct LeaseLost {};
-using MasterInput = std::variant<Connected, Received, Disconnected, StoreReply, EvictRequest, LeaseLost>;
+using MasterInput = std::variant<Connected, Received, Disconnected, StoreReply, EvictRequest, DoorRequest, LeaseLost>;
 
 // --- Effects, to be performed in order ------------------------------------------------------------------------------
 
@@ -83,7 +99,25 @@ struct SteppedDown {  // another master has taken over; say nothing any more
 struct Log {
   std::string text;
 };
-using MasterEffect = std::variant<SendToPeer, CloseConnection, WriteStore, SteppedDown, Log>;
+// Answers to a DoorRequest. What it changed is durable.
+struct Certify {  // sign this key for this incarnation, and answer ENROLLED
+  std::uint64_t request = 0;
+  wire::Enrol enrol;
+};
+struct AnswerDoor {
+  std::uint64_t request = 0;
+  wire::Answer answer;
+};
+struct AnswerToken {  // a new token: the answer is its join string
+  std::uint64_t request = 0;
+  wire::Token token;
+};
+struct AnswerStatus {
+  std::uint64_t request = 0;
+  bool json = false;
+};
+using DoorAnswer = std::variant<Certify, AnswerDoor, AnswerToken, AnswerStatus>;
+using MasterEffect = std::variant<SendToPeer, CloseConnection, WriteStore, SteppedDown, Log, DoorAnswer>;
 using MasterEffects = std::vector<MasterEffect>;
 
 // --- What `seaway status` shows -------------------------------------------------------------------------------------
@@ -123,7 +157,9 @@ class Master {
   // Throws InvariantError when the state contradicts itself. Called by tests after every step.
   void check_invariants() const;
   MasterStatus status(Time now) const;
-  bool is_stranger(ConnId conn) const;  // it belongs to no peer that said HELLO and JOIN, or is none
+  bool is_stranger(ConnId conn) const;                    // it belongs to no peer that said HELLO and JOIN, or is none
+  const wire::Token* find_token(std::uint64_t id) const;  // whose secret a proof has to know; null: there is none
+  const std::vector<wire::Token>& tokens() const;
 
  private:
   struct State;  // core/master_state.h

@@ -105,7 +105,11 @@ void Master::State::on_hello(ConnId conn, Connection& connection, const wire::He
     close(conn, "HELLO was said twice on one connection");
     return;
   }
-  if (const std::string reason = why_refused(hello); !reason.empty()) {
+  std::string reason = why_refused(hello);
+  if (reason.empty() && config.certificates) {
+    reason = why_not_certified(connection, hello);
+  }
+  if (!reason.empty()) {
     refuse(conn, reason);
     return;
   }
@@ -271,7 +275,8 @@ void Master::State::on_join(ConnId conn, const wire::Join& join) {
                             .lane = join.lane,
                             .generation = 0,
                             .rate_mbps = join.rate_mbps,
-                            .addresses = join.addresses};
+                            .addresses = join.addresses,
+                            .key = connection.certified ? connection.certified->key : KeyHash{}};
   m.lanes = join.lanes;
   m.min_world = std::max<std::uint32_t>(join.min_world, 1);
   m.arrival = ++arrivals;

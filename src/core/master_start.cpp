@@ -29,6 +29,7 @@ std::uint64_t Master::State::first_term() { return (1ull << 32) | (random.next()
 void Master::State::load(const StoredRun& stored) {
   run.run = config.run;
   if (!config.has_store) {
+    run.tokens = config.first_tokens;
     return;
   }
   durable = stored;
@@ -38,6 +39,9 @@ void Master::State::load(const StoredRun& stored) {
   }
   run.term = stored.term == 0 ? first_term() : stored.term + 1;
   run.author = random.next();
+  if (stored.term == 0 && config.certificates) {
+    run.tokens = config.first_tokens;
+  }
   dirty = true;
   for (const wire::MemberInfo& info : run.roster) {
     Member m;

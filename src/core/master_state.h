@@ -9,6 +9,7 @@
 //   master_join.cpp       pending peers: introduced, linked, asked for, admitted or refused
 //   master_resolve.cpp    rounds, reports, the decision table
 //   master_announce.cpp   everything that is said, as a function of what is durable
+//   master_door.cpp       who may be certified, tokens, what operators want
 //   master_status.cpp     status and waiting in words; the deadline; the invariants
 //
 // Two ideas carry it:
@@ -91,6 +92,7 @@ struct Member {
 };
 
 struct Connection {
+  std::optional<Certified> certified;
   PeerId peer = kNoPeer;  // kNoPeer: no HELLO yet
   Uuid uuid;
   std::uint64_t update_count = 0;
@@ -103,13 +105,19 @@ struct OpenAsk {
   std::vector<PeerId> joiners;
 };
 
+// An answer at the door waits until the write that holds what it says.
+struct WaitingAnswer {
+  DoorAnswer answer;
+  std::uint64_t write = 0;
+};
+
 struct OutstandingWrite {
   std::uint64_t write = 0;
   StoredRun record;
 };
 
 struct Master::State {
-  State(MasterConfig master_config, Random master_random) : config(master_config), random(master_random) {}
+  State(MasterConfig master_config, Random master_random) : config(std::move(master_config)), random(master_random) {}
 
   // --- Facts ---------------------------------------------------------------------------------------------------------
 
@@ -120,7 +128,9 @@ struct Master::State {
   StoredRun durable;  // as the store has it
   bool dirty = false;
   std::optional<OutstandingWrite> writing;
-  std::uint64_t writes = 0;
+  std::uint64_t writes = 0;            // begun
+  std::uint64_t written = 0;           // the last one that the store has confirmed
+  std::vector<WaitingAnswer> answers;  // at the door, in the order of the requests
   bool stepped_down = false;
   std::string outdated;  // in words: peers know what the store has forgotten; "": they do not
 
@@ -175,6 +185,7 @@ struct Master::State {
   void on(const Disconnected& input);
   void on(const StoreReply& input);
   void on(const EvictRequest& input);
+  void on(const DoorRequest& input);
   void on(const LeaseLost& input);
   void hear(Member& m);
   void on_hello(ConnId conn, Connection& connection, const wire::Hello& hello);
@@ -221,6 +232,8 @@ struct Master::State {
   bool tell_evicted();
   bool introduce();
   bool tell_waiting();
+  // master_door.cpp
+  bool answer_door();
 
   // --- Parts of the rules --------------------------------------------------------------------------------------------
 
@@ -265,6 +278,20 @@ struct Master::State {
   bool all_reported() const;
   std::optional<wire::Decision> decide_op(const OpKey& op) const;
   void note_contradictions(const OpKey& op, const wire::Decision& decision);
+  // master_door.cpp
+  bool is_denied(const Uuid& uuid) const;
+  wire::Token* find_token(std::uint64_t id);
+  std::string why_not_certified(const Connection& connection, const wire::Hello& hello) const;
+  std::string why_not_enrolled(const DoorRequest& asked, const wire::Enrol& enrol);
+  std::string why_not_obeyed(const DoorRequest& asked);
+  void enrol(const DoorRequest& asked, const wire::Enrol& wanted);
+  void obey(const DoorRequest& asked, const wire::NewToken& command);
+  void obey(const DoorRequest& asked, const wire::ListTokens& command);
+  void obey(const DoorRequest& asked, const wire::RevokeToken& command);
+  void obey(const DoorRequest& asked, const wire::EvictPeer& command);
+  void obey(const DoorRequest& asked, const wire::ShowStatus& command);
+  void answer(DoorAnswer what, bool changed);
+  void refuse_at_door(const DoorRequest& asked, const std::string& reason);
   // master_announce.cpp
   bool tell(Member& m);
   wire::EpochMessage epoch_message(const StoredRun& said, std::uint16_t lane) const;

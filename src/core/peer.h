@@ -38,6 +38,7 @@ struct PeerConfig {
   std::uint32_t data_connections = 1;  // K of every link that I dial
   Limits limits;
   Ladder ladder;
+  bool certificates = false;  // every connection to a peer shows one
 };
 
 enum class PeerStage : std::uint8_t {
@@ -116,8 +117,9 @@ class Peer {
 
   // --- Connections between peers -----------------------------------------------------------------------------------
 
-  // May a connection whose hello says this be taken? "" or the reason in words why not.
-  std::string accept(const wire::LinkHello& hello, Time now);
+  // May a connection whose hello says this be taken, and whose other end is certified as that? "" or the reason in words why not.
+  // A certificate that has expired is as good as its key: while the master cannot renew it, the roster vouches for the key.
+  std::string accept(const wire::LinkHello& hello, const std::optional<Certified>& certified, Time now);
   // Both hellos were exchanged, whoever dialled.
   void on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time now);
   void on_dial_failed(PeerId peer, bool control, Time now);

@@ -114,7 +114,7 @@ void Peer::forget(PeerId peer, const std::string& reason, Time now) {
 
 // --- Connections ----------------------------------------------------------------------------------------------------
 
-std::string Peer::accept(const wire::LinkHello& hello, Time) {
+std::string Peer::accept(const wire::LinkHello& hello, const std::optional<Certified>& certified, Time) {
   if (hello.version != wire::kWireVersion) {
     return "wire version " + std::to_string(hello.version) + ", here " + std::to_string(wire::kWireVersion);
   }
@@ -130,6 +130,12 @@ std::string Peer::accept(const wire::LinkHello& hello, Time) {
   const auto link = links_.find(hello.from);
   if (link == links_.end()) {
     return "peer " + std::to_string(hello.from) + " is neither a member of this lane nor introduced";
+  }
+  if (config_.certificates) {
+    const wire::MemberInfo& info = link->second.info;
+    if (!certified || certified->uuid != info.uuid || certified->id != info.id || certified->key != info.key) {
+      return "the certificate that was shown is not that of peer " + std::to_string(hello.from);
+    }
   }
   if (link->second.connections.size() >= kMaxConnectionsPerLink) {
     return "too many connections from peer " + std::to_string(hello.from);

@@ -15,6 +15,8 @@ inline constexpr const char* kDefaultAddress = "127.0.0.1:7117";
 
 int run_master(const std::vector<std::string>& words);
 int run_status(const std::vector<std::string>& words);
+int run_token(const std::vector<std::string>& words);
+int run_evict(const std::vector<std::string>& words);
 int run_version(const std::vector<std::string>& words);
 
 }  // namespace seaway

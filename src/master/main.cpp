@@ -12,8 +12,10 @@ namespace {
 constexpr const char* kHelp =
     R"(seaway - fault-tolerant collective communication for training over the internet
 
-  seaway master --listen HOST:PORT --plaintext     keep the membership of one run
-  seaway status [HOST:PORT] [--json]               members, epoch, refusals of a master on this machine
+  seaway master --listen HOST:PORT --state DIR     keep the membership of one run
+  seaway status --state DIR [--json]               members, epoch, refusals by reason
+  seaway token new|list|revoke --state DIR         who may join
+  seaway evict PEER --reason TEXT --state DIR      end a peer's membership
   seaway version                                   what this is
 
 `seaway COMMAND --help` says more. One run per master. The master is never in the data path: when it dies, training goes on;
@@ -37,6 +39,12 @@ int main(int argc, char** argv) {
     }
     if (words[0] == "status") {
       return seaway::run_status(rest);
+    }
+    if (words[0] == "token") {
+      return seaway::run_token(rest);
+    }
+    if (words[0] == "evict") {
+      return seaway::run_evict(rest);
     }
     if (words[0] == "version" || words[0] == "--version") {
       return seaway::run_version(rest);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "master/commands.h"
+#include "master/operator.h"
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/message_stream.h"
@@ -14,12 +15,14 @@ namespace seaway {
 namespace {
 
 constexpr const char* kHelp =
-    R"(seaway status - what a master on this machine knows
+    R"(seaway status - what a master knows: members, epoch, links, ops in flight, refusals by reason
 
-  seaway status [HOST:PORT] [--json]
+  seaway status --state DIR|--admin STRING [--json]
+  seaway status [HOST:PORT] [--json]        of a master with --plaintext, on this machine only
 
-HOST:PORT defaults to SEAWAY_MASTER, or else 127.0.0.1:7117. A master answers this from its own machine only.
---json prints one object with everything; docs/PROTOCOL.md lists its fields.
+--json prints one object with everything; docs/PROTOCOL.md lists its fields. HOST:PORT defaults to SEAWAY_MASTER, or else
+127.0.0.1:7117.
+
 )";
 
 constexpr Duration kPatience = 3 * kSecond;
@@ -30,19 +33,32 @@ int run_status(const std::vector<std::string>& words) {
   const char* environment = std::getenv("SEAWAY_MASTER");
   std::string address = environment != nullptr ? environment : kDefaultAddress;
   wire::Purpose purpose = wire::Purpose::status_text;
-  for (const std::string& word : words) {
+  Operator operator_;
+  bool is_plaintext = false;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
     if (word == "--help" || word == "-h") {
-      std::fputs(kHelp, stdout);
+      std::printf("%s%s", kHelp, kOperatorHelp);
       return 0;
+    }
+    if (operator_.takes(words, i)) {
+      continue;
     }
     if (word == "--json") {
       purpose = wire::Purpose::status_json;
     } else if (!word.starts_with("-")) {
       address = word;
+      is_plaintext = true;
     } else {
       std::fprintf(stderr, "seaway status: \"%s\" is not understood; seaway status --help\n", word.c_str());
       return kUsage;
     }
+  }
+
+  if (!is_plaintext && operator_.is_given()) {
+    const int code = operator_.ask("seaway status", wire::ShowStatus{purpose == wire::Purpose::status_json});
+    std::fputs(code == 0 ? "\n" : "", stdout);
+    return code;
   }
 
   net::Loop loop;
@@ -64,7 +80,9 @@ int run_status(const std::vector<std::string>& words) {
           loop.stop();
         },
         [&](bool, const char*) {
-          problem = "it closed the connection: is that a seaway master, and on this machine?";
+          problem =
+              "it closed the connection: is that a seaway master with --plaintext, on this machine? Else give --state "
+              "DIR";
           loop.stop();
         });
     stream->send(wire::encode(wire::Opening{wire::kMagic, purpose}));

@@ -80,6 +80,19 @@ bool is_unspecified(const SocketAddress& address) {
                                               : IN6_IS_ADDR_UNSPECIFIED(&as_v6(address).sin6_addr);
 }
 
+std::string share_of(const SocketAddress& address) {
+  if (address.storage.ss_family == AF_INET) {
+    return {reinterpret_cast<const char*>(&as_v4(address).sin_addr), sizeof(in_addr)};
+  }
+  if (address.storage.ss_family != AF_INET6) {
+    return "";
+  }
+  const auto* bytes = reinterpret_cast<const char*>(as_v6(address).sin6_addr.s6_addr);
+  constexpr std::size_t kMappedAt = 12;
+  return IN6_IS_ADDR_V4MAPPED(&as_v6(address).sin6_addr) ? std::string(bytes + kMappedAt, sizeof(in_addr))
+                                                         : std::string(bytes, 8);
+}
+
 SocketAddress local_address(int fd) {
   SocketAddress address;
   address.length = sizeof address.storage;

@@ -30,6 +30,8 @@ std::string to_string(const SocketAddress& address);
 HostPort host_port(const SocketAddress& address);
 bool is_loopback(const SocketAddress& address);
 bool is_unspecified(const SocketAddress& address);  // 0.0.0.0 or ::
+// What one customer of a network has: an IPv4 address, the first 64 bits of an IPv6 one. "" for what is neither.
+std::string share_of(const SocketAddress& address);
 
 SocketAddress local_address(int fd);
 SocketAddress remote_address(int fd);

@@ -1,5 +1,6 @@
 // Where accepted connections wait until they have said their first message, {u32 length, body}. A stranger gets nothing: at
-// most `most` wait at once (the oldest makes room), each for `patience` and with `longest` bytes. Whoever breaks a
+// most `most` wait at once (the oldest of the largest share of addresses makes room, so that a flood from one place drives out
+// itself and nobody else), each for `patience` and with `longest` bytes. Whoever breaks a
 // limit is closed, and counted under a reason.
 #pragma once
 
@@ -42,6 +43,7 @@ class Lobby {
  private:
   struct Stranger {
     std::unique_ptr<Stream> stream;
+    std::string share;  // of addresses, that it comes from
     Time until = 0;
     std::uint32_t length = 0;  // of the body
     std::uint32_t got = 0;     // of prefix and body
@@ -53,11 +55,14 @@ class Lobby {
   void read(Place stranger);
   void refuse(Place stranger, const char* reason);
   void sweep();
+  void make_room();
+  Place leave(Place stranger);
 
   Loop* loop_;
   LobbyLimits limits_;
   Introduced introduced_;
-  std::list<Stranger> strangers_;  // the oldest first
+  std::list<Stranger> strangers_;              // the oldest first
+  std::map<std::string, std::size_t> shares_;  // how many of them come from each
   std::map<std::string, std::uint64_t> refusals_;
   Timer timer_;
 };

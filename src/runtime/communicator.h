@@ -20,7 +20,8 @@
 namespace seaway::runtime {
 
 struct CommunicatorConfig {
-  std::string master;  // HOST:PORT
+  std::string join;    // the join string, or "@FILE"; not in plaintext
+  std::string master;  // HOST:PORT; in plaintext alone
   std::string name;    // "": HOSTNAME:PID
   std::optional<std::uint32_t> replica;
   std::uint16_t lane = 0;

@@ -5,6 +5,7 @@
 
 #include "net/address.h"
 #include "runtime/front_communicator.h"
+#include "runtime/join_string.h"
 
 namespace seaway::runtime {
 
@@ -36,18 +37,38 @@ Error check_address(const char* field, const std::string& text, bool needs_host,
   return {};
 }
 
-}  // namespace
-
-Error validate(const CommunicatorConfig& config) {
+// Either a join string or, in plaintext, an address.
+Error check_master(const CommunicatorConfig& config) {
   if (!config.plaintext) {
-    return wrong(
-        "plaintext: this version has no encryption and will not pretend to: set plaintext = 1 to run unencrypted and "
-        "unauthenticated on a private network");
+    if (config.join.empty()) {
+      return wrong(
+          config.master.empty()
+              ? "join: is required, as `seaway master` prints it (or plaintext = 1 and master, on a private network)"
+              : "join: is required: a master's address alone says neither who may join nor who answers there. Take the "
+                "join string that `seaway master` prints, or set plaintext = 1 on a private network");
+    }
+    if (!config.master.empty()) {
+      return wrong("master: is in the join string; give it with plaintext = 1 alone");
+    }
+    std::string problem;
+    if (!parse_join_string(config.join, problem)) {
+      return wrong("join: " + problem);
+    }
+    return {};
+  }
+  if (!config.join.empty()) {
+    return wrong("join: a join string is for encrypted runs; with plaintext = 1 give the master's address");
   }
   if (config.master.empty()) {
     return wrong("master: is required, as HOST:PORT");
   }
-  if (Error error = check_address("master", config.master, true, true); error.status != Status::ok) {
+  return check_address("master", config.master, true, true);
+}
+
+}  // namespace
+
+Error validate(const CommunicatorConfig& config) {
+  if (Error error = check_master(config); error.status != Status::ok) {
     return error;
   }
   if (!config.listen.empty()) {

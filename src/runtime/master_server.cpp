@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -14,6 +15,9 @@
 #include "net/lobby.h"
 #include "net/loop.h"
 #include "net/message_stream.h"
+#include "net/tls.h"
+#include "runtime/certified.h"
+#include "runtime/door.h"
 #include "runtime/session.h"
 #include "runtime/status_text.h"
 
@@ -23,9 +27,22 @@ namespace {
 
 constexpr Duration kDrain = kSecond;
 
-core::MasterConfig core_config(const MasterServerConfig& config, bool has_store) {
+wire::Token draw_token(wire::TokenUse use, const char* label) {
+  return {.id = random_bits() | 1,
+          .secret = {random_bits(), random_bits()},
+          .use = use,
+          .expires = 0,
+          .label = label,
+          .used_by = {}};
+}
+
+core::MasterConfig core_config(const MasterServerConfig& config, const Uuid& run, bool has_store) {
   core::MasterConfig core;
-  core.run = {random_bits(), random_bits()};
+  core.run = run;
+  core.certificates = !config.plaintext;
+  if (core.certificates) {
+    core.first_tokens = {draw_token(wire::TokenUse::admin, "first"), draw_token(wire::TokenUse::join, "first")};
+  }
   core.ladder = Ladder::scaled(config.ladder_percent);
   core.ladder_percent = config.ladder_percent;
   core.has_store = has_store;
@@ -33,7 +50,7 @@ core::MasterConfig core_config(const MasterServerConfig& config, bool has_store)
 }
 
 // What runs on the server's thread: performs what core::Master wants.
-class MasterHost {
+class MasterHost : private Door::Owner {
  public:
   MasterHost(net::Loop& loop, const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
              std::unique_ptr<store::Store> store, net::UniqueFd listening,
@@ -42,17 +59,35 @@ class MasterHost {
         log_(config.log),
         stepped_down_(std::move(stepped_down)),
         address_(net::to_string(net::local_address(listening.get()))),
-        master_(core_config(config, store != nullptr), Random(random_bits())),
+        run_(stored && stored->run != Uuid{} ? stored->run : Uuid{random_bits(), random_bits()}),
+        master_(core_config(config, run_, store != nullptr), Random(random_bits())),
         started_(net::monotonic_now()),
         lobby_(loop, {},
                [this](std::unique_ptr<net::Stream> s, std::span<const std::byte> b) { enter(std::move(s), b); }),
-        listener_(std::make_unique<net::Listener>(
-            loop, std::move(listening), [this](std::unique_ptr<net::Stream> s) { lobby_.enter(std::move(s)); })),
+        listener_(std::make_unique<net::Listener>(loop, std::move(listening),
+                                                  [this](std::unique_ptr<net::Stream> s) { welcome(std::move(s)); })),
         timer_(loop, [this] { tick(); }),
         store_(std::move(store)) {
+    if (!config.plaintext) {
+      constexpr std::int64_t kYears = 10ll * 365 * 24 * 3600;  // its key lies beside that of the CA
+      tls_ = net::tls_for_master(config.authority->issue_master(std::time(nullptr), kYears));
+      const std::vector<std::string> addresses = config.advertise.empty() ? std::vector{address_} : config.advertise;
+      door_ = std::make_unique<Door>(loop, DoorConfig{config.authority, config.certificate_s, addresses},
+                                     static_cast<Door::Owner&>(*this));
+    }
     core::MasterEffects effects;
     master_.start(started_, stored, effects);
     perform(effects);
+  }
+
+  // Of the oldest token that may do this; "": there is none.
+  std::string string_for(wire::TokenUse use) const {
+    for (const wire::Token& token : master_.tokens()) {
+      if (door_ && token.use == use && (token.expires == 0 || token.expires > std::time(nullptr))) {
+        return door_->join_string(token);
+      }
+    }
+    return "";
   }
 
   void drain() {
@@ -64,14 +99,43 @@ class MasterHost {
   }
 
  private:
+  // Door::Owner
+  const wire::Token* find_token(std::uint64_t id) const override { return master_.find_token(id); }
+  void ask(const core::DoorRequest& request) override { step(request); }
+  std::string status(bool json) const override {
+    const Time now = net::monotonic_now();
+    const ServerStatus server{address_, now - started_, lobby_.waiting(), lobby_.refusals()};
+    const core::MasterStatus status = master_.status(now);
+    return json ? status_json(status, server) : status_text(status, server);
+  }
+  Uuid run() const override { return run_; }
+  void count_refusal(const std::string& reason) override { lobby_.count(reason); }
+
+  void welcome(std::unique_ptr<net::Stream> stream) {
+    lobby_.enter(tls_ ? net::tls_server(*loop_, std::move(stream), tls_) : std::move(stream));
+  }
+
   void enter(std::unique_ptr<net::Stream> stream, std::span<const std::byte> body) {
     const auto opening = wire::decode_opening(body);
     if (!opening) {
       lobby_.count("no first message of this protocol");
       return;
     }
+    if (opening->purpose == wire::Purpose::enrol) {
+      if (door_) {
+        door_->enter(std::move(stream));
+      } else {
+        lobby_.count("asked for a certificate: this run is in plaintext");
+      }
+      return;
+    }
     if (opening->purpose != wire::Purpose::run) {
       tell_status(std::move(stream), opening->purpose);
+      return;
+    }
+    const std::optional<Certified> who = certified(*stream);
+    if (door_ && !who) {
+      lobby_.count("no certificate");
       return;
     }
     const ConnId conn = next_conn_++;
@@ -84,7 +148,7 @@ class MasterHost {
           step(core::Disconnected{conn, closed});
         });
     connections_.at(conn)->limit(unknown_);
-    step(core::Connected{conn});
+    step(core::Connected{conn, who});
   }
 
   void receive(ConnId conn, std::span<const std::byte> body) {
@@ -103,17 +167,13 @@ class MasterHost {
     }
   }
 
-  // Who may ask: this machine, until there are tokens.
+  // In plaintext: who may ask is this machine. Else it takes an admin token, at the door.
   void tell_status(std::unique_ptr<net::Stream> stream, wire::Purpose purpose) {
-    if (!net::is_loopback(stream->remote())) {
-      lobby_.count("status asked from another machine");
+    if (door_ || !net::is_loopback(stream->remote())) {
+      lobby_.count(door_ ? "status asked without an admin token" : "status asked from another machine");
       return;
     }
-    const Time now = net::monotonic_now();
-    const ServerStatus server{address_, now - started_, lobby_.waiting(), lobby_.refusals()};
-    const core::MasterStatus status = master_.status(now);
-    const std::string text =
-        purpose == wire::Purpose::status_json ? status_json(status, server) : status_text(status, server);
+    const std::string text = status(purpose == wire::Purpose::status_json);
     const auto length = static_cast<std::uint32_t>(text.size());
     std::vector<std::byte> bytes(sizeof length + text.size());
     std::memcpy(bytes.data(), &length, sizeof length);
@@ -160,6 +220,8 @@ class MasterHost {
         } else {
           reply(true);  // memory: durable at once, for as long as this process lives
         }
+      } else if (const auto* answer = std::get_if<core::DoorAnswer>(&effect)) {
+        door_->answer(*answer);
       } else if (const auto* text = std::get_if<core::Log>(&effect)) {
         log(text->text);
       } else if (const auto* down = std::get_if<core::SteppedDown>(&effect)) {
@@ -184,12 +246,15 @@ class MasterHost {
   std::function<void(const std::string&)> log_;
   std::function<void(const std::string&)> stepped_down_;
   std::string address_;
+  Uuid run_;
   core::Master master_;
   Time started_;
   net::Allowance unknown_{.most = kMaxUnknownBytes, .used = 0};  // of connections that belong to no peer yet
   std::map<ConnId, std::unique_ptr<net::MessageStream>> connections_;
   ConnId next_conn_ = 1;
   net::Lobby lobby_;
+  std::shared_ptr<net::TlsContext> tls_;  // null: plaintext
+  std::unique_ptr<Door> door_;            // the same
   std::unique_ptr<net::Listener> listener_;
   net::Timer timer_;
   Time timer_at_ = kNever;
@@ -206,6 +271,8 @@ class ThreadedMaster : public MasterServer {
                                            end(End::stepped_down, why);
                                            loop_.stop();
                                          });
+    join_string_ = host_->string_for(wire::TokenUse::join);
+    admin_string_ = host_->string_for(wire::TokenUse::admin);
     thread_ = std::make_unique<std::thread>([this] { run(); });
   }
 
@@ -220,6 +287,8 @@ class ThreadedMaster : public MasterServer {
   }
 
   std::string address() const override { return address_; }
+  std::string join_string() const override { return join_string_; }
+  std::string admin_string() const override { return admin_string_; }
 
   void drain() override {
     loop_.post([this] {
@@ -254,6 +323,8 @@ class ThreadedMaster : public MasterServer {
   }
 
   std::string address_;
+  std::string join_string_;
+  std::string admin_string_;
   std::uint32_t generation_;
   net::Loop loop_;
   std::unique_ptr<MasterHost> host_;
@@ -266,19 +337,11 @@ class ThreadedMaster : public MasterServer {
 
 }  // namespace
 
-std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config, std::unique_ptr<store::Store> store,
+std::unique_ptr<MasterServer> MasterServer::start(MasterServerConfig config, std::unique_ptr<store::Store> store,
                                                   Error& error) {
   error = {};
-  if (!config.plaintext) {
-    error = {
-        Status::invalid,
-        "plaintext: this version has no encryption and will not pretend to: ask for plaintext to run unencrypted and "
-        "unauthenticated on a private network",
-        "",
-        {},
-        {},
-        kNoPeer};
-    return nullptr;
+  if (!config.plaintext && !config.authority) {
+    config.authority = net::Authority::make({random_bits(), random_bits()});
   }
   std::string problem;
   net::UniqueFd listening = net::listen_on(config.listen, problem);

@@ -6,28 +6,37 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
+#include "net/credentials.h"
 #include "store/store.h"
 
 namespace seaway::runtime {
 
 struct MasterServerConfig {
-  std::string listen;  // HOST:PORT; port 0 draws one
-  bool plaintext = false;
-  std::uint32_t ladder_percent = 100;           // Ladder::scaled
-  std::function<void(const std::string&)> log;  // called on the server's thread; may be empty
+  std::string listen;                               // HOST:PORT; port 0 draws one
+  bool plaintext = false;                           // neither certificates nor encryption; `authority` is not used
+  std::shared_ptr<const net::Authority> authority;  // null: one that lives as long as the server
+  std::vector<std::string> advertise;               // HOST:PORT, as join strings name this master; empty: see address()
+  std::int64_t certificate_s = 24ll * 3600;         // how long a peer's certificate is good
+  std::uint32_t ladder_percent = 100;               // Ladder::scaled
+  std::function<void(const std::string&)> log;      // called on the server's thread; may be empty
 };
 
 class MasterServer {
  public:
   // Listens and starts. Without a store the membership lives in memory, and a master that is started again gets it back from
   // the peers. Null when it cannot; `error` says why.
-  static std::unique_ptr<MasterServer> start(const MasterServerConfig& config, std::unique_ptr<store::Store> store,
+  static std::unique_ptr<MasterServer> start(MasterServerConfig config, std::unique_ptr<store::Store> store,
                                              Error& error);
   virtual ~MasterServer() = default;  // stops it
 
   virtual std::string address() const = 0;  // HOST:PORT listened on
+  // What lets a peer join, and what lets somebody do what operators do (runtime/join_string.h): of the oldest such token when the
+  // server started. "" in plaintext, and when there is none.
+  virtual std::string join_string() const = 0;
+  virtual std::string admin_string() const = 0;
   // For SIGTERM: takes no new connections, lets what is decided get out (a second at most), closes. Peers go on, and look for
   // a master on the same address.
   virtual void drain() = 0;

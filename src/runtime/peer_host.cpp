@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "runtime/certified.h"
 #include "runtime/hello.h"
 #include "runtime/kill_point.h"
 #include "runtime/operation.h"
@@ -31,12 +32,13 @@ Status status_of(collective::PostError error) {
 
 }  // namespace
 
-PeerHost::PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, std::string master, std::uint64_t seed,
-                   std::unique_ptr<net::Stream> master_stream)
+PeerHost::PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, std::vector<std::string> master,
+                   std::shared_ptr<net::TlsContext> tls, std::uint64_t seed, std::unique_ptr<net::Stream> master_stream)
     : loop_(&loop),
       owner_(&owner),
       config_(config),
-      master_address_(std::move(master)),
+      master_addresses_(std::move(master)),
+      tls_(std::move(tls)),
       peer_(std::move(config), Random(seed)),
       memory_(config_.limits.chunk_bytes, config_.limits.kept_bytes),
       jobs_(memory_),
@@ -250,7 +252,7 @@ void PeerHost::connect_master() {
     master_connected(std::exchange(first_master_stream_, nullptr));
     return;
   }
-  master_dial_ = std::make_unique<net::Dial>(*loop_, std::vector{master_address_}, config_.ladder.suspect,
+  master_dial_ = std::make_unique<net::Dial>(*loop_, master_addresses_, config_.ladder.suspect,
                                              [this](std::unique_ptr<net::Stream> stream, const std::string& problem) {
                                                if (stream) {
                                                  master_connected(std::move(stream));
@@ -263,12 +265,16 @@ void PeerHost::connect_master() {
 }
 
 void PeerHost::master_connected(std::unique_ptr<net::Stream> stream) {
+  if (tls_) {
+    stream = net::tls_client(*loop_, std::move(stream), tls_, net::Expect::master, "master");
+  }
   stream->set_user_timeout(config_.ladder.connection + config_.ladder.suspect);
   master_ = std::make_unique<net::MessageStream>(
       *loop_, std::move(stream), kMaxControlBytes, [this](std::span<const std::byte> body) { read_master(body); },
       [this](bool, const char* why) {
+        const std::string problem = master_->stream().problem();
         master_.reset();
-        owner_->on_log(std::string("the connection to the master is lost: ") + why);
+        owner_->on_log("the connection to the master is lost: " + (problem.empty() ? std::string(why) : problem));
         peer_.on_master_lost(now());
         settle();
       });
@@ -297,7 +303,7 @@ void PeerHost::check_silence() {
     over_ = true;
     peer_.fence("the master does not answer", now());
     owner_->on_over(Status::no_master,
-                    "the master at " + master_address_ +
+                    "the master at " + master_addresses_.front() +
                         " was connected to and did not answer: is it a seaway master of this version?");
   }
 }
@@ -323,6 +329,10 @@ void PeerHost::dial(const core::Dial& effect) {
 void PeerHost::dialled(ConnId conn, std::unique_ptr<net::Stream> stream) {
   Dialling& dialling = dialling_.at(conn);
   dialling.stream = std::move(stream);
+  if (tls_) {  // one name for all connections of a link: the further ones are cheap
+    dialling.stream = net::tls_client(*loop_, std::move(dialling.stream), tls_, net::Expect::peer,
+                                      "peer " + std::to_string(dialling.peer));
+  }
   dialling.stream->on_readable([this, conn] { read_greeting(conn); });
   dialling.timer = std::make_unique<net::Timer>(*loop_, [this, conn] { dial_failed(conn, "no hello in time"); });
   dialling.timer->at(now() + config_.ladder.suspect);
@@ -350,7 +360,8 @@ void PeerHost::read_greeting(ConnId conn) {
   const net::IoResult result = dialling.stream->receive({&piece, 1});
   dialling.reply.resize(have + result.bytes);
   if (result.io != net::Io::moved && result.io != net::Io::blocked) {
-    dial_failed(conn, "it closed the connection at the hello");
+    const std::string problem = dialling.stream->problem();
+    dial_failed(conn, problem.empty() ? "it closed the connection at the hello" : problem);
     return;
   }
   if (dialling.reply.size() < wanted) {
@@ -360,7 +371,7 @@ void PeerHost::read_greeting(ConnId conn) {
   const auto hello = decode_hello(std::span(dialling.reply).subspan(sizeof(std::uint32_t)));
   const std::string refusal = !hello                         ? "what answers is no seaway peer"
                               : hello->from != dialling.peer ? "another peer answers there"
-                                                             : peer_.accept(*hello, now());
+                                                             : peer_.accept(*hello, certified(*dialling.stream), now());
   if (!refusal.empty()) {
     dial_failed(conn, refusal);
     return;
@@ -391,7 +402,7 @@ void PeerHost::dial_failed(ConnId conn, const std::string& problem) {
 }
 
 void PeerHost::accept(std::unique_ptr<net::Stream> stream, const wire::LinkHello& hello) {
-  const std::string refusal = peer_.accept(hello, now());
+  const std::string refusal = peer_.accept(hello, certified(*stream), now());
   if (!refusal.empty()) {
     owner_->on_log("a connection from " + net::to_string(stream->remote()) + " is refused: " + refusal);
     return;

@@ -15,6 +15,7 @@
 #include "net/dial.h"
 #include "net/loop.h"
 #include "net/message_stream.h"
+#include "net/tls.h"
 #include "runtime/communicator.h"
 #include "runtime/jobs.h"
 #include "runtime/link_connection.h"
@@ -39,9 +40,10 @@ class PeerOwner {
 
 class PeerHost : public LinkOwner {
  public:
-  // Its first connection to the master is already there: its local address is what others may reach this peer at.
-  PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, std::string master, std::uint64_t seed,
-           std::unique_ptr<net::Stream> master_stream);
+  // Its first connection to the master (`master`: its addresses) is already there: its local address is what others may reach
+  // this peer at. `tls`: null in plaintext.
+  PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, std::vector<std::string> master,
+           std::shared_ptr<net::TlsContext> tls, std::uint64_t seed, std::unique_ptr<net::Stream> master_stream);
   ~PeerHost() override;
 
   void join();
@@ -52,6 +54,8 @@ class PeerHost : public LinkOwner {
   // `op` names it to the owner. One that is refused ends at once.
   void post(std::uint64_t op, OpRequest request);
   void cancel(std::uint64_t op, const std::string& reason);
+
+  void use(std::shared_ptr<net::TlsContext> tls) { tls_ = std::move(tls); }  // from now on: a certificate was renewed
 
   // Another peer has connected and said its hello.
   void accept(std::unique_ptr<net::Stream> stream, const wire::LinkHello& hello);
@@ -100,7 +104,8 @@ class PeerHost : public LinkOwner {
   net::Loop* loop_;
   PeerOwner* owner_;
   core::PeerConfig config_;
-  std::string master_address_;
+  std::vector<std::string> master_addresses_;
+  std::shared_ptr<net::TlsContext> tls_;  // null: plaintext
   core::Peer peer_;
   Memory memory_;
   JobRunner jobs_;

@@ -16,12 +16,10 @@ namespace {
 
 constexpr Duration kRetry = kSecond / 5;
 
-core::PeerConfig peer_config(const CommunicatorConfig& config, Random& random, std::vector<std::string> addresses) {
+core::PeerConfig peer_config(const CommunicatorConfig& config, PeerId id, std::vector<std::string> addresses) {
   core::PeerConfig peer;
   peer.uuid = config.uuid;
-  do {
-    peer.id = random.next();
-  } while (peer.id == kNoPeer);
+  peer.id = id;
   peer.name = config.name;
   peer.replica = *config.replica;
   peer.lane = config.lane;
@@ -58,8 +56,17 @@ Session::Session(net::Loop& loop, Front& front, CommunicatorConfig config, net::
                  lobby_.count(hello ? "this peer is in no run" : "no hello of a seaway peer");
                }
              }),
-      listener_(loop, std::move(listening), [this](std::unique_ptr<net::Stream> s) { lobby_.enter(std::move(s)); }),
-      retry_(loop, [this] { reach(); }) {}
+      listener_(loop, std::move(listening), [this](std::unique_ptr<net::Stream> s) { welcome(std::move(s)); }),
+      retry_(loop, [this] { begin(); }) {
+  master_ = {config_.master};
+  if (!config_.plaintext) {
+    std::string problem;
+    JoinString join = *parse_join_string(config_.join, problem);  // validate() has looked
+    master_ = join.addresses;
+    enrolment_ =
+        std::make_unique<Enrolment>(loop, std::move(join), config_.uuid, static_cast<Enrolment::Owner&>(*this));
+  }
+}
 
 Session::~Session() = default;
 
@@ -68,30 +75,88 @@ Session::~Session() = default;
 void Session::join() {
   joining_since_ = net::monotonic_now();
   has_answered_ = false;
-  reach();
+  begin();
+}
+
+// Another peer has connected: while this one is nobody, that can only be too early or too late.
+void Session::welcome(std::unique_ptr<net::Stream> stream) {
+  if (!enrolment_) {
+    lobby_.enter(std::move(stream));
+  } else if (enrolment_->tls()) {
+    lobby_.enter(net::tls_server(*loop_, std::move(stream), enrolment_->tls()));
+  } else {
+    lobby_.count("this peer is in no run");
+  }
+}
+
+// The next incarnation: drawn, certified, connected to the master.
+void Session::begin() {
+  while (next_id_ == kNoPeer) {
+    next_id_ = random_.next();
+    is_enrolled_ = false;
+  }
+  if (enrolment_ && !is_enrolled_) {
+    enrolment_->enrol(next_id_);
+  } else {
+    reach();
+  }
+}
+
+void Session::on_enrolled() {
+  has_answered_ = true;
+  if (host_) {
+    host_->use(enrolment_->tls());
+  } else if (next_id_ != kNoPeer) {
+    is_enrolled_ = true;
+    reach();
+  }
+}
+
+void Session::on_not_enrolled(bool refused, const std::string& why) {
+  if (refused) {
+    on_over(Status::join_refused, why);
+  } else {
+    try_again(why);
+  }
+}
+
+void Session::try_again(const std::string& problem) {
+  unreachable_ = problem;
+  if (!has_answered_ && net::monotonic_now() - joining_since_ >= Ladder{}.reconnect) {
+    on_over(Status::no_master, "no connection to the master for " + std::to_string(Ladder{}.reconnect / kSecond) +
+                                   " s: " + problem +
+                                   ". Check that it runs and that the address is right, then join again");
+    return;
+  }
+  retry_.at(net::monotonic_now() + kRetry);
+}
+
+void Session::stop_reaching() {
+  retry_.at(kNever);
+  dial_.reset();
+  if (enrolment_ && !host_) {
+    enrolment_->stop();
+  }
 }
 
 void Session::reach() {
   dial_ = std::make_unique<net::Dial>(
-      *loop_, std::vector{config_.master}, Ladder{}.evict,
+      *loop_, master_, Ladder{}.evict,
       [this](std::unique_ptr<net::Stream> stream, const std::string& problem) { reached(std::move(stream), problem); });
 }
 
 void Session::reached(std::unique_ptr<net::Stream> stream, const std::string& problem) {
   if (!stream) {
-    unreachable_ = problem;
-    if (!has_answered_ && net::monotonic_now() - joining_since_ >= Ladder{}.reconnect) {
-      on_over(Status::no_master, "no connection to the master for " + std::to_string(Ladder{}.reconnect / kSecond) +
-                                     " s: " + problem +
-                                     ". Check that it runs and that the address is right, then join again");
-      return;
-    }
-    retry_.at(net::monotonic_now() + kRetry);
+    try_again(problem);
     return;
   }
-  const std::vector<std::string> own = addresses(*stream);
-  host_ = std::make_unique<PeerHost>(*loop_, *this, peer_config(config_, random_, own), config_.master, random_.next(),
-                                     std::move(stream));
+  core::PeerConfig peer = peer_config(config_, std::exchange(next_id_, kNoPeer), addresses(*stream));
+  if (enrolment_) {
+    peer.run = enrolment_->run();
+    peer.certificates = true;
+  }
+  host_ = std::make_unique<PeerHost>(*loop_, *this, std::move(peer), master_, enrolment_ ? enrolment_->tls() : nullptr,
+                                     random_.next(), std::move(stream));
   host_->join();
 }
 
@@ -106,14 +171,12 @@ void Session::leave() {
     host_->leave();
     return;
   }
-  retry_.at(kNever);
-  dial_.reset();
+  stop_reaching();
   on_over(Status::ok, "");
 }
 
 void Session::fence(const std::string& reason) {
-  retry_.at(kNever);
-  dial_.reset();
+  stop_reaching();
   if (host_) {
     host_->fence(reason);
   }

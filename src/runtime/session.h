@@ -10,12 +10,13 @@
 #include "net/listener.h"
 #include "net/lobby.h"
 #include "net/loop.h"
+#include "runtime/enrolment.h"
 #include "runtime/front.h"
 #include "runtime/peer_host.h"
 
 namespace seaway::runtime {
 
-class Session : public PeerOwner {
+class Session : public PeerOwner, private Enrolment::Owner {
  public:
   // `listening` is where others reach this peer, through all of its lives.
   Session(net::Loop& loop, Front& front, CommunicatorConfig config, net::UniqueFd listening);
@@ -43,7 +44,16 @@ class Session : public PeerOwner {
   void on_op_ended(std::uint64_t op, Status status, const collective::Result& result, std::uint64_t scratch) override;
   void on_log(const std::string& text) override;
 
+  // Enrolment::Owner
+  void on_enrolled() override;
+  void on_not_enrolled(bool refused, const std::string& why) override;
+  void on_enrolment_log(const std::string& text) override { on_log(text); }
+
+  void welcome(std::unique_ptr<net::Stream> stream);
+  void begin();
+  void try_again(const std::string& problem);
   void reach();
+  void stop_reaching();
   void reached(std::unique_ptr<net::Stream> stream, const std::string& problem);
   std::vector<std::string> addresses(const net::Stream& master) const;
   std::shared_ptr<const View> make_view() const;
@@ -53,6 +63,11 @@ class Session : public PeerOwner {
   CommunicatorConfig config_;
   net::SocketAddress listening_;
   Random random_;
+
+  std::vector<std::string> master_;       // its addresses
+  std::unique_ptr<Enrolment> enrolment_;  // null: plaintext
+  PeerId next_id_ = kNoPeer;              // the incarnation that joins next; kNoPeer: not drawn
+  bool is_enrolled_ = false;              // for that one
 
   net::Lobby lobby_;
   net::Listener listener_;

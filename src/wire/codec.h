@@ -13,6 +13,8 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/ids.h"
@@ -49,6 +51,11 @@ class Writer {
     const auto* bytes = reinterpret_cast<const std::byte*>(text.data());
     bytes_.insert(bytes_.end(), bytes, bytes + text.size());
   }
+  void operator()(const KeyHash& hash) {
+    for (const std::uint8_t byte : hash) {
+      (*this)(byte);
+    }
+  }
   template <class T>
   void operator()(const std::vector<T>& list, [[maybe_unused]] std::uint32_t most) {
     (*this)(static_cast<std::uint32_t>(list.size()));
@@ -62,6 +69,12 @@ class Writer {
     if (maybe) {
       element(*maybe);
     }
+  }
+  // One byte says which: the alternative's place. New ones go to the end.
+  template <class... T>
+  void operator()(const std::variant<T...>& one_of) {
+    (*this)(static_cast<std::uint8_t>(one_of.index()));
+    std::visit([this](const auto& message) { (*this)(message); }, one_of);
   }
   template <class T>
     requires std::is_class_v<T>
@@ -120,6 +133,11 @@ class Reader {
     text.assign(reinterpret_cast<const char*>(bytes_.data()), size);
     bytes_ = bytes_.subspan(size);
   }
+  void operator()(KeyHash& hash) {
+    for (std::uint8_t& byte : hash) {
+      (*this)(byte);
+    }
+  }
   template <class T>
   void operator()(std::vector<T>& list, std::uint32_t most) {
     // No element takes less than a byte, so that a promised length never takes more memory than came.
@@ -139,6 +157,15 @@ class Reader {
       element(maybe.emplace());
     }
   }
+  template <class... T>
+  void operator()(std::variant<T...>& one_of) {
+    std::uint8_t index = 0;
+    (*this)(index);
+    ok_ = ok_ && index < sizeof...(T);
+    if (ok_) {
+      read_alternative(one_of, index, std::index_sequence_for<T...>());
+    }
+  }
   template <class T>
     requires std::is_class_v<T>
   void operator()(T& message) {
@@ -152,6 +179,10 @@ class Reader {
  private:
   static constexpr std::uint32_t kMaxElementText = 256;  // a string inside a list: an address
 
+  template <class Variant, std::size_t... I>
+  void read_alternative(Variant& one_of, std::size_t index, std::index_sequence<I...>) {
+    static_cast<void>(((index == I ? ((*this)(one_of.template emplace<I>()), true) : false) || ...));
+  }
   std::uint32_t length(std::uint32_t most) {
     std::uint32_t size = 0;
     (*this)(size);
@@ -196,6 +227,28 @@ void fields(Archive& archive, Value& value) {
   archive(value.attempt);
   archive(value.contributors);
   archive(value.bits);
+}
+
+// {u32 length, body}: how a message travels to or from the master.
+template <class Message>
+std::vector<std::byte> framed(const Message& message) {
+  Writer body;
+  body(message);
+  const std::vector<std::byte> bytes = body.take();
+  Writer whole;
+  whole(static_cast<std::uint32_t>(bytes.size()));
+  std::vector<std::byte> out = whole.take();
+  out.insert(out.end(), bytes.begin(), bytes.end());
+  return out;
+}
+
+// `body` is what follows the length. nullopt when it is not exactly one message.
+template <class Message>
+std::optional<Message> unframed(std::span<const std::byte> body) {
+  Reader reader(body);
+  std::optional<Message> message(std::in_place);
+  reader(*message);
+  return reader.finished() ? std::move(message) : std::nullopt;
 }
 
 }  // namespace seaway::wire

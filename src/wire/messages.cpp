@@ -17,6 +17,7 @@ void fields(A& a, MemberInfo& m) {
   a(m.generation);
   a(m.rate_mbps);
   a(m.addresses, kMaxAddresses);
+  a(m.key);
 }
 template <class A>
 void fields(A& a, JoinRecord& m) {
@@ -177,7 +178,15 @@ void fields(A& a, Heartbeat& m) {
   a(m.open_ops);
 }
 
-// --- One byte says which: the alternative's place in its variant. New messages go to the end. ---------------------
+template <class A>
+void fields(A& a, Token& m) {
+  a(m.id);
+  a(m.secret);
+  a(m.use, TokenUse::admin);
+  a(m.expires);
+  a(m.label, kMaxNameBytes);
+  a(m.used_by);
+}
 
 // What its master wrote itself: as many decisions as it had. No list takes more memory than the record has bytes.
 template <class A>
@@ -196,83 +205,30 @@ void fields(A& a, StoredRun& m) {
   a(m.bases, kAsWritten);
   a(m.decisions, kAsWritten);
   a(m.stateful);
-}
-
-namespace {
-
-// {u32 length, body}.
-std::vector<std::byte> framed(std::vector<std::byte> body) {
-  Writer prefix;
-  prefix(static_cast<std::uint32_t>(body.size()));
-  std::vector<std::byte> bytes = prefix.take();
-  bytes.insert(bytes.end(), body.begin(), body.end());
-  return bytes;
-}
-
-template <class Message>
-std::vector<std::byte> encode_any(const Message& message) {
-  Writer body;
-  body(static_cast<std::uint8_t>(message.index()));
-  std::visit([&](const auto& m) { body(m); }, message);
-  return framed(body.take());
-}
-
-template <class Message, std::size_t... I>
-std::optional<Message> decode_alternative(Reader& reader, std::size_t type, std::index_sequence<I...>) {
-  std::optional<Message> message;
-  const auto read_one = [&]<std::size_t Index>() {
-    auto& alternative = message.emplace().template emplace<Index>();
-    reader(alternative);
-  };
-  static_cast<void>(((type == I ? (read_one.template operator()<I>(), true) : false) || ...));
-  return message;
-}
-
-template <class Message>
-std::optional<Message> decode_any(std::span<const std::byte> body) {
-  Reader reader(body);
-  std::uint8_t type = 0;
-  reader(type);
-  auto message = decode_alternative<Message>(reader, type, std::make_index_sequence<std::variant_size_v<Message>>());
-  if (!message || !reader.finished()) {
-    return std::nullopt;
-  }
-  return message;
+  a(m.tokens, kMaxTokens);
+  a(m.denied, kMaxDenied);
 }
 
 template <class A>
 void fields(A& a, Opening& m) {
   a(m.magic);
-  a(m.purpose, Purpose::status_text);
+  a(m.purpose, Purpose::enrol);
 }
 
-}  // namespace
-
-std::vector<std::byte> encode(const Opening& opening) {
-  Writer body;
-  fields(body, const_cast<Opening&>(opening));
-  return framed(body.take());
-}
+std::vector<std::byte> encode(const Opening& opening) { return framed(opening); }
 
 std::optional<Opening> decode_opening(std::span<const std::byte> body) {
-  Reader reader(body);
-  Opening opening;
-  fields(reader, opening);
-  if (!reader.finished() || opening.magic != kMagic) {
-    return std::nullopt;
-  }
-  return opening;
+  const auto opening = unframed<Opening>(body);
+  return opening && opening->magic == kMagic ? opening : std::nullopt;
 }
 
-std::vector<std::byte> encode(const MasterMessage& message) { return encode_any(message); }
-std::vector<std::byte> encode(const PeerMessage& message) { return encode_any(message); }
+std::vector<std::byte> encode(const MasterMessage& message) { return framed(message); }
+std::vector<std::byte> encode(const PeerMessage& message) { return framed(message); }
 
 std::optional<MasterMessage> decode_master_message(std::span<const std::byte> body) {
-  return decode_any<MasterMessage>(body);
+  return unframed<MasterMessage>(body);
 }
-std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body) {
-  return decode_any<PeerMessage>(body);
-}
+std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body) { return unframed<PeerMessage>(body); }
 
 std::vector<std::byte> encode(const StoredRun& stored) {
   Writer record;

@@ -32,6 +32,7 @@ struct MemberInfo {
   std::uint32_t generation = 0;  // the join that admitted it
   std::uint32_t rate_mbps = 0;   // what it says it can send and receive; 0: as much as the others
   std::vector<std::string> addresses;
+  KeyHash key{};  // of its certificate, as the master saw it; zero in a run without certificates
   bool operator==(const MemberInfo&) const = default;
 };
 
@@ -209,6 +210,7 @@ enum class Purpose : std::uint8_t {
   // From loopback only: answered with {u32 length, text}, then closed.
   status_json = 2,
   status_text = 3,
+  enrol = 4,  // wire/enrolment.h
 };
 inline constexpr std::uint64_t kMagic = 0x31'79'61'77'61'65'73'00;  // "\0seaway1"
 
@@ -221,6 +223,18 @@ std::vector<std::byte> encode(const Opening& opening);
 std::optional<Opening> decode_opening(std::span<const std::byte> body);
 
 // --- What a master keeps --------------------------------------------------------------------------------------------
+
+// What lets somebody in who has no certificate, or lets an operator do what operators do.
+enum class TokenUse : std::uint8_t { join = 1, join_once = 2, admin = 3 };
+struct Token {
+  std::uint64_t id = 0;  // names it; random, no secret
+  Uuid secret;           // 128 random bits
+  TokenUse use = TokenUse::join;
+  std::int64_t expires = 0;  // unix seconds; 0: never
+  std::string label;         // the operator's
+  Uuid used_by;              // of join_once; zero: nobody yet
+  bool operator==(const Token&) const = default;
+};
 
 // The store's one record, replaced as a whole by compared writes. `version` counts them.
 struct StoredRun {
@@ -237,6 +251,8 @@ struct StoredRun {
   std::vector<Base> bases;
   std::vector<Decision> decisions;  // final, not yet finished by all
   bool stateful = false;
+  std::vector<Token> tokens;  // by age
+  std::vector<Uuid> denied;   // who is never let in again
   bool operator==(const StoredRun&) const = default;
 };
 

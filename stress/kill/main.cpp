@@ -37,6 +37,8 @@ constexpr const char* kHelp =
   --mib M      megabytes of each op (default 64)
   --verbose    a line for each run
 
+Eight runs are encrypted, the next eight in plaintext, and so on.
+
 Exit code 1 when anything was wrong.
 )";
 
@@ -49,6 +51,7 @@ struct Plan {
   int op = 0;  // in which it dies
   bool in_place = false;
   bool from_outside = false;
+  bool encrypted = false;
   std::string phase;
   std::uint64_t threshold = 0;
   double delay = 0;  // from outside: after its start, in terms of a usual op
@@ -71,6 +74,7 @@ Plan draw(std::uint64_t seed, std::uint64_t bytes) {
   // Half of the kills come from outside, and each phase has an eighth: of 500, none is left to chance.
   plan.from_outside = seed % 2 == 0;
   plan.phase = kPhases[seed / 2 % 4];
+  plan.encrypted = seed / 8 % 2 == 0;
   const std::uint64_t amount = amount_of(plan.phase, bytes, plan.world);
   // Not beyond 9/10 of it: shares differ by a chunk, and the victim must not outlive its sentence.
   plan.threshold = random.between(1, plan.phase == "HOLD" ? amount : std::max<std::uint64_t>(amount * 9 / 10, 1));
@@ -121,8 +125,10 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
   const Plan plan = draw(seed, bytes);
   Outcome outcome;
   Error error;
-  const auto master = runtime::MasterServer::start(
-      {.listen = "127.0.0.1:0", .plaintext = true, .ladder_percent = 100, .log = nullptr}, nullptr, error);
+  runtime::MasterServerConfig config;
+  config.listen = "127.0.0.1:0";
+  config.plaintext = !plan.encrypted;
+  const auto master = runtime::MasterServer::start(config, nullptr, error);
   if (!master) {
     outcome.problem = "no master: " + error.text;
     return outcome;
@@ -136,7 +142,7 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
           {"SEAWAY_KILL", plan.phase + ":" + std::to_string(plan.op) + ":" + std::to_string(plan.threshold)}};
     }
     const std::vector<std::string> words{"--peer",
-                                         master->address(),
+                                         plan.encrypted ? master->join_string() : master->address(),
                                          std::to_string(rank),
                                          std::to_string(plan.world),
                                          std::to_string(bytes),
@@ -240,9 +246,9 @@ int run_all(const char* self, unsigned runs, std::uint64_t seed, std::uint64_t m
       usual.push_back(outcome.usual);
     }
     if (verbose) {
-      std::printf("run %u: %u peers, %s, op %d: %s; %.3f s with the death, %.3f s without\n", i + 1, plan.world,
-                  plan.in_place ? "in place" : "out of place", plan.op, phase.c_str(), outcome.disturbed,
-                  outcome.usual);
+      std::printf("run %u: %u peers, %s, %s, op %d: %s; %.3f s with the death, %.3f s without\n", i + 1, plan.world,
+                  plan.in_place ? "in place" : "out of place", plan.encrypted ? "encrypted" : "plaintext", plan.op,
+                  phase.c_str(), outcome.disturbed, outcome.usual);
     } else if (isatty(STDERR_FILENO) != 0) {
       std::fprintf(stderr, "\r%u of %u kills, %u failed ", i + 1, runs, failed);
     }

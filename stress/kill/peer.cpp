@@ -46,8 +46,8 @@ bool is_right(int op, std::uint64_t seed, const std::vector<unsigned>& ranks, co
 int run_peer(const PeerArguments& arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   runtime::CommunicatorConfig config;
-  config.master = arguments.master;
-  config.plaintext = true;
+  config.plaintext = !arguments.way_in.starts_with("seaway1/");
+  (config.plaintext ? config.master : config.join) = arguments.way_in;
   config.listen = "127.0.0.1:0";
   config.replica = arguments.rank;
   config.name = "r" + std::to_string(arguments.rank);

@@ -7,7 +7,7 @@
 namespace seaway::kill {
 
 struct PeerArguments {
-  std::string master;
+  std::string way_in;  // a join string; in plaintext the master's address
   unsigned rank = 0;
   unsigned world = 0;
   std::uint64_t bytes = 0;

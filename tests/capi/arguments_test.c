@@ -49,7 +49,7 @@ CASE(create_names_the_field_that_is_wrong) {
   change;                     \
   create_is_refused(&config, part)
   REFUSED("struct_size", config.struct_size = 0);
-  REFUSED("struct_size", config.struct_size = sizeof config - 8);
+  REFUSED("struct_size", config.struct_size = sizeof config - 16);
   REFUSED("struct_size", config.struct_size = SIZE_MAX);
   REFUSED("master", config.master = NULL);
   REFUSED("master", config.master = "");
@@ -69,7 +69,16 @@ CASE(create_names_the_field_that_is_wrong) {
   REFUSED("advertise[0] is not UTF-8", (config.advertise = bad, config.advertise_count = 1));
   REFUSED("connections", config.connections = 0);
   REFUSED("connections", config.connections = 65);
-  REFUSED("plaintext", config.plaintext = 0);
+  REFUSED("plaintext", config.plaintext = 0);  /* a master's address lets nobody in */
+  REFUSED("join", (config.plaintext = 0, config.master = NULL));
+  REFUSED("does not begin with", (config.plaintext = 0, config.master = NULL, config.join = "127.0.0.1:7117"));
+  REFUSED("2 parts", (config.plaintext = 0, config.master = NULL, config.join = "seaway1/127.0.0.1:7117"));
+  REFUSED("token", (config.plaintext = 0, config.master = NULL, config.join = "seaway1/a:1/12/34"));
+  REFUSED("pin", (config.plaintext = 0, config.master = NULL,
+                  config.join = "seaway1/a:1/000000000000000000000000000000000000000000000000/34"));
+  REFUSED("HOST:PORT", (config.plaintext = 0, config.master = NULL, config.join = "seaway1/a/12/34"));
+  REFUSED("cannot be read", (config.plaintext = 0, config.master = NULL, config.join = "@/nowhere/at/all"));
+  REFUSED("join", config.join = "seaway1/a:1/12/34"); /* beside plaintext */
   REFUSED("plaintext", config.plaintext = 2);
 #undef REFUSED
 }
@@ -300,6 +309,7 @@ CASE(a_master_names_what_is_wrong) {
   CHECK(master == NULL);
   CHECK(error.status == SEAWAY_INVALID && error.error_class == SEAWAY_CLASS_CALL);
   CHECK_CONTAINS(error.text, "config is NULL");
+  config.plaintext = 2;
   CHECK_STATUS(SEAWAY_INVALID, seaway_master_start(&master, &config, &error));
   CHECK_CONTAINS(error.text, "plaintext");
   CHECK_STATUS(SEAWAY_INVALID, seaway_master_start(&master, &config, NULL));

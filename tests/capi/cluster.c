@@ -1,18 +1,26 @@
 #include "cluster.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+
+/* Everything is tested as it is used, encrypted, and once more in plaintext. */
+static int in_plaintext(void) { return getenv("SEAWAY_TEST_PLAINTEXT") != NULL; }
 
 seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world) {
   seaway_comm* comm = NULL;
   seaway_config config;
   seaway_config_init(&config, sizeof config);
-  config.master = seaway_master_address(cluster->master);
+  if (in_plaintext()) {
+    config.master = seaway_master_address(cluster->master);
+    config.plaintext = 1;
+  } else {
+    config.join = seaway_master_join_string(cluster->master);
+  }
   config.listen = "127.0.0.1:0";
   config.min_world = min_world;
-  config.plaintext = 1;
   CHECK_OK(comm, seaway_create(&comm, &config));
   return comm;
 }
@@ -26,7 +34,7 @@ int cluster_start(struct cluster* cluster, int count) {
   memset(cluster, 0, sizeof *cluster);
   error.struct_size = sizeof error;
   seaway_master_config_init(&config, sizeof config);
-  config.plaintext = 1;
+  config.plaintext = in_plaintext();
   if (seaway_master_start(&cluster->master, &config, &error) != SEAWAY_OK) {
     check_failed(__FILE__, __LINE__, error.text);
     return 0;

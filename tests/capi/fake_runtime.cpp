@@ -126,6 +126,8 @@ class FakeCommunicator : public Communicator {
 class FakeMasterServer : public MasterServer {
  public:
   std::string address() const override { return "127.0.0.1:7117"; }
+  std::string join_string() const override { return ""; }
+  std::string admin_string() const override { return ""; }
   void drain() override {}
   End ended(std::string& /*why*/) const override { return End::none; }
 };
@@ -141,8 +143,8 @@ std::shared_ptr<Communicator> Communicator::create(CommunicatorConfig config) {
   return std::make_shared<FakeCommunicator>(std::move(config));
 }
 
-std::unique_ptr<MasterServer> MasterServer::start(const MasterServerConfig& config,
-                                                  std::unique_ptr<store::Store> /*store*/, Error& error) {
+std::unique_ptr<MasterServer> MasterServer::start(MasterServerConfig config, std::unique_ptr<store::Store> /*store*/,
+                                                  Error& error) {
   if (config.listen == "throws") {
     throw std::runtime_error("the fake was told to throw");
   }

@@ -71,7 +71,8 @@ class Worker {
   bool is_in_op() const { return starts.size() > ends.size(); }
   void understand();  // what came since
 
-  bool may_end = false;  // it was killed, or told to leave
+  bool may_end = false;   // it was killed, or told to leave
+  bool may_fail = false;  // it is to say so
 
  private:
   void understand(const std::string& line);
@@ -86,7 +87,9 @@ struct Load {
   unsigned ops = 1;         // in each step
   unsigned time_scale = 1;  // of every time-out of the run
   bool in_place = false;
-  std::string state = {};  // the master's folder; "": it keeps nothing
+  std::string state = {};            // the master's folder; "": it keeps nothing
+  bool encrypted = false;            // needs a folder
+  double certificate_s = 24 * 3600;  // how long certificates are good
 };
 
 class Cluster {
@@ -94,6 +97,8 @@ class Cluster {
   Cluster(unsigned world, Load load);
 
   const std::string& address() const { return address_; }
+  // What lets a worker in: the join string, or the address.
+  const std::string& way_in() const { return load_.encrypted ? join_ : address_; }
   Process& master() { return *master_; }
   Worker& worker(unsigned index) { return *workers_.at(index); }
   std::vector<std::unique_ptr<Worker>>& workers() { return workers_; }
@@ -123,6 +128,7 @@ class Cluster {
   Load load_;
   unsigned world_;
   std::string address_;
+  std::string join_;
   std::unique_ptr<Process> master_;
   bool master_may_end_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;

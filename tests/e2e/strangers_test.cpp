@@ -7,6 +7,7 @@
 
 #include "e2e/cluster.h"
 #include "e2e/stranger.h"
+#include "support/temporary_folder.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -36,7 +37,8 @@ constexpr bool kFreedMemoryStays = false;
 // A run under siege, and how it fares.
 class Siege {
  public:
-  Siege() : cluster(kWorld, {.mib = 1, .ops = 1, .time_scale = kTimeScale}) {
+  explicit Siege(const std::string& state = "")
+      : cluster(kWorld, {.mib = 1, .ops = 1, .time_scale = kTimeScale, .state = state, .encrypted = !state.empty()}) {
     for (const auto& worker : cluster.workers()) {
       workers.push_back(worker.get());
       pids.push_back(worker->process().pid());
@@ -276,6 +278,47 @@ TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no p
                   });
                 });
   }
+  siege.end();
+}
+
+TEST_CASE("an encrypted run under siege: strangers get no further than their handshake, and honest peers are let in") {
+  const std::size_t files = raise_descriptor_limit();
+  const support::TemporaryFolder folder;
+  Siege siege(folder.path());
+  Random random(kSeed);
+  const Bytes record{std::byte{0x16}, std::byte{3}, std::byte{1}, std::byte{2},
+                     std::byte{0}};  // a handshake of 512 bytes
+
+  siege.phase("plaintext, garbage and half handshakes", [&](std::vector<Stranger>& strangers) {
+    for (int i = 0; i < 600; ++i) {
+      const std::size_t target = random.below(2);
+      const std::vector<Bytes> kinds{random_bytes(random, 9), random_bytes(random, random.below(8000)),
+                                     target == 0 ? words_to_master(random) : words_to_peer(random),
+                                     record + random_bytes(random, random.below(512)),
+                                     record + random_bytes(random, 8000)};
+      strangers.push_back(connected(siege, siege.targets[target]));
+      strangers.back().say(kinds[random.below(kinds.size())]);
+      if (i % 50 == 0) {
+        siege.cluster.listen_for(0);
+        siege.measure();
+      }
+    }
+  });
+
+  const std::size_t idle = std::min(kIdle, (files - kOwnFiles) / 2);
+  siege.phase("idle connections, and an honest peer", [&](std::vector<Stranger>& strangers) {
+    for (std::size_t i = 0; i < idle; ++i) {
+      strangers.push_back(connected(siege, siege.targets[i % 2]));
+      if (i % 100 == 0) {
+        siege.cluster.listen_for(0);
+        siege.measure();
+      }
+    }
+    const double began = seconds_now();
+    Process honest(SEAWAY_PROGRAM, {"token", "list", "--state", folder.path()});
+    CHECK(honest.wait() == 0);
+    std::printf("between %zu idle connections a handshake and an answer took %.3f s\n", idle, seconds_now() - began);
+  });
   siege.end();
 }
 

@@ -66,11 +66,12 @@ Worker::Worker(const std::vector<std::string>& words) {
   out_.assign(std::stoull(words.at(4)), std::vector<float>(count));
   in_place_ = words.at(5) == "1";
   seaway_config_init(&config_, sizeof config_);
-  config_.master = words.at(0).c_str();
+  // A join string or, in plaintext, an address.
+  config_.plaintext = words.at(0).starts_with("seaway1/") ? 0 : 1;
+  (config_.plaintext == 1 ? config_.master : config_.join) = words.at(0).c_str();
   config_.replica = static_cast<std::uint32_t>(std::stoul(words.at(1)));
   config_.min_world = static_cast<std::uint32_t>(std::stoul(words.at(2)));
   config_.listen = "127.0.0.1:0";
-  config_.plaintext = 1;
   if (seaway_create(&comm_, &config_) != SEAWAY_OK) {
     std::printf("failed create: %s\n", error_text(nullptr).c_str());
     return;

@@ -148,7 +148,7 @@ void MasterProcess::schedule_tick() {
   });
 }
 
-void MasterProcess::on_accepted(ConnId conn) { step(core::Connected{conn}); }
+void MasterProcess::on_accepted(ConnId conn) { step(core::Connected{conn, {}}); }
 
 void MasterProcess::on_bytes(ConnId conn, std::span<const std::byte> bytes) {
   std::vector<std::byte>& reading = reading_[conn];

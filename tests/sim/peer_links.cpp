@@ -48,7 +48,7 @@ bool PeerProcess::read_hello(ConnId conn) {
   }
   const auto hello = wire::decode_payload<wire::LinkHello>(std::span(link.reading).subspan(kHelloPrefix, length));
   link.reading.erase(link.reading.begin(), link.reading.begin() + static_cast<std::ptrdiff_t>(kHelloPrefix + length));
-  const std::string refusal = !hello ? "no hello" : peer_.accept(*hello, world_->clock.now());
+  const std::string refusal = !hello ? "no hello" : peer_.accept(*hello, {}, world_->clock.now());
   if (!refusal.empty() || (link.dialled && hello->from != link.peer)) {
     close_link(conn, false);
     return false;

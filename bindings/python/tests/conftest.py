@@ -18,7 +18,7 @@ BOUND = 40.0
 
 @pytest.fixture
 def master() -> Iterator[seaway.Master]:
-    with seaway.Master(plaintext=True) as running:
+    with seaway.Master() as running:
         yield running
 
 
@@ -31,7 +31,7 @@ def solo(master: seaway.Master) -> Iterator[seaway.Communicator]:
 
 def join(master: seaway.Master, **arguments: Any) -> seaway.Communicator:
     arguments.setdefault("timeout", BOUND)
-    return seaway.Communicator(master.address, listen="127.0.0.1:0", plaintext=True, **arguments)
+    return seaway.Communicator(master.join, listen="127.0.0.1:0", **arguments)
 
 
 class Thread(threading.Thread):

@@ -18,11 +18,13 @@ NAN = math.nan
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"plaintext": False}, "plaintext"),
-        ({"address": "nowhere"}, "master|HOST:PORT"),
-        ({"address": "127.0.0.1:99999"}, "master|port|HOST:PORT"),
-        ({"address": 7}, "address"),
-        ({"address": "a\0b:1"}, "address"),
+        ({"join": "127.0.0.1:7117"}, "does not begin with"),
+        ({"join": "seaway1/127.0.0.1:7117/00"}, "3 parts"),
+        ({"join": "@/nowhere/join"}, "cannot be read"),
+        ({"join": "nowhere", "plaintext": True}, "master|HOST:PORT"),
+        ({"join": "127.0.0.1:99999", "plaintext": True}, "master|port|HOST:PORT"),
+        ({"join": 7}, "join"),
+        ({"join": "a\0b:1"}, "join"),
         ({"name": "x" * 257}, "name"),
         ({"replica": -1}, "replica"),
         ({"replica": 2**32}, "replica"),
@@ -39,30 +41,37 @@ NAN = math.nan
 )
 def test_a_wrong_argument_is_named(master: seaway.Master, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(seaway.InvalidError, match=words):
-        seaway.Communicator(**{"address": master.address, "plaintext": True, "timeout": BOUND, **arguments})
+        seaway.Communicator(**{"join": master.join, "timeout": BOUND, **arguments})
 
 
-def test_the_environment_fills_what_is_not_given(master: seaway.Master, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SEAWAY_MASTER", raising=False)
-    with pytest.raises(seaway.InvalidError, match="SEAWAY_MASTER"):
-        seaway.Communicator(plaintext=True)
-    monkeypatch.setenv("SEAWAY_MASTER", master.address)
+@pytest.mark.parametrize("plaintext", [False, True])
+def test_the_environment_fills_what_is_not_given(plaintext: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with seaway.Master(plaintext=plaintext) as master:
+        fill_from_environment(master, plaintext, monkeypatch)
+
+
+def fill_from_environment(master: seaway.Master, plaintext: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "SEAWAY_MASTER" if plaintext else "SEAWAY_JOIN"
+    monkeypatch.delenv(name, raising=False)
+    with pytest.raises(seaway.InvalidError, match=name):
+        seaway.Communicator(plaintext=plaintext)
+    monkeypatch.setenv(name, master.join)
     monkeypatch.setenv("SEAWAY_REPLICA", "seven")
     with pytest.raises(seaway.InvalidError, match="SEAWAY_REPLICA"):
-        seaway.Communicator(plaintext=True)
+        seaway.Communicator(plaintext=plaintext)
     monkeypatch.setenv("SEAWAY_REPLICA", "7")
     monkeypatch.setenv("LOCAL_RANK", "3")  # for lanes only
-    with seaway.Communicator(plaintext=True, listen="127.0.0.1:0", timeout=BOUND) as comm:
+    with seaway.Communicator(plaintext=plaintext, listen="127.0.0.1:0", timeout=BOUND) as comm:
         assert [(member.replica, member.lane) for member in comm.members] == [(7, 0)]
 
 
 def test_local_rank_is_the_lane(master: seaway.Master, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(seaway.InvalidError, match="lane"):
-        seaway.Communicator(master.address, plaintext=True, replica=0, lanes=1, lane=1)
+        seaway.Communicator(master.join, replica=0, lanes=1, lane=1)
     # The other lane is not there, so this one is not admitted.
     with pytest.raises(seaway.Pending):
-        seaway.Communicator(master.address, plaintext=True, replica=0, lanes=2, timeout=0)
+        seaway.Communicator(master.join, replica=0, lanes=2, timeout=0)
 
 
 def test_ops_check_their_arguments(solo: seaway.Communicator) -> None:
@@ -106,17 +115,15 @@ def test_ops_check_their_arguments(solo: seaway.Communicator) -> None:
 
 
 def test_masters_check_theirs() -> None:
-    with pytest.raises(seaway.InvalidError, match="plaintext"):
-        seaway.Master()
     with pytest.raises((seaway.InvalidError, seaway.NoAddress), match="nowhere"):
-        seaway.Master("nowhere", plaintext=True)
+        seaway.Master("nowhere")
     with pytest.raises(seaway.InvalidError, match="listen"):
-        seaway.Master(7, plaintext=True)  # type: ignore[arg-type]
+        seaway.Master(7)  # type: ignore[arg-type]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(seaway.NoAddress):
-            seaway.Master(f"127.0.0.1:{taken.getsockname()[1]}", plaintext=True)
+            seaway.Master(f"127.0.0.1:{taken.getsockname()[1]}")
 
 
 def test_a_listen_address_that_is_taken(master: seaway.Master) -> None:
@@ -124,7 +131,7 @@ def test_a_listen_address_that_is_taken(master: seaway.Master) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(seaway.NoAddress):
-            seaway.Communicator(master.address, listen=f"127.0.0.1:{taken.getsockname()[1]}", plaintext=True, timeout=BOUND)
+            seaway.Communicator(master.join, listen=f"127.0.0.1:{taken.getsockname()[1]}", timeout=BOUND)
 
 
 def test_names_and_addresses_reach_the_others(master: seaway.Master) -> None:

@@ -98,10 +98,37 @@ def test_joining_times_out_and_says_what_it_waits_for(master: seaway.Master) -> 
 
 
 def test_no_master() -> None:
-    with seaway.Master(plaintext=True) as gone:
-        address = gone.address
+    with seaway.Master() as gone:
+        text = gone.join
     with pytest.raises((seaway.NoMaster, seaway.Pending)):
-        seaway.Communicator(address, plaintext=True, timeout=0.3)
+        seaway.Communicator(text, timeout=0.3)
+
+
+def test_a_join_string_of_another_run_and_one_that_is_wrong(master: seaway.Master) -> None:
+    with seaway.Master() as other:
+        mixed = master.join.split("/")
+        mixed[2:] = other.join.split("/")[2:]  # this master, the other run's token and pin
+        with pytest.raises(seaway.Pending, match="another run|pin"):
+            seaway.Communicator("/".join(mixed), listen="127.0.0.1:0", timeout=2)
+    wrong = master.join.split("/")
+    wrong[2] = wrong[2][:16] + "0" * 32  # the token's name and another secret
+    with pytest.raises(seaway.JoinRefused, match="secret is wrong"):
+        seaway.Communicator("/".join(wrong), listen="127.0.0.1:0", timeout=BOUND)
+    wrong[2] = "f" * 48
+    with pytest.raises(seaway.JoinRefused, match="not known"):
+        seaway.Communicator("/".join(wrong), listen="127.0.0.1:0", timeout=BOUND)
+
+
+def test_plaintext_and_encrypted_do_not_mix(master: seaway.Master) -> None:
+    with pytest.raises((seaway.Pending, seaway.NoMaster)):
+        seaway.Communicator(master.address, listen="127.0.0.1:0", plaintext=True, timeout=1)
+    with seaway.Master(plaintext=True) as plain:
+        mixed = master.join.split("/")
+        mixed[1] = plain.address
+        with pytest.raises((seaway.Pending, seaway.NoMaster)):
+            seaway.Communicator("/".join(mixed), listen="127.0.0.1:0", timeout=1)
+        with seaway.Communicator(plain.join, listen="127.0.0.1:0", plaintext=True, timeout=BOUND) as comm:
+            assert comm.world_size == 1
 
 
 def test_two_updates_at_once(master: seaway.Master) -> None:
@@ -120,7 +147,7 @@ def test_two_updates_at_once(master: seaway.Master) -> None:
 
 DIES = """
 import os, sys, seaway
-comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=3, plaintext=True)
+comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=3)
 x = bytearray(int(sys.argv[2]))
 op = comm.all_reduce_async(x, on_loss=sys.argv[3])
 print(comm.view.me, flush=True)
@@ -131,7 +158,7 @@ op.wait(3600)
 @pytest.mark.parametrize("on_loss", ["resume", "fail"])
 def test_a_member_is_killed_inside_an_op(master: seaway.Master, on_loss: str) -> None:
     size = 3_000_000  # so large that it is no member's to finish alone: each reduces a part
-    command = [sys.executable, "-c", DIES, master.address, str(size), on_loss]
+    command = [sys.executable, "-c", DIES, master.join, str(size), on_loss]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             a, b = together(*[lambda: join(master, min_world=3)] * 2)
@@ -177,7 +204,7 @@ def test_a_fork_takes_no_part(master: seaway.Master) -> None:
     # In a process of its own: pytest's has threads that a fork would lose.
     code = """
 import os, sys, seaway
-comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", plaintext=True)
+comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0")
 child = os.fork()
 if child == 0:
     try:
@@ -190,21 +217,23 @@ comm.update()
 comm.all_reduce(bytearray(4))
 comm.close()
 """
-    assert subprocess.run([sys.executable, "-c", code, master.address], timeout=BOUND).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code, master.join], timeout=BOUND).returncode == 0
 
 
 def test_the_master_as_a_program() -> None:
-    command = [sys.executable, "-m", "seaway.master", "--listen", "127.0.0.1:0", "--plaintext"]
+    command = [sys.executable, "-m", "seaway.master", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             words = process.stdout.readline().split()
             assert words[:2] == ["listening", "on"]
-            with seaway.Communicator(words[2], plaintext=True, listen="127.0.0.1:0", timeout=BOUND) as comm:
+            text = process.stdout.readline().split()[-1]
+            with seaway.Communicator(text, listen="127.0.0.1:0", timeout=BOUND) as comm:
                 assert comm.world_size == 1
             process.send_signal(signal.SIGTERM)
             assert process.wait(BOUND) == 0
         finally:
             process.kill()
-    refused: Any = subprocess.run([sys.executable, "-m", "seaway.master"], capture_output=True, text=True, timeout=BOUND)
-    assert refused.returncode == 2 and "plaintext" in refused.stderr
+    command = [sys.executable, "-m", "seaway.master", "--listen", "nowhere"]
+    refused: Any = subprocess.run(command, capture_output=True, text=True, timeout=BOUND)
+    assert refused.returncode in (1, 2) and "nowhere" in refused.stderr

@@ -254,7 +254,7 @@ def watch(main=threading.main_thread().ident):
             frame = frame.f_back
 
 def join(size):
-    return seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=size, plaintext=True)
+    return seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=size)
 
 how, call = sys.argv[2], None
 if how == "joining":
@@ -273,7 +273,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("how", ["blocking", "timed", "wait", "joining"])
 def test_ctrl_c_interrupts_a_wait(master: seaway.Master, how: str) -> None:
-    command = [sys.executable, "-c", INTERRUPTED, master.address, how]
+    command = [sys.executable, "-c", INTERRUPTED, master.join, how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             other = join(master, min_world=2) if how != "joining" else None
@@ -291,11 +291,11 @@ def test_ctrl_c_interrupts_a_wait(master: seaway.Master, how: str) -> None:
 def test_an_open_op_does_not_stop_the_interpreter_from_ending(master: seaway.Master) -> None:
     code = (
         "import sys, seaway\n"
-        "comm = seaway.Communicator(sys.argv[1], listen='127.0.0.1:0', min_world=2, plaintext=True)\n"
+        "comm = seaway.Communicator(sys.argv[1], listen='127.0.0.1:0', min_world=2)\n"
         "comm.all_reduce_async(bytearray(1 << 20))\n"
         "op = comm.barrier_async(tag=1)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code, master.address]) as process:
+    with subprocess.Popen([sys.executable, "-c", code, master.join]) as process:
         try:
             with join(master, min_world=2):
                 assert process.wait(BOUND) == 0

@@ -59,6 +59,7 @@ struct Actor {
   std::optional<ConnId> conn;
   bool alive = true;  // sends heartbeats while time passes
   bool was_addressed = false;
+  std::optional<Certified> certified;
   std::uint64_t update_count = 0;
   std::uint32_t oldest_generation = 0;
   std::vector<OpKey> finished;
@@ -97,6 +98,7 @@ class Script {
   std::optional<std::string> stepped_down;
   std::size_t written = 0;
   std::vector<std::string> logs;
+  std::vector<DoorAnswer> answers;  // to whoever asked at the door
 
   void start() {
     drain([&](MasterEffects& effects) {
@@ -180,7 +182,7 @@ class Script {
   }
   void connect(PeerId id) {
     actor(id).conn = ++next_conn;
-    step(Connected{next_conn});
+    step(Connected{next_conn, actor(id).certified});
   }
   wire::Hello hello_of(PeerId id) {
     const Actor& from = actor(id);
@@ -360,6 +362,8 @@ class Script {
     } else if (const auto* write = std::get_if<WriteStore>(&effect)) {
       CHECK_MESSAGE(writes.empty(), "one write at a time");
       writes.push_back(*write);
+    } else if (const auto* answer = std::get_if<DoorAnswer>(&effect)) {
+      answers.push_back(*answer);
     } else if (const auto* down = std::get_if<SteppedDown>(&effect)) {
       stepped_down = down->reason;
     } else if (const auto* line = std::get_if<Log>(&effect)) {

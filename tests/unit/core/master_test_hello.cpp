@@ -136,7 +136,7 @@ TEST_CASE("of those who do not say who they are the newest stay; members are not
   std::vector<ConnId> closed;
   for (ConnId i = 0; i < kMaxStrangers + 5; ++i) {
     MasterEffects effects;
-    run.master->step(run.now, Connected{kFirst + i}, effects);
+    run.master->step(run.now, Connected{kFirst + i, {}}, effects);
     for (const MasterEffect& effect : effects) {
       closed.push_back(std::get<CloseConnection>(effect).conn);
     }

@@ -55,7 +55,7 @@ TEST_CASE("a master that hears strangers and nobody else judges nobody either") 
     run.actors.at(member).alive = false;  // the network is down, the stranger is on the master's own machine
   }
   for (ConnId stranger = 1000; run.now < 100 * kSecond; ++stranger) {
-    run.step(Connected{stranger});
+    run.step(Connected{stranger, {}});
     wire::Hello hello;
     hello.uuid = Uuid{stranger, 1};
     hello.id = stranger;

@@ -196,7 +196,7 @@ TEST_CASE("peer: nothing that a master or the network does breaks an invariant")
         }
       }
       const PeerId stranger = random.between(40, 80);
-      if (random.one_in(3) && script.peer.accept(link_hello(stranger), script.now).empty()) {
+      if (random.one_in(3) && script.peer.accept(link_hello(stranger), {}, script.now).empty()) {
         script.linked(stranger, ++conns, true, false);
         links.emplace_back(stranger, conns);
       }

@@ -36,7 +36,7 @@ TEST_CASE("peer: between two newcomers the larger id dials, members wait for new
   member.member_of(EpochScript(1, 1, {kMe}));
   member.hears(wire::Introduce{{info(40, 0)}});
   CHECK(!member.saw<Dial>());
-  CHECK(member.peer.accept(link_hello(40), member.now).empty());
+  CHECK(member.peer.accept(link_hello(40), {}, member.now).empty());
 }
 
 TEST_CASE("peer: the other side dials too when nothing came for suspect") {
@@ -77,22 +77,22 @@ TEST_CASE("peer: a failed dial is repeated with backoff, a lost connection diall
 
 TEST_CASE("peer: strangers are refused with a reason") {
   Script script;
-  CHECK(!script.peer.accept(link_hello(60), script.now).empty());  // not in the run yet
+  CHECK(!script.peer.accept(link_hello(60), {}, script.now).empty());  // not in the run yet
   script.member_of(EpochScript(1, 1, {kMe, 60}));
-  CHECK(script.peer.accept(link_hello(60), script.now).empty());
-  CHECK(script.peer.accept(link_hello(61), script.now).find("61") != std::string::npos);
-  CHECK(!script.peer.accept(link_hello(kMe), script.now).empty());
+  CHECK(script.peer.accept(link_hello(60), {}, script.now).empty());
+  CHECK(script.peer.accept(link_hello(61), {}, script.now).find("61") != std::string::npos);
+  CHECK(!script.peer.accept(link_hello(kMe), {}, script.now).empty());
   wire::LinkHello hello = link_hello(60);
   hello.run = {8, 8};
-  CHECK(script.peer.accept(hello, script.now) == "another run");
+  CHECK(script.peer.accept(hello, {}, script.now) == "another run");
   hello = link_hello(60);
   hello.to = 51;
-  CHECK(!script.peer.accept(hello, script.now).empty());
+  CHECK(!script.peer.accept(hello, {}, script.now).empty());
   hello = link_hello(60);
   hello.version = 2;
-  CHECK(script.peer.accept(hello, script.now).find("version 2") != std::string::npos);
+  CHECK(script.peer.accept(hello, {}, script.now).find("version 2") != std::string::npos);
   script.hears(EpochScript(1, 2, {kMe}).message);
-  CHECK(!script.peer.accept(link_hello(60), script.now).empty());
+  CHECK(!script.peer.accept(link_hello(60), {}, script.now).empty());
 }
 
 TEST_CASE("peer: LINKED when every introduced peer has control and data, and when one falls out") {
@@ -148,9 +148,9 @@ TEST_CASE("peer: an introduced peer that never links is given up in time") {
   script.member_of(EpochScript(1, 1, {kMe}));
   script.hears(wire::Introduce{{info(90, 0)}});
   script.pass(script.ladder.forming + script.ladder.evict - 1);
-  CHECK(script.peer.accept(link_hello(90), script.now).empty());
+  CHECK(script.peer.accept(link_hello(90), {}, script.now).empty());
   script.pass(1);
-  CHECK(!script.peer.accept(link_hello(90), script.now).empty());
+  CHECK(!script.peer.accept(link_hello(90), {}, script.now).empty());
 }
 
 TEST_CASE("peer: a member introduced while I was joining and not in my epoch had left") {
@@ -158,7 +158,7 @@ TEST_CASE("peer: a member introduced while I was joining and not in my epoch had
   script.connected_and_joining().hears(wire::Introduce{{info(60, 1), info(70, 1), info(90, 0)}}).forget_effects();
   script.hears(EpochScript(1, 4, {60}).join(2, 7, {kMe}).message);
   CHECK(script.took<CloseConnectionTo>().at(0).peer == 70);
-  CHECK(script.peer.accept(link_hello(90), script.now).empty());
+  CHECK(script.peer.accept(link_hello(90), {}, script.now).empty());
 }
 
 TEST_CASE("peer: a stalled edge is told at most every suspect") {

@@ -4,8 +4,8 @@ Peers come and go; an all-reduce that some of them lost in the middle still ends
 
     import numpy, seaway
 
-    with seaway.Master(plaintext=True) as master:                            # or: python -m seaway.master
-        with seaway.Communicator(master.address, plaintext=True) as comm:
+    with seaway.Master() as master:                                          # or: seaway master
+        with seaway.Communicator(master.join) as comm:
             x = numpy.ones(4, numpy.float32)
             comm.update()                                                    # others join here
             result = comm.all_reduce(x, op="avg")                            # in place

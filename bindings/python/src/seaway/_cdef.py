@@ -75,6 +75,8 @@ typedef struct seaway_config {
   int32_t
       plaintext;
   uint64_t uuid[2];
+  const char*
+      join;
 } seaway_config;
 seaway_status seaway_config_init(seaway_config* config, size_t struct_size);
 seaway_status seaway_create(seaway_comm** comm, const seaway_config* config);
@@ -261,5 +263,6 @@ seaway_status seaway_master_config_init(seaway_master_config* config, size_t str
 seaway_status seaway_master_start(seaway_master** master, const seaway_master_config* config,
                                              seaway_error* error);
 const char* seaway_master_address(const seaway_master* master);
+const char* seaway_master_join_string(const seaway_master* master);
 seaway_status seaway_master_stop(seaway_master* master);
 """

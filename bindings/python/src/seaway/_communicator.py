@@ -58,7 +58,7 @@ def _integer_from_environment(name: str) -> int | None:
 class Communicator:
     """One membership of one run: makes a communicator and joins.
 
-        with seaway.Communicator("10.0.0.1:7117", plaintext=True) as comm:
+        with seaway.Communicator("seaway1/master.example.org:7117/...") as comm:     # or SEAWAY_JOIN
             while training:
                 comm.update()                       # the one point where others join
                 comm.all_reduce(gradient, op="avg")
@@ -71,7 +71,9 @@ class Communicator:
     them runs. After os.fork() the child's communicators raise Forked; start a process with multiprocessing's "spawn" instead.
 
     Args:
-        address: HOST:PORT of the master. None: the environment variable SEAWAY_MASTER.
+        join: the join string that `seaway master` or `seaway token new` prints, or "@FILE" with one in it. It lets this peer in,
+            and tells it that it is this run's master that answers. None: the environment variable SEAWAY_JOIN. With
+            plaintext=True it is HOST:PORT of the master instead; None: the environment variable SEAWAY_MASTER.
         name: for logs and status, at most 256 bytes. None: "HOSTNAME:PID".
         replica: the unit of membership and of failure that this process belongs to. None: the environment variable
             SEAWAY_REPLICA, or a drawn number; must be given when lanes > 1. One (replica, lane) can be taken once.
@@ -84,8 +86,8 @@ class Communicator:
         connections: data connections per link, 1 to 64; more help on long or lossy paths.
         rate_mbps: what this peer can send and receive, in Mbit/s; 0: as much as the others.
         kept_bytes: memory for contributions kept until commit, so that a death costs little. None: 1 GiB.
-        plaintext: must be True: connections are neither encrypted nor authenticated in this version, whoever reaches a port
-            can join and read. For a private network.
+        plaintext: True: connections are neither encrypted nor authenticated, whoever reaches a port can join and read. For a
+            private network; the master has to run with --plaintext. False: TLS 1.3 everywhere.
 
     Raises:
         InvalidError: an argument is wrong; the text names it.
@@ -96,7 +98,7 @@ class Communicator:
 
     def __init__(
         self,
-        address: str | None = None,
+        join: str | None = None,
         *,
         name: str | None = None,
         replica: int | None = None,
@@ -120,10 +122,14 @@ class Communicator:
         self._orphans: list[tuple[Any, Any]] = []
         self._watching: dict[asyncio.AbstractEventLoop, Watch] = {}
 
-        if address is None:
-            address = os.environ.get("SEAWAY_MASTER")
-        if not address:
-            raise InvalidError("address: give HOST:PORT of the master, or set SEAWAY_MASTER")
+        if join is None:
+            join = os.environ.get("SEAWAY_MASTER" if plaintext else "SEAWAY_JOIN")
+        if not join:
+            raise InvalidError(
+                "join: give HOST:PORT of the master, or set SEAWAY_MASTER"
+                if plaintext
+                else "join: give the join string that `seaway master` prints, or set SEAWAY_JOIN"
+            )
         if replica is None:
             replica = _integer_from_environment("SEAWAY_REPLICA")
         if lane is None:
@@ -147,7 +153,10 @@ class Communicator:
             except (OverflowError, TypeError):
                 raise InvalidError(f"{field} is {value!r}; give a number in its range") from None
 
-        config.master = text(address, "address")
+        if plaintext:
+            config.master = text(join, "join")
+        else:
+            config.join = text(join, "join")
         if name is not None:
             config.name = text(name, "name")
         if listen is not None:

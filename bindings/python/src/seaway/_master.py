@@ -13,14 +13,15 @@ class Master:
     """A master on a thread of this process: for tests, notebooks and small runs. `python -m seaway.master` is the same as a
     program.
 
-        with seaway.Master(plaintext=True) as master:
-            comm = seaway.Communicator(master.address, plaintext=True)
+        with seaway.Master() as master:
+            comm = seaway.Communicator(master.join)
 
-    It keeps the membership in memory; peers carry it over a restart on the same address, and go on without a master meanwhile.
+    It keeps the membership in memory, and the run's certificate authority: peers go on without it, nobody joins any more.
+    `seaway master --state DIR` keeps both.
 
     Args:
         listen: HOST:PORT; port 0 draws one.
-        plaintext: must be True, as for Communicator.
+        plaintext: True: as for Communicator. Peers then carry the run over to another master on the same address.
 
     Raises:
         InvalidError: an argument is wrong. NoAddress: it cannot listen there.
@@ -43,11 +44,17 @@ class Master:
             raise error_from_struct(status, "Master", error)
         self._handle = pointer[0]
         self._address = string(lib.seaway_master_address(self._handle))
+        self._join = string(lib.seaway_master_join_string(self._handle)) or self._address
 
     @property
     def address(self) -> str:
-        """HOST:PORT that it listens on: what Communicator takes."""
+        """HOST:PORT that it listens on."""
         return self._address
+
+    @property
+    def join(self) -> str:
+        """What Communicator takes: a join string, which has a secret in it; with plaintext=True the address."""
+        return self._join
 
     def close(self) -> None:
         """Stops it. Peers go on without a master. May be called again."""

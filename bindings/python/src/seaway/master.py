@@ -1,6 +1,6 @@
-"""A master as a program: python -m seaway.master --listen HOST:PORT --plaintext
+"""A master as a program: python -m seaway.master --listen HOST:PORT
 
-Prints "listening on HOST:PORT" first. Ends on SIGTERM and SIGINT, with exit status 0.
+Prints "listening on HOST:PORT" first, then "join string: ...". Ends on SIGTERM and SIGINT, with exit status 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--plaintext",
         action="store_true",
-        help="must be given: nothing is encrypted or authenticated in this version. For a private network",
+        help="nothing is encrypted or authenticated; every peer has to ask for it too. For a private network",
     )
     options = parser.parse_args(arguments)
     # Blocked before the library starts threads, so that they leave the signals to this one.
@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with seaway.Master(options.listen, plaintext=options.plaintext) as master:
             print(f"listening on {master.address}", flush=True)
+            if not options.plaintext:
+                print(f"join string: {master.join}", flush=True)
             signal.sigwait(ends)
     except seaway.InvalidError as error:
         print(f"seaway.master: {error}", file=sys.stderr)

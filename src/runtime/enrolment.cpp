@@ -1,0 +1,105 @@
+#include "runtime/enrolment.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+namespace seaway::runtime {
+
+namespace {
+
+constexpr Duration kShortest = kSecond;            // between two attempts at a renewal
+constexpr std::int64_t kBackdated = 3600;          // a certificate begins that long before it was made
+constexpr std::int64_t kAttemptsInWhatIsLeft = 8;  // at a renewal
+
+std::span<const std::byte> bytes_of(const std::vector<std::uint8_t>& from) { return std::as_bytes(std::span(from)); }
+
+}  // namespace
+
+Enrolment::Enrolment(net::Loop& loop, JoinString join, const Uuid& uuid, Owner& owner)
+    : loop_(&loop),
+      join_(std::move(join)),
+      uuid_(uuid),
+      owner_(&owner),
+      key_(net::PrivateKey::make()),
+      renewal_(loop, [this] {
+        renewing_ = true;
+        ask(false);
+      }) {}
+
+void Enrolment::enrol(PeerId id) {
+  id_ = id;
+  renewing_ = false;
+  renewal_.at(kNever);
+  // Who had a certificate for an earlier life of this peer needs no token: it may have been good once.
+  ask(tls_ == nullptr);
+}
+
+void Enrolment::stop() {
+  renewal_.at(kNever);
+  asking_.reset();
+}
+
+void Enrolment::ask(bool with_token) {
+  const std::vector<std::byte> key = key_.public_key();
+  const auto* data = reinterpret_cast<const std::uint8_t*>(key.data());
+  DoorClient::Ask wanted;
+  wanted.addresses = join_.addresses;
+  wanted.tls = with_token ? net::tls_for_enrolment(join_.pin) : tls_;
+  wanted.token = with_token ? join_.token : 0;
+  wanted.secret = join_.secret;
+  wanted.request = wire::Enrol{uuid_, id_, {data, data + key.size()}};
+  asking_ = std::make_unique<DoorClient>(
+      *loop_, std::move(wanted),
+      [this, with_token](const std::optional<wire::Answer>& answer, const std::string& problem) {
+        hear(with_token, answer, problem);
+      });
+}
+
+void Enrolment::hear(bool with_token, const std::optional<wire::Answer>& answer, const std::string& problem) {
+  if (answer) {
+    if (const auto* enrolled = std::get_if<wire::Enrolled>(&*answer)) {
+      take(*enrolled);
+      return;
+    }
+    if (!with_token && !renewing_) {
+      ask(true);  // expired, or the master has forgotten: the join string may still be good
+      return;
+    }
+    const auto* refused = std::get_if<wire::Refused>(&*answer);
+    fail(true, refused != nullptr ? refused->reason : "the master answers something else");
+    return;
+  }
+  fail(false, problem);
+}
+
+void Enrolment::take(const wire::Enrolled& enrolled) {
+  std::string problem;
+  auto credentials = net::make_credentials(key_, bytes_of(enrolled.certificate), bytes_of(enrolled.authority), problem);
+  if (!credentials) {
+    fail(true, "the master's certificate is of no use: " + problem);
+    return;
+  }
+  run_ = enrolled.run;
+  tls_ = net::tls_for_peer(std::move(credentials));
+  const net::Validity validity = net::validity_of(bytes_of(enrolled.certificate));
+  const std::int64_t life = validity.not_after - validity.not_before - kBackdated;
+  renewal_.at(net::monotonic_now() + std::max(life * kSecond / 2, kShortest));
+  if (std::exchange(renewing_, false)) {
+    owner_->on_enrolment_log("the certificate was renewed");
+  }
+  owner_->on_enrolled();
+}
+
+void Enrolment::fail(bool refused, const std::string& why) {
+  if (!renewing_) {
+    owner_->on_not_enrolled(refused, why);
+    return;
+  }
+  // Nothing is lost by this: connections stay, and the key stays in the roster.
+  owner_->on_enrolment_log("the certificate could not be renewed, it is tried again: " + why);
+  constexpr Duration kLongest = 60 * kSecond;
+  renewal_.at(net::monotonic_now() + std::max(kLongest / kAttemptsInWhatIsLeft, kShortest));
+}
+
+}  // namespace seaway::runtime
