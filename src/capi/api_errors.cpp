@@ -18,8 +18,7 @@ const char* seaway_version(void) { return SEAWAY_VERSION_STRING; }
 
 seaway_status seaway_error_get(seaway_comm* comm, seaway_op* op, seaway_error* error) {
   return entry([&] {
-    if (error == nullptr || !wrong_size<seaway_error>(error->struct_size).empty() ||
-        (comm == nullptr) == (op == nullptr)) {
+    if (error == nullptr || !is_size_of<seaway_error>(error->struct_size) || (comm == nullptr) == (op == nullptr)) {
       return SEAWAY_INVALID;
     }
     Error last;

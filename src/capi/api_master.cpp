@@ -43,7 +43,7 @@ seaway_status seaway_master_start(seaway_master** master, const seaway_master_co
     return SEAWAY_INVALID;
   }
   *master = nullptr;
-  if (error != nullptr && !wrong_size<seaway_error>(error->struct_size).empty()) {
+  if (error != nullptr && !is_size_of<seaway_error>(error->struct_size)) {
     return SEAWAY_INVALID;
   }
   Error why;

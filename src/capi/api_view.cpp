@@ -62,7 +62,7 @@ seaway_status seaway_view_info_get(const seaway_view* view, seaway_view_info* in
     if (!from) {
       return SEAWAY_CLOSED;
     }
-    if (info == nullptr || !wrong_size<seaway_view_info>(info->struct_size).empty()) {
+    if (info == nullptr || !is_size_of<seaway_view_info>(info->struct_size)) {
       return SEAWAY_INVALID;
     }
     seaway_view_info filled{};
@@ -85,7 +85,7 @@ seaway_status seaway_view_member(const seaway_view* view, seaway_member* member,
     if (!from) {
       return SEAWAY_CLOSED;
     }
-    if (member == nullptr || !wrong_size<seaway_member>(member->struct_size).empty() || index >= from->members.size()) {
+    if (member == nullptr || !is_size_of<seaway_member>(member->struct_size) || index >= from->members.size()) {
       return SEAWAY_INVALID;
     }
     const wire::MemberInfo& info = from->members[index];

@@ -79,12 +79,17 @@ struct Shape<seaway_master_config> {
 // No version will have larger structs; what says so was not filled by an _init function.
 inline constexpr std::size_t kLargestStruct = 65536;
 
+template <class T>
+bool is_size_of(std::size_t size) noexcept {
+  const auto& sizes = Shape<T>::kSizes;
+  const bool known = std::find(sizes.begin(), sizes.end(), size) != sizes.end();
+  return known || (size > sizeof(T) && size <= kLargestStruct);
+}
+
 // "" or what is wrong with the size.
 template <class T>
 std::string wrong_size(std::size_t size) {
-  const auto& sizes = Shape<T>::kSizes;
-  const bool known = std::find(sizes.begin(), sizes.end(), size) != sizes.end();
-  if (known || (size > sizeof(T) && size <= kLargestStruct)) {
+  if (is_size_of<T>(size)) {
     return "";
   }
   return std::string(Shape<T>::kName) + ".struct_size is " + std::to_string(size) +
@@ -129,16 +134,12 @@ void give(T* into, const T& from) {
 // The _init functions: `defaults` in a struct of the caller's size.
 template <class T>
 seaway_status init(T* into, std::size_t size, const T& defaults) noexcept {
-  try {
-    if (into == nullptr || !wrong_size<T>(size).empty()) {
-      return SEAWAY_INVALID;
-    }
-    std::memcpy(static_cast<void*>(into), &size, sizeof size);
-    give(into, defaults);
-    return SEAWAY_OK;
-  } catch (...) {
-    return SEAWAY_NO_MEMORY;
+  if (into == nullptr || !is_size_of<T>(size)) {
+    return SEAWAY_INVALID;
   }
+  std::memcpy(static_cast<void*>(into), &size, sizeof size);
+  give(into, defaults);
+  return SEAWAY_OK;
 }
 
 }  // namespace seaway::capi

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -151,6 +152,7 @@ void Engine::begin(Op& op, Time now) {
   }
   release_unposted(op);
   start_attempt(op, now);
+  drop_unfit_parts(op);
   send_ready(op, now);
   queue_eager(op);
   for (auto& [peer, side] : op.sides) {
@@ -171,6 +173,22 @@ void Engine::begin(Op& op, Time now) {
   }
   ask_for_parts(op, now);
   touch(op.key);
+}
+
+// Parts that came before the post were taken without knowing the plan. What does not fit into it is of a descriptor that
+// differs, as its READY will say; or of no healthy peer.
+void Engine::drop_unfit_parts(Op& op) {
+  for (auto& [peer, side] : op.sides) {
+    for (auto it = side.parts.begin(); it != side.parts.end();) {
+      auto& [chunk, part] = *it;
+      const bool is_here = part.state == Part::State::landing || part.state == Part::State::present;
+      const bool fits = chunk < op.plan.chunks && (!is_here || part.length == op.plan.length_of(chunk));
+      if (!fits) {
+        drop_part(part);
+      }
+      it = fits ? std::next(it) : side.parts.erase(it);
+    }
+  }
 }
 
 void Engine::cancel(OpHandle handle, const std::string& reason, Time now) {
@@ -235,6 +253,16 @@ std::uint32_t Engine::oldest_generation() const {
     }
   }
   return oldest;
+}
+
+std::set<std::uint32_t> Engine::open_generations() const {
+  std::set<std::uint32_t> generations;
+  for (const auto& [handle, key] : handles_) {
+    if (ops_.at(key).open()) {
+      generations.insert(key.generation);
+    }
+  }
+  return generations;
 }
 
 // --- What everything else stands on ---------------------------------------------------------------------------------

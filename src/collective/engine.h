@@ -80,8 +80,9 @@ class Engine {
   // The final decisions known that not everyone is known to have finished (for HELLO).
   std::vector<wire::Decision> final_decisions() const;
   std::uint32_t oldest_generation() const;
-  bool idle() const;           // no op is posted and not ended
-  bool was_addressed() const;  // by frames of ops: somebody had me in its roster
+  std::set<std::uint32_t> open_generations() const;  // of ops posted and not ended: each needs its base
+  bool idle() const;                                 // no op is posted and not ended
+  bool was_addressed() const;                        // by frames of ops: somebody had me in its roster
   std::uint32_t open_ops() const { return static_cast<std::uint32_t>(handles_.size()); }
 
   // --- The caller --------------------------------------------------------------------------------------------------
@@ -177,6 +178,7 @@ class Engine {
   std::uint32_t oldest_base() const { return bases_.empty() ? 0 : bases_.front().generation; }
   void forget_generations();
   void begin(Op& op, Time now);
+  void drop_unfit_parts(Op& op);
   void send_ready(Op& op, Time now);
   Time stall_due(PeerId peer) const;
   Time exact_deadline() const;

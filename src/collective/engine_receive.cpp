@@ -320,12 +320,12 @@ void Engine::on_message(ConnId conn, std::span<const std::byte> payload, Time no
     connection.incoming = {};
     return;
   }
+  connection.incoming = {};  // also of one that is refused: more may have come with it before the connection is closed
   const std::string refusal = take_message(from->second, header, payload, now);
   if (!refusal.empty()) {
     close_connection(conn, refusal);
     return;
   }
-  connection.incoming = {};
   if (header.link_seq != 0) {
     from->second.received(header.link_seq, now);
     stir_if_ack_is_due(from->second);

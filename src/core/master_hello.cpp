@@ -6,6 +6,7 @@
 // |---------------------------------------------------------|--------------------------------------------------------|
 // | version ranges do not meet, no incarnation, another run | REFUSED                                                |
 // | incarnation known under another uuid                    | REFUSED                                                |
+// | names an epoch that contradicts itself, and I know none | REFUSED: it would become everybody's                   |
 // | any other                                               | the older connection of that incarnation is closed     |
 // | .. of a member, pending or returning peer               | its connection; EPOCH is said again; a promise that    |
 // |                                                         | answers no open ask will be cancelled (G15)            |
@@ -24,6 +25,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/coherent.h"
 #include "core/master_state.h"
 
 namespace seaway::core {
@@ -95,6 +97,10 @@ std::string Master::State::why_refused(const wire::Hello& hello) const {
     });
     if (!listed || hello.taken->epoch.number == 0) {
       return "HELLO names an epoch whose roster does not list the peer";
+    }
+    // What this peer says may become everybody's.
+    if (const std::string reason = why_incoherent(*hello.taken); !reason.empty()) {
+      return "HELLO names an epoch that no master has written: " + reason;
     }
   }
   return "";

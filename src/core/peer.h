@@ -220,6 +220,7 @@ class Peer {
   void on(const wire::Evicted& message, Time now);
   void on(const wire::HeartbeatReply& message, Time now);
   std::string impossible(const wire::EpochMessage& message) const;
+  std::string contradicts_taken(const wire::EpochMessage& message) const;
   void take_epoch(const wire::EpochMessage& message, Time now);
   void become_member(const wire::MemberInfo& self, Time now);
   void release_promise(const wire::EpochMessage& message);

@@ -5,7 +5,8 @@
 //
 //   T < t                   ignored
 //   contradicts itself,     the connection is closed: no healthy master says it
-//     E < e, a cut falls
+//     E < e, a cut falls,
+//     takes back what I know
 //   I am not in it          this incarnation ends: evicted, or refused while joining
 //   T = t, E = e            REPORT again, and the standing requests: a new connection, what I said may be lost
 //   T > t or E > e          taken, one step: engine.adopt (final decisions, then the freeze), REPORT, then the rest
@@ -34,6 +35,7 @@
 #include "base/assert.h"
 #include "base/mark.h"
 #include "base/mutant.h"
+#include "core/coherent.h"
 #include "core/peer.h"
 
 namespace seaway::core {
@@ -52,6 +54,18 @@ const wire::JoinRecord* join_of(const wire::EpochMessage& message, std::uint32_t
     }
   }
   return nullptr;
+}
+
+bool has_base(const wire::EpochMessage& message, std::uint32_t generation) {
+  return std::any_of(message.bases.begin(), message.bases.end(),
+                     [&](const wire::Base& base) { return base.generation == generation; });
+}
+
+// Of `mine`, or of one that I come to by a join.
+bool lacks_base_from(std::uint32_t mine, const wire::EpochMessage& message) {
+  return !has_base(message, mine) || std::any_of(message.joins.begin(), message.joins.end(), [&](const auto& join) {
+    return join.generation > mine && !has_base(message, join.generation);
+  });
 }
 
 const wire::MemberInfo* member_in(const wire::EpochMessage& message, PeerId peer) {
@@ -93,15 +107,8 @@ std::string Peer::impossible(const wire::EpochMessage& message) const {
   if (message.ladder_percent == 0 || message.ladder_percent > kMaxLadderPercent) {
     return "a ladder of " + std::to_string(message.ladder_percent) + " percent";
   }
-  if (message.epoch.term > message.term || message.cut > message.epoch) {
-    return "epoch " + in_words(message.epoch) + ", cut " + in_words(message.cut) + " in term " +
-           std::to_string(message.term);
-  }
-  std::set<PeerId> seen{kNoPeer};
-  for (const wire::MemberInfo& member : message.roster) {
-    if (!seen.insert(member.id).second) {
-      return "a member twice or without a name";
-    }
+  if (std::string reason = why_incoherent(message); !reason.empty()) {
+    return reason;
   }
   if (taken_) {
     if (message.epoch < taken_->epoch || message.cut < taken_->cut ||
@@ -109,7 +116,7 @@ std::string Peer::impossible(const wire::EpochMessage& message) const {
       return "epoch " + in_words(message.epoch) + ", cut " + in_words(message.cut) + " after epoch " +
              in_words(taken_->epoch) + ", cut " + in_words(taken_->cut);
     }
-    return "";
+    return contradicts_taken(message);
   }
   const wire::MemberInfo* self = member_in(message, config_.id);
   if (self == nullptr) {
@@ -122,7 +129,27 @@ std::string Peer::impossible(const wire::EpochMessage& message) const {
       (self->generation > kFirstGeneration && join_of(message, self->generation) == nullptr)) {
     return "a newcomer without its join point";
   }
-  return "";
+  return lacks_base_from(self->generation, message) ? "a generation to come without its base" : "";
+}
+
+// "" or in words what I know of the run and this takes back: members stay what they are, others come with a new generation,
+// and a base stays while an op of mine may need it.
+std::string Peer::contradicts_taken(const wire::EpochMessage& message) const {
+  const std::uint32_t newest = taken_->bases.back().generation;
+  for (const wire::MemberInfo& member : message.roster) {
+    const wire::MemberInfo* before = in_roster(member.id);
+    const bool same = before != nullptr && before->replica == member.replica && before->lane == member.lane &&
+                      before->generation == member.generation;
+    if (!same && (before != nullptr || member.generation <= newest)) {
+      return "peer " + std::to_string(member.id) + " as an older member than it is";
+    }
+  }
+  const std::set<std::uint32_t> open = engine_.open_generations();
+  if (message.bases.back().generation < newest ||
+      std::any_of(open.begin(), open.end(), [&](std::uint32_t g) { return !has_base(message, g); })) {
+    return "no base of a generation that is in use";
+  }
+  return lacks_base_from(generation_, message) ? "a generation to come without its base" : "";
 }
 
 void Peer::take_epoch(const wire::EpochMessage& message, Time now) {

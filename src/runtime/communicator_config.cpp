@@ -1,21 +1,14 @@
-// What a communicator is made of: the checks of its config, and what it draws where the caller leaves it open.
-#include <unistd.h>
-
+// The checks of a communicator's config. A file of its own, so that a fuzzer takes them without the network.
 #include <utility>
 
+#include "base/limits.h"
 #include "net/address.h"
-#include "runtime/front_communicator.h"
+#include "runtime/communicator.h"
 #include "runtime/join_string.h"
 
 namespace seaway::runtime {
 
 namespace {
-
-std::string default_name() {
-  char host[200] = "";
-  gethostname(host, sizeof host - 1);
-  return std::string(host) + ":" + std::to_string(getpid());
-}
 
 Error wrong(std::string text) { return {Status::invalid, std::move(text), "", {}, {}, kNoPeer}; }
 
@@ -103,22 +96,6 @@ Error validate(const CommunicatorConfig& config) {
     return wrong("connections: must be 1 to 64");
   }
   return {};
-}
-
-std::shared_ptr<Communicator> Communicator::create(CommunicatorConfig config) {
-  if (config.name.empty()) {
-    config.name = default_name();
-  }
-  if (config.listen.empty()) {
-    config.listen = ":0";
-  }
-  if (!config.replica) {
-    config.replica = static_cast<std::uint32_t>(random_bits() % UINT32_MAX);
-  }
-  if (config.uuid == Uuid{}) {
-    config.uuid = {random_bits(), random_bits()};
-  }
-  return std::make_shared<FrontCommunicator>(std::move(config));
 }
 
 }  // namespace seaway::runtime

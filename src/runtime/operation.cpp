@@ -4,23 +4,6 @@
 
 namespace seaway::runtime {
 
-Status status_of(collective::Outcome outcome) {
-  switch (outcome) {
-    case collective::Outcome::committed:
-    case collective::Outcome::no_weight:
-      return Status::ok;
-    case collective::Outcome::aborted:
-      return Status::aborted;
-    case collective::Outcome::refused:
-      return Status::refused;
-    case collective::Outcome::evicted:
-      return Status::evicted;
-    case collective::Outcome::undecided:
-      return Status::undecided;
-  }
-  return Status::internal;
-}
-
 Error FrontOperation::error() const {
   const Status now = status();
   if (now == Status::pending) {

@@ -20,6 +20,9 @@ using core::Replaced;
 
 constexpr int kBusy_ms = 2000;  // a backup or a curious operator may have the database open
 constexpr int kFormat = 1;      // of the tables; the record has one of its own
+constexpr const char* kTable =
+    "run (one INTEGER PRIMARY KEY CHECK (one = 1), term INTEGER NOT NULL, version INTEGER NOT NULL, record BLOB NOT "
+    "NULL)";
 
 struct Closed {
   void operator()(sqlite3* database) const { sqlite3_close(database); }
@@ -48,13 +51,16 @@ class SqliteTable : public Table {
       return "is of format " + format + ", this version of seaway reads " + std::to_string(kFormat);
     }
     // FULL: a commit is on the disk before it is answered, also in WAL mode.
-    for (const char* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL",
-                            "CREATE TABLE IF NOT EXISTS run (one INTEGER PRIMARY KEY CHECK (one = 1), "
-                            "term INTEGER NOT NULL, version INTEGER NOT NULL, record BLOB NOT NULL)",
-                            "PRAGMA user_version = 1"}) {
+    const std::string create = std::string("CREATE TABLE IF NOT EXISTS ") + kTable;
+    for (const char* sql :
+         {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", create.c_str(), "PRAGMA user_version = 1"}) {
       if (!run(sql)) {
         return "cannot be used: " + said();
       }
+    }
+    // The check above looks at pages. A table that is another one by a few letters would take a record and give another.
+    if (text_of("SELECT group_concat(sql) FROM sqlite_master") != std::string("CREATE TABLE ") + kTable) {
+      return "has other tables than a master makes";
     }
     return read().problem;
   }

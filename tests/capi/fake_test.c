@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "failing_allocations.h"
 
 static seaway_comm* make(const char* what) {
   seaway_comm* comm = NULL;
@@ -226,4 +227,20 @@ CASE(no_descriptor_is_no_memory) {
   CHECK(fd == -1);
   CHECK_ERROR(comm, SEAWAY_NO_MEMORY, "descriptor");
   CHECK_STATUS(SEAWAY_OK, seaway_destroy(comm));
+}
+
+CASE(a_master_that_cannot_be_started_for_lack_of_memory_throws_nothing) {
+  int at;
+  for (at = 1; at < 16; ++at) {
+    seaway_master* master = NULL;
+    seaway_master_config config;
+    seaway_error error;
+    seaway_master_config_init(&config, sizeof config);
+    config.plaintext = 1;
+    error.struct_size = 8; /* of no version: what is said about it takes memory */
+    fail_allocation(at);
+    CHECK_STATUS(SEAWAY_INVALID, seaway_master_start(&master, &config, &error));
+    fail_allocation(0);
+    CHECK(master == NULL);
+  }
 }

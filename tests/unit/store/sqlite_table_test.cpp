@@ -105,5 +105,24 @@ TEST_CASE("a folder that cannot be made is named") {
   CHECK(problem.find("/proc/seaway-state: ") == 0);
 }
 
+// Every page is sound and the schema is one that SQLite reads, but `one` is no key any more: a record would be written beside
+// the one that stands, and the older of them read.
+TEST_CASE("a table that is another one by a letter is damage, not a table") {
+  Folder folder;
+  std::string problem;
+  {
+    const auto table = folder.open();
+    REQUIRE(table);
+    REQUIRE(table->replace({}, a_run(1), problem) == Replaced::yes);
+  }
+  std::ifstream file(folder.state + "/run.sqlite", std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t at = bytes.find("INTEGER PRIMARY KEY");
+  REQUIRE(at != std::string::npos);
+  folder.damage(static_cast<std::streamoff>(at), "INTEGER_PRIMARY KEY");
+  CHECK_FALSE(folder.open());
+  CHECK(folder.problem.find("other tables") != std::string::npos);
+}
+
 }  // namespace
 }  // namespace seaway::store
