@@ -55,20 +55,15 @@ std::string of_roster(const std::vector<wire::MemberInfo>& roster) {
   return "";
 }
 
-bool is_in(const wire::Base& base, const wire::MemberInfo& member) {
-  return std::any_of(base.members.begin(), base.members.end(),
-                     [&](const wire::BaseMember& other) { return other.id == member.id && other.lane == member.lane; });
-}
-
 std::string of_bases(const wire::EpochMessage& message) {
   if (message.bases.empty() != (message.epoch.number == 0)) {
     return "an epoch without the base of its newest generation";
   }
   std::uint32_t before = 0;
   for (const wire::Base& base : message.bases) {
-    std::set<PeerId> ids;
+    std::map<PeerId, std::uint16_t> lanes;
     for (const wire::BaseMember& member : base.members) {
-      if (!ids.insert(member.id).second) {
+      if (!lanes.emplace(member.id, member.lane).second) {
         return "a member twice in the base of generation " + std::to_string(base.generation);
       }
     }
@@ -77,7 +72,9 @@ std::string of_bases(const wire::EpochMessage& message) {
     }
     before = base.generation;
     for (const wire::MemberInfo& member : message.roster) {
-      if (member.generation <= base.generation && !is_in(base, member)) {
+      const auto in_base = lanes.find(member.id);
+      const bool is_in_base = in_base != lanes.end() && in_base->second == member.lane;
+      if (member.generation <= base.generation && !is_in_base) {
         return "a base of generation " + std::to_string(base.generation) + " without a member that it had";
       }
     }

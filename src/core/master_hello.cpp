@@ -6,7 +6,7 @@
 // |---------------------------------------------------------|--------------------------------------------------------|
 // | version ranges do not meet, no incarnation, another run | REFUSED                                                |
 // | incarnation known under another uuid                    | REFUSED                                                |
-// | names an epoch that contradicts itself, and I know none | REFUSED: it would become everybody's                   |
+// | names an epoch that contradicts itself                  | REFUSED: what it says may become everybody's           |
 // | any other                                               | the older connection of that incarnation is closed     |
 // | .. of a member, pending or returning peer               | its connection; EPOCH is said again; a promise that    |
 // |                                                         | answers no open ask will be cancelled (G15)            |
@@ -98,7 +98,9 @@ std::string Master::State::why_refused(const wire::Hello& hello) const {
     if (!listed || hello.taken->epoch.number == 0) {
       return "HELLO names an epoch whose roster does not list the peer";
     }
-    // What this peer says may become everybody's.
+  }
+  // What this peer says may become everybody's, or make a master empty its record.
+  if (hello.taken) {
     if (const std::string reason = why_incoherent(*hello.taken); !reason.empty()) {
       return "HELLO names an epoch that no master has written: " + reason;
     }

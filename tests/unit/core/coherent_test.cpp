@@ -120,5 +120,25 @@ TEST_CASE("a master without a store adopts no epoch that contradicts itself") {
   }
 }
 
+TEST_CASE("a master with a store does not doubt it for an epoch that contradicts itself") {
+  for (const Lie& lie : kLies) {
+    CAPTURE(lie.what);
+    script::Script run(true);
+    run.start();
+    run.arrive(script::a);
+    REQUIRE(run.store.epoch.number == 1);
+    EpochMessage message = coherent();
+    message.term = message.epoch.term = run.store.term + 9;
+    message.cut.term = message.epoch.term;
+    REQUIRE(why_incoherent(message).empty());
+    lie.tell(message);
+    run.actor(kMe).taken = message;
+    run.hello(kMe);
+    CHECK(run.heard<wire::Refused>(kMe));
+    CHECK_FALSE(run.stepped_down);
+    CHECK(run.store.epoch.number == 1);
+  }
+}
+
 }  // namespace
 }  // namespace seaway::core
