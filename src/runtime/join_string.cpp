@@ -106,10 +106,11 @@ std::optional<JoinString> parse_join_string(const std::string& given, std::strin
     problem = "it names more than 8 addresses";
     return std::nullopt;
   }
-  for (const std::string& address : join.addresses) {
-    const auto parsed = net::parse_host_port(address, problem);
+  for (std::size_t i = 0; i < join.addresses.size(); ++i) {
+    const auto parsed = net::parse_host_port(join.addresses[i], problem);
     if (!parsed || parsed->host.empty() || parsed->port == 0) {
-      problem = "its address \"" + address + "\" is no HOST:PORT";
+      // Not in its words: where a slash is missing, the token stands in it.
+      problem = "what it has as address " + std::to_string(i + 1) + " is no HOST:PORT";
       return std::nullopt;
     }
   }

@@ -25,7 +25,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (input.one_in(2)) {
     config.replica = input.byte();
   }
-  config.master = draw_address(input);
+  (config.plaintext ? config.master : config.join) = draw_address(input);
+  if (config.join.find('@') != std::string::npos) {
+    return 0;  // a file's name
+  }
   config.listen = draw_address(input);
   for (std::uint32_t left = input.below(10); left > 0; --left) {
     config.advertise.push_back(draw_address(input));

@@ -40,6 +40,7 @@ struct Actor {
   std::vector<wire::Decision> decisions;
   std::set<PeerId> known;
   std::uint64_t updates = 0;
+  std::uint32_t certified_as = kActors;  // the actor whose certificate it shows; kActors: its own
 };
 
 class Run {
@@ -50,6 +51,10 @@ class Run {
     config_.has_store = (options & 2) != 0;
     config_.majority = (options & 4) != 0;
     lanes_ = (options & 8) != 0 ? 2 : 1;
+    config_.certificates = (options & 16) != 0;
+    config_.first_tokens = {{1, {1, 1}, wire::TokenUse::admin, 0, "", {}},
+                            {2, {2, 2}, wire::TokenUse::join, 0, "", {}},
+                            {3, {3, 3}, wire::TokenUse::join_once, 100, "", {}}};
     for (std::uint32_t i = 0; i < kActors; ++i) {
       Actor& actor = actors_[i];
       actor.id = 10 + i;
@@ -98,7 +103,12 @@ class Run {
     }
   }
   void rarely() {
-    switch (input_.below(6)) {
+    switch (input_.below(8)) {
+      case 6:
+        return ask_at_the_door();
+      case 7:  // its certificate may be another's
+        actors_[input_.below(kActors)].certified_as = input_.one_in(2) ? kActors : input_.below(kActors);
+        return;
       case 0:
         return answer_store(StoreOutcome::fenced);
       case 1:
@@ -117,6 +127,7 @@ class Run {
   void restart() {
     master_ = std::make_unique<Master>(config_, Random(++lives_));
     open_.clear();
+    waiting_.clear();
     writing_.reset();
     stepped_down_ = false;
     for (Actor& actor : actors_) {
@@ -132,13 +143,47 @@ class Run {
     actor.conn = ++conns_;
     open_.insert(conns_);
     actor.ask.reset();
-    call(Connected{conns_});
+    const Actor& shown = actor.certified_as < kActors ? actors_[actor.certified_as] : actor;
+    const Certified certified{shown.uuid, shown.id, {static_cast<std::uint8_t>(shown.id)}, input_.one_in(8)};
+    call(Connected{conns_, config_.certificates ? std::optional(certified) : std::nullopt});
   }
   void disconnect(Actor& actor) {
     if (actor.conn && open_.erase(*actor.conn) > 0) {
       call(Disconnected{*actor.conn, input_.one_in(2)});
     }
     actor.conn.reset();
+  }
+  // The proof holds: that is checked by whoever owns a master.
+  void ask_at_the_door() {
+    const Actor& actor = actors_[input_.below(kActors)];
+    DoorRequest asked;
+    asked.request = ++asked_;
+    asked.token = input_.below(8);
+    asked.certified = Certified{actor.uuid, actor.id, {static_cast<std::uint8_t>(actor.id)}, input_.one_in(4)};
+    asked.unix_now = input_.byte();
+    asked.fresh_id = 4 + input_.below(4);
+    switch (input_.below(6)) {
+      case 0:
+        asked.wants = wire::Command{wire::NewToken{wire::TokenUse::join, input_.byte(), "new"}};
+        break;
+      case 1:
+        asked.wants = wire::Command{wire::ListTokens{}};
+        break;
+      case 2:
+        asked.wants = wire::Command{wire::RevokeToken{input_.below(8)}};
+        break;
+      case 3:
+        asked.wants = wire::Command{wire::EvictPeer{std::to_string(draw_peer()), "an operator", input_.one_in(2)}};
+        break;
+      case 4:
+        asked.wants = wire::Command{wire::ShowStatus{}};
+        break;
+      default:
+        asked.wants = wire::Enrol{actor.uuid, actor.id, {1, 2, 3}};
+        break;
+    }
+    waiting_.insert(asked_);
+    call(asked);
   }
   void arrive(Actor& actor) {
     connect(actor);
@@ -379,6 +424,10 @@ class Run {
   }
   void on(const SteppedDown&) { stepped_down_ = true; }
   void on(const Log&) {}
+  void on(const DoorAnswer& answer) {
+    const std::uint64_t request = std::visit([](const auto& what) { return what.request; }, answer);
+    FUZZ_REQUIRE(waiting_.erase(request) == 1, "a request is answered once");
+  }
 
   fuzz::Input& input_;
   MasterConfig config_;
@@ -388,6 +437,8 @@ class Run {
   StoredRun store_;  // what survives the master; without a store, what has been said to be written
   std::optional<WriteStore> writing_;
   std::set<ConnId> open_;
+  std::set<std::uint64_t> waiting_;  // requests at the door
+  std::uint64_t asked_ = 0;
   ConnId conns_ = 0;
   std::uint64_t lives_ = 0;
   Time now_ = kSecond;

@@ -325,7 +325,7 @@ class Life {
       hello.run.low = input_.byte();
       hello.to = input_.byte();
     }
-    if (peer_.accept(hello, now()).empty()) {
+    if (peer_.accept(hello, {}, now()).empty()) {
       linked(hello.from, hello.control, false);
     }
   }

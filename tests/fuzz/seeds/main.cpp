@@ -10,6 +10,8 @@
 
 #include "runtime/frame_check.h"
 #include "runtime/hello.h"
+#include "runtime/join_string.h"
+#include "wire/enrolment.h"
 #include "wire/messages.h"
 
 using namespace seaway;
@@ -31,7 +33,7 @@ std::span<const std::byte> body_of(const std::vector<std::byte>& message) {
 }
 
 const OpKey kOp{1, 2, 3, 4};
-const wire::MemberInfo kMember{7, {1, 2}, "paris-0", 3, 0, 1, 500, {"192.0.2.1:7000", "[::1]:7000"}};
+const wire::MemberInfo kMember{7, {1, 2}, "paris-0", 3, 0, 1, 500, {"192.0.2.1:7000", "[::1]:7000"}, {9, 9}};
 const wire::Decision kDecision{kOp, wire::Verdict::abort, "cancelled"};
 const wire::Promise kPromise{{1, 4}, 1, 9, {8, 9}};
 
@@ -96,6 +98,31 @@ void write_frames(const std::filesystem::path& corpus) {
   write_payload(3, "ack", wire::encode_payload(wire::Ack{9, {5, 1}}));
 }
 
+void write_door(const std::filesystem::path& corpus) {
+  const auto write_side = [&](std::uint8_t which, const char* kind, const std::vector<std::byte>& message) {
+    std::vector<std::byte> bytes(body_of(message).begin(), body_of(message).end());
+    bytes.insert(bytes.begin(), static_cast<std::byte>(which));  // tests/fuzz/enrolment.cpp
+    write(corpus, "enrolment", kind, bytes);
+  };
+  const wire::Proof proof{7, {1, 2, 3}};
+  write_side(1, "enrol", wire::encode(wire::ProvenRequest{proof, wire::Enrol{{1, 2}, 3, {4, 5, 6}}}));
+  const wire::Command commands[] = {wire::NewToken{wire::TokenUse::admin, 60, "me"}, wire::ListTokens{},
+                                    wire::RevokeToken{7}, wire::EvictPeer{"b", "slow", true}, wire::ShowStatus{true}};
+  for (const wire::Command& command : commands) {
+    const std::string kind = "command-" + std::to_string(command.index());
+    write_side(1, kind.c_str(), wire::encode(wire::ProvenRequest{proof, command}));
+  }
+  const wire::Answer answers[] = {wire::Greeting{}, wire::Enrolled{{1, 2}, {3, 4}, {5, 6}}, wire::Done{"done"},
+                                  wire::Refused{"no"}};
+  for (const wire::Answer& answer : answers) {
+    const std::string kind = "answer-" + std::to_string(answer.index());
+    write_side(0, kind.c_str(), wire::encode(answer));
+  }
+  const std::string join =
+      "seaway1/10.0.0.1:7117,[::1]:7117/" + std::string(48, '5') + "/" + std::string(64, 'a') + "\n";
+  write(corpus, "join_string", "one", std::as_bytes(std::span(join)));
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -112,8 +139,11 @@ int main(int count, char** arguments) {
   }
   write(corpus, "opening", "run", body_of(wire::encode(wire::Opening{})));
   write(corpus, "link_hello", "control", body_of(runtime::encode_hello({1, {3, 4}, 7, 8, true})));
+  write_door(corpus);
   wire::StoredRun stored;
   stored.term = 1;
+  stored.tokens = {{7, {1, 2}, wire::TokenUse::join_once, 60, "me", {3, 4}}};
+  stored.denied = {{5, 6}};
   stored.roster = {kMember};
   stored.joins = epoch().joins;
   stored.bases = epoch().bases;
