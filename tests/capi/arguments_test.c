@@ -69,7 +69,7 @@ CASE(create_names_the_field_that_is_wrong) {
   REFUSED("advertise[0] is not UTF-8", (config.advertise = bad, config.advertise_count = 1));
   REFUSED("connections", config.connections = 0);
   REFUSED("connections", config.connections = 65);
-  REFUSED("plaintext", config.plaintext = 0);  /* a master's address lets nobody in */
+  REFUSED("plaintext", config.plaintext = 0); /* a master's address lets nobody in */
   REFUSED("join", (config.plaintext = 0, config.master = NULL));
   REFUSED("does not begin with", (config.plaintext = 0, config.master = NULL, config.join = "127.0.0.1:7117"));
   REFUSED("2 parts", (config.plaintext = 0, config.master = NULL, config.join = "seaway1/127.0.0.1:7117"));
