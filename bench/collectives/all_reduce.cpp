@@ -142,7 +142,7 @@ int run_all_reduce(const Options& options) {
   signal(SIGPIPE, SIG_IGN);
   seaway_master_config config;
   seaway_master_config_init(&config, sizeof config);
-  config.plaintext = 1;
+  config.plaintext = options.encrypted ? 0 : 1;
   seaway_master* master = nullptr;
   if (seaway_master_start(&master, &config, nullptr) != SEAWAY_OK) {
     std::fprintf(stderr, "seaway_bench: no master can be started on the loopback\n");
@@ -150,7 +150,7 @@ int run_all_reduce(const Options& options) {
   }
   std::vector<Worker> workers;
   Options of_worker = options;
-  of_worker.master = seaway_master_address(master);
+  of_worker.master = options.encrypted ? seaway_master_join_string(master) : seaway_master_address(master);
   bool good = true;
   for (unsigned rank = 0; rank < options.peers && good; ++rank) {
     of_worker.rank = rank;

@@ -21,6 +21,7 @@ constexpr const char* kHelp =
   --warmup N      runs before them (default 100): the first ones connect, allocate and fault pages in
   --streams N     data connections per pair of peers (default 1)
   --in-place      the result replaces the input (otherwise it goes to a buffer of its own)
+  --encrypted     all_reduce: over TLS, as a run is unless --plaintext was given
   --json          one line of JSON
   --turns         all_reduce: a run for each line of standard input, a line of JSON for each; bench/against_gloo uses it
 

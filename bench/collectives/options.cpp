@@ -19,8 +19,11 @@ bool to_number(const std::string& text, std::uint64_t& number) {
 bool parse(const std::vector<std::string>& words, Options& options, std::string& problem) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
-    if (word == "--in-place" || word == "--json" || word == "--turns") {
-      (word == "--in-place" ? options.in_place : word == "--json" ? options.json : options.turns) = true;
+    if (word == "--in-place" || word == "--json" || word == "--turns" || word == "--encrypted") {
+      (word == "--in-place" ? options.in_place
+       : word == "--json"   ? options.json
+       : word == "--turns"  ? options.turns
+                            : options.encrypted) = true;
       continue;
     }
     if (i + 1 == words.size()) {

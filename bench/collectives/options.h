@@ -14,11 +14,12 @@ struct Options {
   unsigned warmup = 100;
   unsigned streams = 1;  // data connections per pair of peers
   bool in_place = false;
+  bool encrypted = false;
   bool json = false;
   bool turns = false;  // a run for each line of standard input
 
   // Of a worker.
-  std::string master;
+  std::string master;  // its address, or a join string
   unsigned rank = 0;
 };
 

@@ -71,8 +71,8 @@ class Worker {
   bool join() {
     seaway_config config;
     seaway_config_init(&config, sizeof config);
-    config.master = options_.master.c_str();
-    config.plaintext = 1;
+    config.plaintext = options_.master.starts_with("seaway1/") ? 0 : 1;
+    (config.plaintext == 1 ? config.master : config.join) = options_.master.c_str();
     config.listen = "127.0.0.1:0";
     config.replica = options_.rank;
     config.min_world = options_.peers;
