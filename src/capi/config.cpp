@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "capi/statuses.h"
 #include "capi/structs.h"
+#include "runtime/join_string.h"
 
 namespace seaway::capi {
 namespace {
@@ -73,6 +74,12 @@ Error translate(const seaway_config* config, runtime::CommunicatorConfig& into) 
       return error;
     }
   }
+  std::string problem;
+  const auto join = runtime::join_text(into.join, problem);
+  if (!join) {
+    return invalid("join: " + problem);
+  }
+  into.join = *join;
   if (given.replica != SEAWAY_REPLICA_ANY) {
     into.replica = given.replica;
   }

@@ -17,6 +17,9 @@ namespace seaway::core {
 
 namespace {
 
+// Far beyond what any run counts, and far from where a counter ends: whoever goes on from here has room.
+constexpr std::uint32_t kMostCounted = 1u << 31;
+
 std::string in_words(Epoch epoch) { return std::to_string(epoch.term) + "." + std::to_string(epoch.number); }
 
 std::string of_versions(const wire::EpochMessage& message) {
@@ -25,7 +28,7 @@ std::string of_versions(const wire::EpochMessage& message) {
            std::to_string(message.term);
   }
   // A master that has lost its memory counts on in the upper half (protocol 7).
-  if (message.epoch.number == UINT32_MAX || message.term >> 32 == UINT32_MAX) {
+  if (message.epoch.number > kMostCounted || message.term >> 32 > kMostCounted) {
     return "epoch " + in_words(message.epoch) + " of term " + std::to_string(message.term) + " leaves none after it";
   }
   return "";
@@ -67,7 +70,7 @@ std::string of_bases(const wire::EpochMessage& message) {
         return "a member twice in the base of generation " + std::to_string(base.generation);
       }
     }
-    if (base.generation <= before || base.generation == UINT32_MAX) {
+    if (base.generation <= before || base.generation > kMostCounted) {
       return "the base of generation " + std::to_string(base.generation) + " after that of " + std::to_string(before);
     }
     before = base.generation;

@@ -63,10 +63,17 @@ std::string Master::State::why_not_certified(const Connection& connection, const
     return kDenied;
   }
   const Member* m = find(hello.id);
-  if (m != nullptr && m->info.key != certified->key && m->standing != Standing::returning) {
+  bool is_member = m != nullptr && m->standing == Standing::member;
+  bool is_its_key = m == nullptr || m->info.key == certified->key;
+  if (!formed() && hello.taken) {  // its own epoch is all that there is to go by
+    for (const wire::MemberInfo& info : hello.taken->roster) {
+      is_member = is_member || info.id == hello.id;
+      is_its_key = is_its_key && (info.id != hello.id || info.key == certified->key);
+    }
+  }
+  if (!is_its_key) {
     return "the certificate's key is not the one that this peer has joined with";
   }
-  const bool is_member = m != nullptr && m->standing == Standing::member;
   if (certified->expired && !is_member) {
     return "the certificate has expired: enrol again";
   }
@@ -90,6 +97,9 @@ void Master::State::on(const DoorRequest& input) {
 void Master::State::answer(DoorAnswer what, bool changed) {
   dirty = dirty || changed;
   answers.push_back({std::move(what), changed ? writes + 1 : 0});
+  if (answers.size() > kMaxStrangers) {
+    answers.pop_front();  // who asked has gone long ago
+  }
 }
 
 void Master::State::refuse_at_door(const DoorRequest& asked, const std::string& reason) {
@@ -98,11 +108,16 @@ void Master::State::refuse_at_door(const DoorRequest& asked, const std::string& 
 
 bool Master::State::answer_door() {
   // Without a term of its own a master that is restarted without a store may still answer: nothing is durable there anyway.
-  if ((config.has_store && !in_office()) || answers.empty() || answers.front().write > written) {
+  if (config.has_store && !in_office()) {
     return false;
   }
-  effects->push_back(std::move(answers.front().answer));
-  answers.erase(answers.begin());
+  const auto ready = std::find_if(answers.begin(), answers.end(),
+                                  [&](const WaitingAnswer& waiting) { return waiting.write <= written; });
+  if (ready == answers.end()) {
+    return false;
+  }
+  effects->push_back(std::move(ready->answer));
+  answers.erase(ready);
   return true;
 }
 
@@ -115,8 +130,8 @@ std::string Master::State::why_not_enrolled(const DoorRequest& asked, const wire
   if (enrol.id == kNoPeer || enrol.uuid == Uuid{}) {
     return "the request names no peer";
   }
-  if (const Member* m = find(enrol.id); m != nullptr && m->info.uuid != enrol.uuid) {
-    return "this incarnation is known under another uuid";
+  if (const Member* m = find(enrol.id); m != nullptr && (m->info.uuid != enrol.uuid || m->info.key != asked.key)) {
+    return "this incarnation is known, under another uuid or with another key";
   }
   if (asked.token == 0) {
     if (!asked.certified || asked.certified->uuid != enrol.uuid) {
@@ -138,7 +153,15 @@ std::string Master::State::why_not_enrolled(const DoorRequest& asked, const wire
   if (has_expired(*token, asked.unix_now)) {
     return "the token has expired: ask for a new one (seaway token new)";
   }
-  if (token->use == wire::TokenUse::join_once && token->used_by != Uuid{} && token->used_by != enrol.uuid) {
+  // A token lets somebody in, and nobody into another's place.
+  const bool is_taken = std::any_of(members.begin(), members.end(), [&](const auto& entry) {
+    return entry.second.info.uuid == enrol.uuid && entry.second.info.key != asked.key && entry.second.conn;
+  });
+  if (is_taken) {
+    return "a peer with this uuid is here, with another key";
+  }
+  const bool is_used = token->used_by != Uuid{} && (token->used_by != enrol.uuid || token->used_with != asked.key);
+  if (token->use == wire::TokenUse::join_once && is_used) {
     return "the token was good for one peer and has been used: ask for a new one (seaway token new)";
   }
   return "";
@@ -154,6 +177,7 @@ void Master::State::enrol(const DoorRequest& asked, const wire::Enrol& wanted) {
   const bool uses_up = token != nullptr && token->use == wire::TokenUse::join_once && token->used_by == Uuid{};
   if (uses_up) {
     token->used_by = wanted.uuid;
+    token->used_with = asked.key;
   }
   answer(Certify{asked.request, wanted}, uses_up);
 }
@@ -180,13 +204,15 @@ void Master::State::obey(const DoorRequest& asked, const wire::NewToken& command
     refuse_at_door(asked, "there are " + std::to_string(kMaxTokens) + " tokens: revoke some (seaway token revoke)");
     return;
   }
-  const auto lifetime = static_cast<std::int64_t>(command.lifetime_s);
+  constexpr std::uint64_t kLongest = 100ull * 365 * 24 * 3600;
+  const auto lifetime = static_cast<std::int64_t>(std::min(command.lifetime_s, kLongest));
   run.tokens.push_back({.id = asked.fresh_id,
                         .secret = asked.fresh_secret,
                         .use = command.use,
                         .expires = lifetime == 0 ? 0 : asked.unix_now + lifetime,
                         .label = command.label,
-                        .used_by = {}});
+                        .used_by = {},
+                        .used_with = {}});
   answer(AnswerToken{asked.request, run.tokens.back()}, true);
 }
 
@@ -216,25 +242,38 @@ void Master::State::obey(const DoorRequest& asked, const wire::RevokeToken& comm
     refuse_at_door(asked, "there is no token " + hex(command.id));
     return;
   }
-  const auto admins = std::count_if(run.tokens.begin(), run.tokens.end(),
-                                    [](const wire::Token& each) { return each.use == wire::TokenUse::admin; });
-  if (token->use == wire::TokenUse::admin && admins == 1) {
-    refuse_at_door(asked, "it is the only admin token: nobody could make another one");
+  const bool another_stays = std::any_of(run.tokens.begin(), run.tokens.end(), [&](const wire::Token& each) {
+    return each.use == wire::TokenUse::admin && each.expires == 0 && each.id != command.id;
+  });
+  if (token->use == wire::TokenUse::admin && !another_stays) {
+    refuse_at_door(asked, "no other admin token lasts: nobody could make another one");
     return;
   }
   std::erase_if(run.tokens, [&](const wire::Token& each) { return each.id == command.id; });
   answer(AnswerDoor{asked.request, wire::Done{"revoked " + hex(command.id) + "\n"}}, true);
 }
 
-void Master::State::obey(const DoorRequest& asked, const wire::EvictPeer& command) {
-  std::vector<PeerId> found;
+// An incarnation, a uuid, or else a name: somebody may be called like another's incarnation.
+std::vector<PeerId> Master::State::called(const std::string& who) const {
+  std::vector<PeerId> exactly, by_uuid, by_name;
   for (const auto& [id, m] : members) {
-    if (command.who == m.info.name || command.who == std::to_string(id) || command.who == hex(id) ||
-        command.who == hex(m.info.uuid)) {
-      found.push_back(id);
+    if (who == std::to_string(id) || who == hex(id)) {
+      exactly.push_back(id);
+    } else if (who == hex(m.info.uuid)) {
+      by_uuid.push_back(id);
+    } else if (who == m.info.name) {
+      by_name.push_back(id);
     }
   }
-  if (found.size() != 1) {
+  return !exactly.empty() ? exactly : !by_uuid.empty() ? by_uuid : by_name;
+}
+
+void Master::State::obey(const DoorRequest& asked, const wire::EvictPeer& command) {
+  const std::vector<PeerId> found = called(command.who);
+  const bool one_peer = std::all_of(found.begin(), found.end(), [&](PeerId id) {
+    return members.at(id).info.uuid == members.at(found.front()).info.uuid;
+  });
+  if (found.empty() || !one_peer) {
     refuse_at_door(asked, found.empty() ? "no peer is called \"" + command.who + "\" (seaway status lists them)"
                                         : "several peers are called \"" + command.who + "\": name its incarnation");
     return;
@@ -249,8 +288,19 @@ void Master::State::obey(const DoorRequest& asked, const wire::EvictPeer& comman
     run.denied.push_back(info.uuid);
   }
   const std::string text = "evicted " + words_for(info) + (command.deny ? ", and denied its uuid\n" : "\n");
-  on(EvictRequest{info.id, command.reason});
-  answer(AnswerDoor{asked.request, wire::Done{text}}, denies);
+  std::vector<PeerId> gone = found;
+  if (command.deny) {  // whatever else it has joined as
+    gone.clear();
+    for (const auto& [id, m] : members) {
+      if (m.info.uuid == info.uuid) {
+        gone.push_back(id);
+      }
+    }
+  }
+  for (const PeerId id : gone) {
+    on(EvictRequest{id, command.reason});
+  }
+  answer(AnswerDoor{asked.request, wire::Done{text}}, true);
 }
 
 void Master::State::obey(const DoorRequest& asked, const wire::ShowStatus& command) {

@@ -127,7 +127,9 @@ void Master::State::on_hello(ConnId conn, Connection& connection, const wire::He
     SEAWAY_MARK("newer connection ends the older one");
     close(older->first, "a newer connection of this peer has taken its place");
   }
-  compare_epochs(hello);
+  if (!compare_epochs(conn, hello)) {
+    return;
+  }
   connection.peer = hello.id;
   connection.uuid = hello.uuid;
   connection.update_count = hello.update_count;
@@ -196,12 +198,20 @@ void Master::State::compare_terms(const Member& m, const wire::Hello& hello) {
   }
 }
 
-// An epoch was durable before anybody took it. Even of a stranger: the record may be from before it was admitted.
-void Master::State::compare_epochs(const wire::Hello& hello) {
-  if (config.has_store && formed() && hello.taken && hello.taken->epoch > durable.epoch) {
-    doubt_the_store("a peer has taken " + seaway::core::words_for(hello.taken->epoch) + ", the store knows " +
-                    seaway::core::words_for(durable.epoch));
+// An epoch was durable before anybody took it. A member is believed. A stranger may be one that was admitted since the record
+// was copied, or lie: it is neither believed nor evicted, unless no member has been heard for `evict`. False: it is gone.
+bool Master::State::compare_epochs(ConnId conn, const wire::Hello& hello) {
+  if (!config.has_store || !formed() || !hello.taken || hello.taken->epoch <= durable.epoch) {
+    return true;
   }
+  const std::string finding = "a peer has taken " + seaway::core::words_for(hello.taken->epoch) + ", the store knows " +
+                              seaway::core::words_for(durable.epoch);
+  if (member(hello.id) == nullptr && now < heard_anyone + config.ladder.evict) {
+    close(conn, finding + "; it is no member, so a member has to say so");
+    return false;
+  }
+  doubt_the_store(finding);
+  return true;
 }
 
 void Master::State::doubt_the_store(const std::string& finding) {
@@ -253,9 +263,26 @@ void Master::State::drop_earlier_incarnation(const Connection& connection, const
   }
 }
 
+namespace {
+
+// It is shown on terminals and written into logs.
+std::string printable(std::string text) {
+  for (char& letter : text) {
+    const auto code = static_cast<unsigned char>(letter);
+    letter = code < 0x20 || code == 0x7f ? '?' : letter;
+  }
+  return text;
+}
+
+}  // namespace
+
 void Master::State::on_join(ConnId conn, const wire::Join& join) {
   const Connection& connection = connections.at(conn);
   if (!connection.farewell.empty()) {
+    return;
+  }
+  if (is_denied(connection.uuid)) {  // since its HELLO
+    refuse(conn, "an operator has denied this peer");
     return;
   }
   if (Member* known = find(connection.peer)) {
@@ -278,7 +305,7 @@ void Master::State::on_join(ConnId conn, const wire::Join& join) {
   Member m;
   m.info = wire::MemberInfo{.id = connection.peer,
                             .uuid = connection.uuid,
-                            .name = join.name,
+                            .name = printable(join.name),
                             .replica = join.replica,
                             .lane = join.lane,
                             .generation = 0,

@@ -39,8 +39,12 @@ void Master::State::load(const StoredRun& stored) {
   }
   run.term = stored.term == 0 ? first_term() : stored.term + 1;
   run.author = random.next();
-  if (stored.term == 0 && config.certificates) {
-    run.tokens = config.first_tokens;
+  // A new run, or one that was in plaintext: somebody has to be able to let others in.
+  const bool has_operator = std::any_of(run.tokens.begin(), run.tokens.end(), [](const wire::Token& token) {
+    return token.use == wire::TokenUse::admin && token.expires == 0;
+  });
+  if (config.certificates && !has_operator) {
+    run.tokens.insert(run.tokens.end(), config.first_tokens.begin(), config.first_tokens.end());
   }
   dirty = true;
   for (const wire::MemberInfo& info : run.roster) {

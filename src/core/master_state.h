@@ -21,6 +21,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -128,9 +129,9 @@ struct Master::State {
   StoredRun durable;  // as the store has it
   bool dirty = false;
   std::optional<OutstandingWrite> writing;
-  std::uint64_t writes = 0;            // begun
-  std::uint64_t written = 0;           // the last one that the store has confirmed
-  std::vector<WaitingAnswer> answers;  // at the door, in the order of the requests
+  std::uint64_t writes = 0;           // begun
+  std::uint64_t written = 0;          // the last one that the store has confirmed
+  std::deque<WaitingAnswer> answers;  // at the door, in the order of the requests
   bool stepped_down = false;
   std::string outdated;  // in words: peers know what the store has forgotten; "": they do not
 
@@ -192,7 +193,7 @@ struct Master::State {
   std::string why_refused(const wire::Hello& hello) const;
   void attach(Member& m, ConnId conn, const wire::Hello& hello);
   void compare_terms(const Member& m, const wire::Hello& hello);
-  void compare_epochs(const wire::Hello& hello);
+  bool compare_epochs(ConnId conn, const wire::Hello& hello);
   void doubt_the_store(const std::string& finding);
   void on_join(ConnId conn, const wire::Join& join);
   std::string why_refused(const Connection& connection, const wire::Join& join);
@@ -290,6 +291,7 @@ struct Master::State {
   void obey(const DoorRequest& asked, const wire::RevokeToken& command);
   void obey(const DoorRequest& asked, const wire::EvictPeer& command);
   void obey(const DoorRequest& asked, const wire::ShowStatus& command);
+  std::vector<PeerId> called(const std::string& who) const;
   void answer(DoorAnswer what, bool changed);
   void refuse_at_door(const DoorRequest& asked, const std::string& reason);
   // master_announce.cpp

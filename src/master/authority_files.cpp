@@ -52,32 +52,25 @@ bool write_private(const std::string& path, const std::string& contents, std::st
   return (parent && ::fsync(parent.get()) == 0) || fail(folder, problem);
 }
 
-std::shared_ptr<const net::Authority> open_authority(const std::string& folder, std::string& problem) {
-  const std::string key_path = folder + "/ca.key";
-  const std::string certificate_path = folder + "/ca.crt";
-  const auto key = contents_of(key_path);
-  const auto certificate = contents_of(certificate_path);
-  if (key && certificate) {
-    std::shared_ptr<const net::Authority> authority = net::Authority::load(*key, *certificate, problem);
+std::shared_ptr<const net::Authority> open_authority(const std::string& folder, bool has_run, std::string& problem) {
+  const std::string path = folder + "/ca.pem";
+  if (const auto contents = contents_of(path)) {
+    std::shared_ptr<const net::Authority> authority = net::Authority::load(*contents, *contents, problem);
     if (!authority) {
-      problem = key_path + ", " + certificate_path + ": " + problem +
-                ". Put a backup in their place: without this key no certificate of the run can be checked or renewed";
+      problem = path + ": " + problem +
+                ". Put a backup in its place: without this key no certificate of the run can be checked or renewed";
     }
     return authority;
   }
-  if (key || certificate) {
-    problem = (key ? certificate_path : key_path) + " is missing beside " + (key ? key_path : certificate_path) +
-              ": put a backup in its place, or move the folder away to begin a new run";
+  if (has_run) {
+    problem = path +
+              " is missing, and the run's members know no other authority: put a backup in its place, or move the "
+              "folder away to begin a new run";
     return nullptr;
   }
   std::shared_ptr<const net::Authority> authority =
       net::Authority::make({runtime::random_bits(), runtime::random_bits()});
-  // The certificate first: a key alone would look like a loss.
-  if (!write_private(certificate_path, authority->certificate_pem(), problem) ||
-      !write_private(key_path, authority->key_pem(), problem)) {
-    return nullptr;
-  }
-  return authority;
+  return write_private(path, authority->key_pem() + authority->certificate_pem(), problem) ? authority : nullptr;
 }
 
 }  // namespace seaway

@@ -37,7 +37,8 @@ int Operator::ask(const char* command, const wire::Command& what) const {
     return kUsage;
   }
   std::string problem;
-  const auto admin = runtime::parse_join_string(text, problem);
+  const auto line = runtime::join_text(text, problem);
+  const auto admin = line ? runtime::parse_join_string(*line, problem) : std::nullopt;
   if (!admin) {
     std::fprintf(stderr, "%s: what names the master and the admin token: %s\n", command, problem.c_str());
     return kUsage;

@@ -12,7 +12,7 @@ namespace seaway {
 
 inline constexpr const char* kOperatorHelp =
     R"(  --state DIR          the folder of the master, on its machine: DIR/admin has what this needs
-  --admin STRING|@FILE the same from elsewhere: the contents of that file, or a string of `seaway token new --admin`.
+  --admin STRING|@FILE the same from elsewhere: the contents of that file, or a string of `seaway token new --admin-rights`.
                        Default: SEAWAY_ADMIN from the environment
 )";
 

@@ -29,11 +29,10 @@ constexpr const char* kHelp =
   --listen HOST:PORT   where peers connect. Port 0 draws one. An empty host (":7117") is every address.
                        Default 127.0.0.1:7117
   --state DIR          keep the membership in DIR (made if it is not there), so that it outlives this process: a master that is
-                       started again goes on where this one was. Back up the whole folder while no master runs, or
-                       run.sqlite with "sqlite3 DIR/run.sqlite .backup". Without it the membership is in memory, and a master that
-                       is started again on the same address gets it back from the peers: no peer restarts either way, but
-                       what is weaker then is said in docs/PROTOCOL.md, section 1
-                       DIR also has the run's certificate authority (ca.key, ca.crt), and join strings: join, admin
+                       started again goes on where this one was. DIR also has the run's certificate authority (ca.pem: back that
+                       up) and join strings (join, admin). Without it membership and authority end with this process: peers go
+                       on without a master. With --plaintext one that is started again on the same address gets the
+                       membership back from them; what is weaker then: docs/PROTOCOL.md, section 1
   --advertise HOST:PORT  how peers reach this master, for the join string; up to 8 times. Default: where it listens
   --certificate-hours H  how long a peer's certificate is good. Default 24; it is renewed at half of that
   --plaintext          connections are neither encrypted nor authenticated: whoever reaches the port can join and read. For a
@@ -168,7 +167,12 @@ bool open_state(Wanted& wanted, std::unique_ptr<store::Store>& store) {
   std::string problem;
   std::unique_ptr<store::Table> table = store::open_sqlite(wanted.state, problem);
   if (table && !wanted.config.plaintext) {
-    wanted.config.authority = open_authority(wanted.state, problem);
+    const store::Table::Read read = table->read();
+    const bool has_run = read.record && !read.record->tokens.empty();  // with certificates
+    problem = read.problem;
+    if (problem.empty()) {
+      wanted.config.authority = open_authority(wanted.state, has_run, problem);
+    }
   }
   if (!table || (!wanted.config.plaintext && !wanted.config.authority)) {
     std::fprintf(stderr, "seaway master: %s\n", problem.c_str());

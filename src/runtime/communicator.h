@@ -20,7 +20,7 @@
 namespace seaway::runtime {
 
 struct CommunicatorConfig {
-  std::string join;    // the join string, or "@FILE"; not in plaintext
+  std::string join;    // the join string; not in plaintext
   std::string master;  // HOST:PORT; in plaintext alone
   std::string name;    // "": HOSTNAME:PID
   std::optional<std::uint32_t> replica;

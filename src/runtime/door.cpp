@@ -51,6 +51,9 @@ void Door::hear(std::uint64_t id, std::span<const std::byte> body) {
   request.request = id;
   request.token = asked->proof.token;
   request.certified = certified(stream);
+  if (const auto* enrol = std::get_if<wire::Enrol>(&asked->request)) {
+    request.key = net::hash_of_key(std::as_bytes(std::span(enrol->public_key)));
+  }
   request.unix_now = std::time(nullptr);
   request.fresh_id = random_bits();
   request.fresh_secret = {random_bits(), random_bits()};

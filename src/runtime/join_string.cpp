@@ -47,20 +47,28 @@ std::string trimmed(const std::string& text) {
   return from == std::string::npos ? "" : text.substr(from, text.find_last_not_of(" \t\r\n") - from + 1);
 }
 
-std::optional<std::string> read_file(const std::string& path, std::string& problem) {
+}  // namespace
+
+std::optional<std::string> join_text(const std::string& given, std::string& problem) {
   constexpr std::size_t kMost = 4096;
+  const std::string text = trimmed(given);
+  if (!text.starts_with("@")) {
+    return text;
+  }
+  const std::string path = text.substr(1);
   std::ifstream file(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), {});
-  if (!file.is_open() || text.empty() || text.size() > kMost) {
-    problem = path + (!file.is_open() ? " cannot be read"
-                      : text.empty()  ? " is empty"
-                                      : " is too long for a join string");
+  std::string contents((std::istreambuf_iterator<char>(file)), {});
+  if (!file.is_open() || contents.empty() || contents.size() > kMost) {
+    // A join string itself may stand behind the @.
+    problem = path.find("seaway1/") != std::string::npos
+                  ? "a join string stands behind an @, which is for a file's name"
+              : !file.is_open()  ? path + " cannot be read"
+              : contents.empty() ? path + " is empty"
+                                 : path + " is too long for a join string";
     return std::nullopt;
   }
-  return text;
+  return trimmed(contents);
 }
-
-}  // namespace
 
 std::string to_hex(const KeyHash& hash) {
   std::string text;
@@ -81,14 +89,7 @@ std::string to_string(const JoinString& join) {
 }
 
 std::optional<JoinString> parse_join_string(const std::string& given, std::string& problem) {
-  std::string text = trimmed(given);
-  if (text.starts_with("@")) {
-    const auto contents = read_file(text.substr(1), problem);
-    if (!contents) {
-      return std::nullopt;
-    }
-    text = trimmed(*contents);
-  }
+  const std::string text = trimmed(given);
   const std::vector<std::string> parts = split(text, '/');
   if (parts.front() != "seaway1") {
     problem = "it does not begin with \"seaway1/\": a join string is " + std::string(kForm) +

@@ -24,7 +24,10 @@ struct JoinString {
 
 std::string to_string(const JoinString& join);
 
-// `text` is a join string, or "@FILE" with one in it. Nothing, and `problem` in words, which never repeat the secret.
+// What was given, or for "@FILE" what is in the file. Read once: it may be a pipe. Nothing, and `problem`, when it cannot be.
+std::optional<std::string> join_text(const std::string& given, std::string& problem);
+
+// Nothing, and `problem` in words, which never repeat the secret.
 std::optional<JoinString> parse_join_string(const std::string& text, std::string& problem);
 
 std::string to_hex(const KeyHash& hash);

@@ -1,5 +1,7 @@
 #include "runtime/master_server.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <ctime>
@@ -33,7 +35,8 @@ wire::Token draw_token(wire::TokenUse use, const char* label) {
           .use = use,
           .expires = 0,
           .label = label,
-          .used_by = {}};
+          .used_by = {},
+          .used_with = {}};
 }
 
 core::MasterConfig core_config(const MasterServerConfig& config, const Uuid& run, bool has_store) {
@@ -71,7 +74,8 @@ class MasterHost : private Door::Owner {
     if (!config.plaintext) {
       constexpr std::int64_t kYears = 10ll * 365 * 24 * 3600;  // its key lies beside that of the CA
       tls_ = net::tls_for_master(config.authority->issue_master(std::time(nullptr), kYears));
-      const std::vector<std::string> addresses = config.advertise.empty() ? std::vector{address_} : config.advertise;
+      const std::vector<std::string> addresses =
+          config.advertise.empty() ? std::vector{reachable_address()} : config.advertise;
       door_ = std::make_unique<Door>(loop, DoorConfig{config.authority, config.certificate_s, addresses},
                                      static_cast<Door::Owner&>(*this));
     }
@@ -110,6 +114,18 @@ class MasterHost : private Door::Owner {
   }
   Uuid run() const override { return run_; }
   void count_refusal(const std::string& reason) override { lobby_.count(reason); }
+
+  // Who listens on every address is called by the name of its machine.
+  std::string reachable_address() const {
+    std::string problem;
+    const auto address = net::parse_host_port(address_, problem);
+    const auto number = address ? net::numeric_address(*address) : std::nullopt;
+    char host[256] = "";
+    if (!number || !net::is_unspecified(*number) || gethostname(host, sizeof host - 1) != 0) {
+      return address_;
+    }
+    return net::to_string(net::HostPort{host, address->port});
+  }
 
   void welcome(std::unique_ptr<net::Stream> stream) {
     lobby_.enter(tls_ ? net::tls_server(*loop_, std::move(stream), tls_) : std::move(stream));

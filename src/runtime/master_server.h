@@ -26,8 +26,8 @@ struct MasterServerConfig {
 
 class MasterServer {
  public:
-  // Listens and starts. Without a store the membership lives in memory, and a master that is started again gets it back from
-  // the peers. Null when it cannot; `error` says why.
+  // Listens and starts. Without a store the membership lives in memory; a master that is started again, with the same authority
+  // or in plaintext, gets it back from the peers. Null when it cannot; `error` says why.
   static std::unique_ptr<MasterServer> start(MasterServerConfig config, std::unique_ptr<store::Store> store,
                                              Error& error);
   virtual ~MasterServer() = default;  // stops it

@@ -136,6 +136,7 @@ void Session::stop_reaching() {
   dial_.reset();
   if (enrolment_ && !host_) {
     enrolment_->stop();
+    is_enrolled_ = false;  // nothing renews what it has: the next join asks again
   }
 }
 
@@ -320,6 +321,9 @@ void Session::on_updated() {
 void Session::on_over(Status status, const std::string& text) {
   // Later: it is the incarnation that says this.
   loop_->post([this] { host_.reset(); });
+  if (enrolment_) {
+    loop_->post([this] { next_id_ == kNoPeer ? enrolment_->stop() : void(); });
+  }
   const std::lock_guard lock(front_->mutex);
   const bool was_member = front_->phase == Phase::member || front_->phase == Phase::leaving;
   front_->phase = Phase::over;

@@ -193,7 +193,7 @@ std::unique_ptr<Table> open_sqlite(const std::string& folder, std::string& probl
   auto table = std::make_unique<SqliteTable>(std::move(database), lock);
   if (const std::string wrong = table->prepare(); !wrong.empty()) {
     problem = path + " " + wrong +
-              ". Put a backup in its place, or move the folder away: peers that still run bring their run back";
+              ". Put a backup in its place, or remove it (and keep ca.pem): peers that still run bring their run back";
     return nullptr;
   }
   return table;

@@ -186,6 +186,7 @@ void fields(A& a, Token& m) {
   a(m.expires);
   a(m.label, kMaxNameBytes);
   a(m.used_by);
+  a(m.used_with);
 }
 
 // What its master wrote itself: as many decisions as it had. No list takes more memory than the record has bytes.

@@ -233,6 +233,7 @@ struct Token {
   std::int64_t expires = 0;  // unix seconds; 0: never
   std::string label;         // the operator's
   Uuid used_by;              // of join_once; zero: nobody yet
+  KeyHash used_with{};       // by whose key
   bool operator==(const Token&) const = default;
 };
 

@@ -11,7 +11,7 @@ namespace seaway::e2e {
 namespace {
 
 constexpr unsigned kWorld = 3;
-constexpr Load kLoad{.mib = 16, .ops = 2};  // long enough that a moment is found in which everyone is in an op
+const Load kLoad{.mib = 16, .ops = 2};  // long enough that a moment is found in which everyone is in an op
 constexpr double kPatience = 30;
 constexpr double kResolved = 10;  // seconds: a new master waits `evict`, 3 s, for members that do not come
 

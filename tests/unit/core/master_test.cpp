@@ -190,6 +190,12 @@ TEST_CASE("peers that know more than the record: another master has written sinc
         run.store.term += 9;
         run.deposed = true;
       }
+      if (knows == Knows::later_epoch_as_a_stranger) {  // it is believed when no member has been heard for so long
+        for (const PeerId member : {a, b, c}) {
+          run.actors.at(member).alive = false;
+        }
+        run.pass(run.config.ladder.evict);
+      }
       run.disconnect(a);
       run.forget();
       run.hello(peer);
@@ -209,7 +215,11 @@ TEST_CASE("after an older copy was emptied the run is taken over from its peers"
   REQUIRE(run.roster().contains(d));
   run.store = older;
   run.restart_master();
-  run.hello(d);
+  run.hello(d);  // of whom the record knows nothing: it may lie
+  CHECK_FALSE(run.stepped_down);
+  CHECK_FALSE(run.heard<wire::Evicted>(d));
+  CHECK(run.actors.at(d).closed.find("a member has to say so") != std::string::npos);
+  run.hello(a);
   REQUIRE(run.stepped_down);
   run.restart_master();
   for (const PeerId id : {a, b, c, d}) {

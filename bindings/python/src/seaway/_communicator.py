@@ -141,7 +141,9 @@ class Communicator:
 
         def text(value: str, field: str) -> Any:
             if not isinstance(value, str) or "\0" in value:
-                raise InvalidError(f"{field} must be a str without NUL, not {value!r}")
+                # A join string has a secret in it.
+                given = type(value).__name__ if field == "join" else repr(value)
+                raise InvalidError(f"{field} must be a str without NUL, not {given}")
             keep.append(_new("char[]", value.encode()))
             return keep[-1]
 
