@@ -20,12 +20,14 @@
 #include "base/random.h"
 #include "kill/peer.h"
 #include "runtime/master_server.h"
+#include "support/figures.h"
 #include "support/process.h"
 
 namespace seaway::kill {
 
 namespace {
 
+using support::percentile;
 using support::Process;
 using support::seconds_now;
 
@@ -202,14 +204,6 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
     }
   }
   return outcome;
-}
-
-double percentile(std::vector<double> values, double p) {
-  if (values.empty()) {
-    return 0;
-  }
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, static_cast<std::size_t>(p * static_cast<double>(values.size())))];
 }
 
 struct Tally {

@@ -16,29 +16,23 @@ namespace {
 
 constexpr double kPatience = 60;  // seconds: longer than anything that is no hang
 
-float input_of(int op, std::uint64_t seed, unsigned rank, std::uint64_t element) {
-  return op == 1 ? support::digit_of(seed, rank, element) : support::float_of(seed, rank, element);
-}
+support::Data data_of(int op) { return op == 1 ? support::Data::digits : support::Data::floats; }
 
-// The sum over these ranks in their order; false and a line on stdout where the result is another.
+// False and a line on stdout where the result is not the sum over these ranks in their order.
 bool is_right(int op, std::uint64_t seed, const std::vector<unsigned>& ranks, const std::vector<float>& result) {
-  for (std::uint64_t i = 0; i < result.size(); ++i) {
-    float sum = input_of(op, seed, ranks.front(), i);
-    for (std::size_t r = 1; r < ranks.size(); ++r) {
-      sum += input_of(op, seed, ranks[r], i);
-    }
-    if (std::bit_cast<std::uint32_t>(sum) != std::bit_cast<std::uint32_t>(result[i])) {
-      std::printf("wrong %d element %llu is %.9g and should be %.9g", op, static_cast<unsigned long long>(i),
-                  static_cast<double>(result[i]), static_cast<double>(sum));
-      if (op == 1) {
-        std::printf(" (in base 8, peer 0 last: %llo, %llo)", static_cast<unsigned long long>(result[i]),
-                    static_cast<unsigned long long>(sum));
-      }
-      std::printf("\n");
-      return false;
-    }
+  const std::uint64_t i = support::first_wrong(data_of(op), seed, ranks, result);
+  if (i == result.size()) {
+    return true;
   }
-  return true;
+  const float sum = support::sum_of(data_of(op), seed, ranks, i);
+  std::printf("wrong %d element %llu is %.9g and should be %.9g", op, static_cast<unsigned long long>(i),
+              static_cast<double>(result[i]), static_cast<double>(sum));
+  if (data_of(op) == support::Data::digits) {
+    std::printf(" (in base 8, peer 0 last: %llo, %llo)", static_cast<unsigned long long>(result[i]),
+                static_cast<unsigned long long>(sum));
+  }
+  std::printf("\n");
+  return false;
 }
 
 }  // namespace
@@ -69,9 +63,7 @@ int run_peer(const PeerArguments& arguments) {
     const std::uint64_t elements = op < 3 ? count : std::min<std::uint64_t>(count, 16);
     in.resize(elements);
     out.resize(arguments.in_place ? 0 : elements);
-    for (std::uint64_t i = 0; i < elements; ++i) {
-      in[i] = input_of(op, arguments.seed, arguments.rank, i);
-    }
+    support::fill(data_of(op), arguments.seed, arguments.rank, in);
     runtime::OpRequest request;
     request.descriptor.count = elements;
     request.descriptor.tag = static_cast<std::uint64_t>(op);
@@ -86,13 +78,11 @@ int run_peer(const PeerArguments& arguments) {
       status = comm->wait(std::span(&operation, 1), false, kPatience);
       status = status == Status::ok ? operation->status() : status;
     }
-    if (status != Status::ok || !arguments.in_place) {
-      for (std::uint64_t i = 0; i < elements && status != Status::pending; ++i) {
-        if (std::bit_cast<std::uint32_t>(in[i]) !=
-            std::bit_cast<std::uint32_t>(input_of(op, arguments.seed, arguments.rank, i))) {
-          std::printf("lost %d the input has changed at element %llu\n", op, static_cast<unsigned long long>(i));
-          return 1;
-        }
+    if (status != Status::pending && (status != Status::ok || !arguments.in_place)) {
+      const std::uint64_t i = support::first_changed(data_of(op), arguments.seed, arguments.rank, in);
+      if (i < elements) {
+        std::printf("lost %d the input has changed at element %llu\n", op, static_cast<unsigned long long>(i));
+        return 1;
       }
     }
     if (status != Status::ok) {

@@ -19,11 +19,13 @@
 #include <cstdio>
 
 #include "e2e/cluster.h"
-#include "e2e/stranger.h"
+#include "support/stranger.h"
 
 namespace seaway::e2e {
 
 namespace {
+
+using support::Stranger;
 
 constexpr unsigned kWorld = 5;
 constexpr int kChildren = 4;

@@ -6,7 +6,8 @@
 #include <cstring>
 
 #include "e2e/cluster.h"
-#include "e2e/stranger.h"
+#include "support/first_words.h"
+#include "support/stranger.h"
 #include "support/temporary_folder.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -14,6 +15,15 @@
 namespace seaway::e2e {
 
 namespace {
+
+using support::Bytes;
+using support::first_words_to_master;
+using support::first_words_to_peer;
+using support::mutated;
+using support::operator+;
+using support::random_bytes;
+using support::Stranger;
+using support::with_length;
 
 constexpr unsigned kWorld = 3;
 // Nobody is to be evicted because a busy machine gave a process no time for 3 s: strangers are what is tested.
@@ -128,29 +138,10 @@ Stranger connected(Siege& siege, const std::string& address) {
   return stranger;
 }
 
-// What a peer says first to the master, and to a peer: true to the format. No whole JOIN: without authentication whoever says
-// one is a newcomer, no stranger.
-Bytes words_to_master(Random& random) {
-  wire::Hello hello;
-  hello.id = random.next();
-  hello.uuid = {random.next(), random.next()};
-  wire::Join join;
-  join.name = "nobody";
-  Bytes cut = wire::encode(wire::PeerMessage{join});
-  cut.pop_back();
-  cut[0] = static_cast<std::byte>(cut.size() - sizeof(std::uint32_t));  // its length agrees
-  return wire::encode(wire::Opening{}) + wire::encode(wire::PeerMessage{hello}) + cut;
-}
-Bytes words_to_peer(Random& random) {
-  const wire::LinkHello hello{.run = {random.next(), random.next()}, .from = random.next(), .to = random.next()};
-  const Bytes body = wire::encode_payload(hello);
-  return with_length(static_cast<std::uint32_t>(body.size()), body);
-}
-
 }  // namespace
 
 TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no process and takes no memory") {
-  const std::size_t files = raise_descriptor_limit();
+  const std::size_t files = support::raise_descriptor_limit();
   Siege siege;
   Random random(kSeed);
 
@@ -185,7 +176,7 @@ TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no p
 
   const auto pieces = [&](std::vector<Stranger>& strangers) {
     // A whole first message of somebody who does not belong here, while the run goes on between its bytes.
-    const std::vector<Bytes> words{words_to_master(random), words_to_peer(random)};
+    const std::vector<Bytes> words{first_words_to_master(random), first_words_to_peer(random)};
     for (std::size_t i = 0; i < 2; ++i) {
       strangers.push_back(connected(siege, siege.targets[i]));
       for (const std::byte byte : words[i]) {
@@ -203,7 +194,7 @@ TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no p
   };
 
   const auto unfinished = [&](std::vector<Stranger>& strangers) {
-    const std::vector<Bytes> words{wire::encode(wire::Opening{}), words_to_peer(random)};
+    const std::vector<Bytes> words{wire::encode(wire::Opening{}), first_words_to_peer(random)};
     for (std::size_t target = 0; target < 2; ++target) {
       for (std::size_t length = 0; length < words[target].size(); ++length) {
         strangers.push_back(connected(siege, siege.targets[target]));
@@ -222,7 +213,7 @@ TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no p
     for (int i = 0; i < 3000; ++i) {
       const std::size_t target = random.below(2);
       const Bytes noise = random_bytes(random, random.below(4096));
-      const Bytes words = target == 0 ? words_to_master(random) : words_to_peer(random);
+      const Bytes words = target == 0 ? first_words_to_master(random) : first_words_to_peer(random);
       const std::vector<Bytes> kinds{
           noise, with_length(static_cast<std::uint32_t>(noise.size()), noise),
           wire::encode(wire::Opening{}) + with_length(static_cast<std::uint32_t>(noise.size()), noise),
@@ -293,7 +284,7 @@ TEST_CASE("an encrypted run under siege: strangers get no further than their han
     for (int i = 0; i < 600; ++i) {
       const std::size_t target = random.below(2);
       const std::vector<Bytes> kinds{random_bytes(random, 9), random_bytes(random, random.below(8000)),
-                                     target == 0 ? words_to_master(random) : words_to_peer(random),
+                                     target == 0 ? first_words_to_master(random) : first_words_to_peer(random),
                                      record + random_bytes(random, random.below(512)),
                                      record + random_bytes(random, 8000)};
       strangers.push_back(connected(siege, siege.targets[target]));

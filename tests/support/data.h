@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <span>
 
 #include "base/random.h"
 
@@ -24,5 +25,21 @@ inline float float_of(std::uint64_t seed, unsigned rank, std::uint64_t element) 
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits >> 41) | exponent << 23 |
                               static_cast<std::uint32_t>(bits >> 40 & 1) << 31);
 }
+
+enum class Data : std::uint8_t { digits, floats };
+
+inline float value_of(Data data, std::uint64_t seed, unsigned rank, std::uint64_t element) {
+  return data == Data::digits ? digit_of(seed, rank, element) : float_of(seed, rank, element);
+}
+
+void fill(Data data, std::uint64_t seed, unsigned rank, std::span<float> input);
+
+// The sum over these ranks, added in this order.
+float sum_of(Data data, std::uint64_t seed, std::span<const unsigned> ranks, std::uint64_t element);
+
+// The first element whose bits are not those that it has to have; the number of elements when there is none.
+std::uint64_t first_wrong(Data data, std::uint64_t seed, std::span<const unsigned> ranks,
+                          std::span<const float> result);
+std::uint64_t first_changed(Data data, std::uint64_t seed, unsigned rank, std::span<const float> input);
 
 }  // namespace seaway::support

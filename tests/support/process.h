@@ -14,6 +14,10 @@ namespace seaway::support {
 
 // Of the clock that all processes of a machine share.
 double seconds_now();
+void sleep_for(double seconds);
+
+// A port of 127.0.0.1 that nobody listens on now: for a server that is to come back where it was.
+std::string free_port();
 
 class Process {
  public:
@@ -30,6 +34,7 @@ class Process {
   void say(const std::string& line) const;  // to its stdin
   bool is_open() const { return out_ >= 0; }
   const std::string& output() const { return output_; }
+  std::string take_output() { return std::exchange(output_, {}); }  // what came since: for a test that runs for hours
   std::string errors() const;
   // Waits for its end, and returns the wait status.
   int wait();

@@ -1,4 +1,4 @@
-#include "e2e/stranger.h"
+#include "support/stranger.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <cstring>
 #include <utility>
 
-namespace seaway::e2e {
+namespace seaway::support {
 
 Stranger::Stranger(const std::string& address) {
   const std::size_t colon = address.rfind(':');
@@ -88,4 +88,4 @@ std::size_t raise_descriptor_limit() {
   return limit.rlim_max;
 }
 
-}  // namespace seaway::e2e
+}  // namespace seaway::support

@@ -9,7 +9,7 @@
 
 #include "base/random.h"
 
-namespace seaway::e2e {
+namespace seaway::support {
 
 using Bytes = std::vector<std::byte>;
 
@@ -41,4 +41,4 @@ Bytes mutated(Random& random, Bytes bytes);
 // So many descriptors may this process have open, after raising that.
 std::size_t raise_descriptor_limit();
 
-}  // namespace seaway::e2e
+}  // namespace seaway::support

@@ -1,0 +1,12 @@
+// Whatever comes to a port: see tests/e2e/strangers_test.cpp, which does it in order. Here it comes at random.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace seaway::chaos {
+
+// Words: SEED SECONDS HOST:PORT...
+int run_strangers(const std::vector<std::string>& words);
+
+}  // namespace seaway::chaos
