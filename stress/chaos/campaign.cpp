@@ -190,6 +190,9 @@ void Campaign::episode() {
   const bool is_masters_alone = faults == 1 && now_.starts_with("master");
   std::vector<double>& in_charge = is_masters_alone ? in_charge_ : in_charge_beside_others_;
   in_charge.insert(in_charge.end(), run_.back_in_charge.begin(), run_.back_in_charge.end());
+  if (options_.is_verbose && !run_.back_in_charge.empty()) {
+    say("in charge " + in_seconds(run_.back_in_charge.back()) + " after its start");
+  }
   run_.back_in_charge.clear();
   run_.settle_accounts();
   open_.clear();
@@ -226,8 +229,9 @@ void Campaign::print_report() const {
       std::printf("  %10.3f / %9.3f\n", percentile(values, .5), percentile(values, .99));
     }
   };
-  std::printf("\nSeconds until every survivor has committed an op that began after the fault:\n%-40s %6s  %22s\n",
-              "class", "faults", "p50 / p99");
+  std::printf(
+      "\nSeconds until every survivor has committed an op that began after the fault, where nothing else happened:\n");
+  std::printf("%-40s %6s  %22s\n", "class", "faults", "p50 / p99");
   for (const FaultClass& fault : fault_classes()) {
     const auto faults = faults_by_class_.find(fault.name);
     if (faults != faults_by_class_.end()) {
@@ -236,7 +240,7 @@ void Campaign::print_report() const {
           values == recovery_.end() ? std::vector<double>{} : values->second);
     }
   }
-  row("(two or three)", "", recovery_of_several_);
+  row("(one of two or three that overlap)", std::to_string(recovery_of_several_.size()), recovery_of_several_);
   std::printf("\nSeconds until\n");
   row("a master is in charge after its start", std::to_string(in_charge_.size()), in_charge_);
   row("the same, with other faults", std::to_string(in_charge_beside_others_.size()), in_charge_beside_others_);
