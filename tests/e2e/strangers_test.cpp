@@ -9,7 +9,6 @@
 #include "support/first_words.h"
 #include "support/stranger.h"
 #include "support/temporary_folder.h"
-#include "wire/frame.h"
 #include "wire/messages.h"
 
 namespace seaway::e2e {
@@ -21,6 +20,7 @@ using support::first_words_to_master;
 using support::first_words_to_peer;
 using support::mutated;
 using support::operator+;
+using support::raise_descriptor_limit;
 using support::random_bytes;
 using support::Stranger;
 using support::with_length;
@@ -141,7 +141,7 @@ Stranger connected(Siege& siege, const std::string& address) {
 }  // namespace
 
 TEST_CASE("garbage at the ports of a master and of a peer harms no op, ends no process and takes no memory") {
-  const std::size_t files = support::raise_descriptor_limit();
+  const std::size_t files = raise_descriptor_limit();
   Siege siege;
   Random random(kSeed);
 
