@@ -86,10 +86,13 @@ bool Training::is_right(const Op& op, const Memory& memory, std::size_t place, c
   const std::uint64_t i = support::first_wrong(op.plan.data, op.plan.data_seed, replicas, sum);
   if (i < sum.size()) {
     const float should = support::sum_of(op.plan.data, op.plan.data_seed, replicas, i);
-    std::printf("wrong step %llu tag %zu over %s: element %llu is %.9g (in base 8 %llo) and should be %.9g (%llo)\n",
-                print_of(step_), place + 1, names.c_str(), print_of(i), static_cast<double>(sum[i]),
-                static_cast<unsigned long long>(sum[i]), static_cast<double>(should),
-                static_cast<unsigned long long>(should));
+    std::printf("wrong step %llu tag %zu over %s: element %llu is %.9g and should be %.9g", print_of(step_), place + 1,
+                names.c_str(), print_of(i), static_cast<double>(sum[i]), static_cast<double>(should));
+    if (op.plan.data == support::Data::digits) {
+      std::printf(" (in base 8, replica 0 last: %llo, %llo)", static_cast<unsigned long long>(sum[i]),
+                  static_cast<unsigned long long>(should));
+    }
+    std::printf("\n");
     return false;
   }
   return true;
