@@ -67,7 +67,7 @@ void Run::check_master() {
     const std::string how = support::status_in_words(master_->wait());
     master_is_gone_ = true;
     log("master", "--- " + how + "\n" + master_->errors());
-    if (master_is_wanted_ && !disk_is_full_) {
+    if (master_is_wanted_ && !(disk_was_full_ && master_->errors().find("disk is full") != std::string::npos)) {
       throw Violation("the master ended (" + how + "): " + tail(master_->errors()));
     }
     // Who runs a master has something that starts it again.

@@ -101,7 +101,8 @@ class Run {
     excused_.insert(replica);
     may_lose_ = true;
   }
-  void allow_full_disk(bool allowed) { disk_is_full_ = allowed; }
+  // A master may end for want of space, if it says so; it is started again.
+  void allow_full_disk() { disk_was_full_ = true; }
   bool was_evicted(unsigned replica) const { return evicted_.contains(replica); }
   // All is well: what ended until now has to be explained by what was done until now.
   void settle_accounts();
@@ -161,7 +162,7 @@ class Run {
   std::set<unsigned> excused_;
   std::set<unsigned> evicted_;
   bool may_lose_ = false;
-  bool disk_is_full_ = false;
+  bool disk_was_full_ = false;
   Tallies tallies_;
 };
 

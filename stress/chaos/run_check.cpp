@@ -149,6 +149,7 @@ void Run::settle_accounts() {
   excused_.clear();
   evicted_.clear();
   may_lose_ = false;
+  disk_was_full_ = false;
 }
 
 }  // namespace seaway::chaos
