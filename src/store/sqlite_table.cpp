@@ -41,6 +41,9 @@ class SqliteTable : public Table {
   SqliteTable(const SqliteTable&) = delete;
   SqliteTable& operator=(const SqliteTable&) = delete;
 
+  // Of what was done last.
+  bool lacks_room() const { return sqlite3_errcode(database_.get()) == SQLITE_FULL; }
+
   // "" or what is wrong with the file.
   std::string prepare() {
     if (const std::string damage = text_of("PRAGMA quick_check(1)"); damage != "ok") {
@@ -192,8 +195,12 @@ std::unique_ptr<Table> open_sqlite(const std::string& folder, std::string& probl
   sqlite3_busy_timeout(opened, kBusy_ms);
   auto table = std::make_unique<SqliteTable>(std::move(database), lock);
   if (const std::string wrong = table->prepare(); !wrong.empty()) {
-    problem = path + " " + wrong +
-              ". Put a backup in its place, or remove it (and keep ca.pem): peers that still run bring their run back";
+    problem =
+        path + " " + wrong +
+        (table->lacks_room()
+             ? ". Make room on its disk and start again: nothing is lost, leave the folder where it is"
+             : ". Put a backup in its place, or remove it (and keep ca.pem): peers that still run bring their run "
+               "back");
     return nullptr;
   }
   return table;

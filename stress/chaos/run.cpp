@@ -67,7 +67,10 @@ void Run::check_master() {
     const std::string how = support::status_in_words(master_->wait());
     master_is_gone_ = true;
     log("master", "--- " + how + "\n" + master_->errors());
-    if (master_is_wanted_ && !(disk_was_full_ && master_->errors().find("disk is full") != std::string::npos)) {
+    const auto says = [&](const char* words) { return master_->errors().find(words) != std::string::npos; };
+    // One that was started on a full disk ends; who reads its words must not throw the record away.
+    const bool lacked_room = disk_was_full_ && says("disk is full") && says("Make room");
+    if (master_is_wanted_ && !lacked_room) {
       throw Violation("the master ended (" + how + "): " + tail(master_->errors()));
     }
     // Who runs a master has something that starts it again.
