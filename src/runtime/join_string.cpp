@@ -51,7 +51,7 @@ std::string trimmed(const std::string& text) {
 
 std::optional<std::string> join_text(const std::string& given, std::string& problem) {
   constexpr std::size_t kMost = 4096;
-  const std::string text = trimmed(given);
+  std::string text = trimmed(given);
   if (!text.starts_with("@")) {
     return text;
   }
