@@ -39,6 +39,7 @@
  *   other than SEAWAY_PENDING). The input may be read meanwhile, nothing else. After seaway_destroy returns no buffer is touched.
  *
  * Linux, 64-bit little-endian. The ABI is that of the SONAME; enumerators keep their values for ever.
+ * Long because: it is the whole contract, and most of it is words.
  */
 #ifndef SEAWAY_SEAWAY_H
 #define SEAWAY_SEAWAY_H

@@ -1,4 +1,4 @@
-"""Communicator: one membership of one run."""
+"""Communicator: one membership of one run. Long because: most of it is what its methods promise, in words."""
 
 from __future__ import annotations
 
