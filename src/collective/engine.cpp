@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/mark.h"
 #include "base/mutant.h"
 #include "hash/hash.h"
@@ -62,15 +63,6 @@ std::string as_reason(const std::string& text) {
     --end;
   }
   return text.substr(0, end);
-}
-
-std::string hex(std::uint64_t number) {
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string text(16, '0');
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    text[text.size() - 1 - i] = kDigits[number >> (4 * i) & 15];
-  }
-  return text;
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hex.h"
 #include "core/master_state.h"
 
 namespace seaway::core {
@@ -34,18 +35,6 @@ bool Master::State::is_denied(const Uuid& uuid) const {
 namespace {
 
 bool has_expired(const wire::Token& token, std::int64_t now) { return token.expires != 0 && now >= token.expires; }
-
-std::string hex(std::uint64_t number) {
-  constexpr int kDigits = 16;
-  std::string text(kDigits, '0');
-  for (int digit = kDigits - 1; digit >= 0; --digit, number >>= 4) {
-    text[static_cast<std::size_t>(digit)] = "0123456789abcdef"[number & 15];
-  }
-  return text;
-}
-std::string hex(const Uuid& uuid) { return hex(uuid.high) + hex(uuid.low); }
-
-constexpr const char* kDenied = "an operator has denied this peer";
 
 }  // namespace
 

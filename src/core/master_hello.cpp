@@ -282,7 +282,7 @@ void Master::State::on_join(ConnId conn, const wire::Join& join) {
     return;
   }
   if (is_denied(connection.uuid)) {  // since its HELLO
-    refuse(conn, "an operator has denied this peer");
+    refuse(conn, kDenied);
     return;
   }
   if (Member* known = find(connection.peer)) {

@@ -306,6 +306,9 @@ struct Master::State {
   bool is_stranger(const Connection& connection) const;
 };
 
+// What one on the deny list hears.
+inline constexpr const char* kDenied = "an operator has denied this peer";
+
 // At most what a reason may be on the wire; longer text is cut between two characters.
 std::string bounded(std::string text);
 // "e3" of term 1, "e3 of term 7"...

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "net/openssl.h"
 
 namespace seaway::net {
@@ -22,15 +23,7 @@ constexpr std::string_view kMasterUri = "seaway:master";
 constexpr std::string_view kPeerUri = "seaway:peer:";
 constexpr std::size_t kMostCertificateBytes = 8192;  // ours have 400
 
-// Sixteen digits, lower case: one way to write each number.
-std::string hex(std::uint64_t value) {
-  std::string text(16, '0');
-  for (std::size_t i = 16; i-- > 0; value >>= 4) {
-    text[i] = "0123456789abcdef"[value & 15];
-  }
-  return text;
-}
-
+// As hex() writes it, and in no other way.
 std::optional<std::uint64_t> unhex(std::string_view text) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
@@ -122,7 +115,7 @@ std::string to_uri(const CertifiedName& name) {
   if (name.is_master) {
     return std::string(kMasterUri);
   }
-  return std::string(kPeerUri) + hex(name.peer.uuid.high) + hex(name.peer.uuid.low) + ":" + hex(name.peer.id);
+  return std::string(kPeerUri) + hex(name.peer.uuid) + ":" + hex(name.peer.id);
 }
 
 std::optional<CertifiedName> parse_uri(const std::string& uri) {

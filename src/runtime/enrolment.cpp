@@ -8,9 +8,9 @@ namespace seaway::runtime {
 
 namespace {
 
-constexpr Duration kShortest = kSecond;            // between two attempts at a renewal
-constexpr std::int64_t kBackdated = 3600;          // a certificate begins that long before it was made
-constexpr std::int64_t kAttemptsInWhatIsLeft = 8;  // at a renewal
+constexpr Duration kShortest = kSecond;           // to a renewal
+constexpr Duration kAgain = 7500 * kMillisecond;  // after one that failed
+constexpr std::int64_t kBackdated = 3600;         // a certificate begins that long before it was made
 
 std::span<const std::byte> bytes_of(const std::vector<std::uint8_t>& from) { return std::as_bytes(std::span(from)); }
 
@@ -98,8 +98,7 @@ void Enrolment::fail(bool refused, const std::string& why) {
   }
   // Nothing is lost by this: connections stay, and the key stays in the roster.
   owner_->on_enrolment_log("the certificate could not be renewed, it is tried again: " + why);
-  constexpr Duration kLongest = 60 * kSecond;
-  renewal_.at(net::monotonic_now() + std::max(kLongest / kAttemptsInWhatIsLeft, kShortest));
+  renewal_.at(net::monotonic_now() + kAgain);
 }
 
 }  // namespace seaway::runtime

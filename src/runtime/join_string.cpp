@@ -1,10 +1,10 @@
 #include "runtime/join_string.h"
 
 #include <charconv>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "net/address.h"
 
@@ -16,12 +16,6 @@ constexpr std::size_t kTokenDigits = 48;
 constexpr std::size_t kPinDigits = 64;
 constexpr std::size_t kNumberDigits = 16;
 constexpr const char* kForm = "seaway1/HOST:PORT/TOKEN/PIN";
-
-std::string hex(std::uint64_t number) {
-  char text[kNumberDigits + 1];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
-  return text;
-}
 
 template <class T>
 bool read_hex(const std::string& text, std::size_t at, std::size_t digits, T& number) {
@@ -85,7 +79,7 @@ std::string to_string(const JoinString& join) {
   for (std::size_t i = 0; i < join.addresses.size(); ++i) {
     text += (i == 0 ? "" : ",") + join.addresses[i];
   }
-  return text + "/" + hex(join.token) + hex(join.secret.high) + hex(join.secret.low) + "/" + to_hex(join.pin);
+  return text + "/" + hex(join.token) + hex(join.secret) + "/" + to_hex(join.pin);
 }
 
 std::optional<JoinString> parse_join_string(const std::string& given, std::string& problem) {

@@ -320,10 +320,12 @@ void Session::on_updated() {
 
 void Session::on_over(Status status, const std::string& text) {
   // Later: it is the incarnation that says this.
-  loop_->post([this] { host_.reset(); });
-  if (enrolment_) {
-    loop_->post([this] { next_id_ == kNoPeer ? enrolment_->stop() : void(); });
-  }
+  loop_->post([this] {
+    host_.reset();
+    if (enrolment_ && next_id_ == kNoPeer) {
+      enrolment_->stop();  // nobody is there whose certificate could be renewed
+    }
+  });
   const std::lock_guard lock(front_->mutex);
   const bool was_member = front_->phase == Phase::member || front_->phase == Phase::leaving;
   front_->phase = Phase::over;
