@@ -39,7 +39,8 @@ struct Limits {
   std::uint64_t window_bytes = 8 << 20;           // per op and sender: parts a root asks for ahead of its reduction
   std::uint64_t kept_bytes = 1ull << 30;          // contributions kept after use, so that a loss costs little
   std::uint64_t small_bytes = 4096;               // an op's data up to this travels with the messages: see link.h
-  std::uint32_t unposted_ops = 4096;              // per link: ops that others posted and I did not
+  std::uint32_t unposted_ops = 4096;              // per link: ops, and tags, that others use and I do not yet
+  std::uint32_t frames_ahead = 1u << 20;          // per link: received, while an earlier one is missing
   std::uint32_t ack_every = 8;                    // frames received before an ACK is due at once
   Duration ack_delay = 10 * kMillisecond;         // and the longest that a due ACK may wait
 };

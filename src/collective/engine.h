@@ -17,6 +17,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -52,6 +53,9 @@ struct Progress {
   std::uint64_t bytes_total = 0;
 };
 
+// How Engine::contradiction() begins.
+inline constexpr std::string_view kContradiction = "the run's decision contradicts what this member knows";
+
 class Engine {
  public:
   explicit Engine(EngineConfig config);
@@ -64,6 +68,9 @@ class Engine {
   std::vector<wire::OpReport> report() const;
   // The decisions of the cut. Ends what is decided, starts the next attempt of the rest.
   void resolve(Cut cut, std::span<const wire::Decision> decisions, Time now);
+  // "", or in words that a decision contradicts what this member knows: then a member's report was false, and the owner has to
+  // fence. Reports that are true never come to that (docs/PROTOCOL.md, 5), which is what the simulator holds them to.
+  const std::string& contradiction() const { return contradiction_; }
   // My update count passed a join point: ops posted from now on belong to this generation.
   void enter_generation(std::uint32_t generation, Time now);
   // Of what is posted from now on.
@@ -213,7 +220,7 @@ class Engine {
   void give_back_lease(ConnId conn, const Incoming& incoming);
   std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
-  void on_ended(PeerId from, const OpKey& op);
+  bool on_ended(PeerId from, const OpKey& op);  // false: of more tags than a healthy peer has
   Op* op_for_frame(Link& from, const wire::FrameHeader& header, std::string& refusal);
   void close_connection(ConnId conn, std::string reason);
 
@@ -230,6 +237,7 @@ class Engine {
 
   // engine_membership.cpp
   void decide(const wire::Decision& decision, Time now);
+  bool contradicts(const wire::Decision& decision, const Op* op);
   void resume(Op& op, Time now);
   void clear_results(Op& op);
   void stop_sending(Side& side, PeerId peer);
@@ -260,6 +268,7 @@ class Engine {
   Cut cut_;
   std::vector<wire::MemberInfo> roster_;  // of my lane
   std::vector<wire::Base> bases_;
+  std::string contradiction_;
   std::map<OpKey, wire::Decision> decided_;  // final decisions that not everyone has finished
   std::uint32_t generation_ = 0;
   Standing standing_ = Standing::founder;

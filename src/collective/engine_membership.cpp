@@ -133,26 +133,23 @@ void Engine::decide(const wire::Decision& decision, Time now) {
   if (op == nullptr && passed_or_ended(decision.op)) {
     return;
   }
+  if (contradicts(decision, op)) {
+    return;
+  }
   switch (decision.verdict) {
     case Verdict::commit:
-      SEAWAY_ASSERT(op != nullptr && op->stage != Stage::unposted && op->stage != Stage::aborted,
-                    "an op that is committed by decision is held by every member of its roster");
       if (op->open()) {
-        SEAWAY_ASSERT(holds(*op), "an op that is committed by decision is held by every member of its roster");
         SEAWAY_MARK("committed by decision");
         op->my_value = value_of(*op);
         end_op(*op, op->no_weight ? Outcome::no_weight : Outcome::committed, "", now);
       }
       break;
     case Verdict::resume:
-      SEAWAY_ASSERT(op == nullptr || op->stage != Stage::committed || op->my_value.attempt == cut_,
-                    "no op is resumed that has committed at a member");
       if (op != nullptr && op->open() && frozen(*op)) {
         resume(*op, now);
       }
       break;
     case Verdict::abort:
-      SEAWAY_ASSERT(op == nullptr || op->stage != Stage::committed, "no op is aborted that has committed at a member");
       if (op != nullptr && op->open()) {
         end_op(*op, Outcome::aborted, decision.reason, now);
       } else if (op == nullptr || op->stage == Stage::unposted) {
@@ -161,6 +158,34 @@ void Engine::decide(const wire::Decision& decision, Time now) {
       }
       break;
   }
+}
+
+// What no master decides from true reports: then somebody's was false. Nothing is done by it: what has been told here stays true.
+bool Engine::contradicts(const wire::Decision& decision, const Op* op) {
+  const bool committed = op != nullptr && op->stage == Stage::committed;
+  std::string finding;
+  switch (decision.verdict) {
+    case Verdict::commit:
+      if (!committed && (op == nullptr || op->stage == Stage::unposted || op->stage == Stage::aborted || !holds(*op))) {
+        finding = "is committed, and there is no result of it here";
+      }
+      break;
+    case Verdict::resume:
+      if (committed && op->my_value.attempt != cut_) {
+        finding = "is resumed, and has committed here";
+      }
+      break;
+    case Verdict::abort:
+      if (committed) {
+        finding = "is aborted, and has committed here";
+      }
+      break;
+  }
+  if (!finding.empty() && contradiction_.empty()) {
+    contradiction_ = std::string(kContradiction) + ": the op of tag " + std::to_string(decision.op.tag) + ", number " +
+                     std::to_string(decision.op.seq) + ", " + finding + ". A member's report was false; join again";
+  }
+  return !finding.empty();
 }
 
 void Engine::resume(Op& op, Time now) {

@@ -88,6 +88,9 @@ Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, con
       SEAWAY_MARK("duplicate frame");
       return Sink{};
     }
+    if (from.is_too_far_ahead(header.link_seq)) {
+      return Refuse{"too many frames after one that does not come"};
+    }
     from.each_connection([&](ConnId other) {
       Connection& state = connections_.at(other);
       if (other != conn && state.incoming.counts && state.incoming.header.link_seq == header.link_seq) {
@@ -351,12 +354,15 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
     from.on_ack(*ack);
     return "";
   }
-  if (header.type == FrameType::ended) {
-    on_ended(from.peer(), header.op);
-    return "";
+  const bool is_ended = header.type == FrameType::ended;
+  const std::uint32_t upto = is_ended ? header.op.seq : header.chunk;  // a READY says it in passing
+  if (is_ended || (header.type == FrameType::ready && upto > 0)) {
+    if (!on_ended(from.peer(), {header.op.lane, header.op.generation, header.op.tag, upto})) {
+      return "ops have ended of more tags than can be known";
+    }
   }
-  if (header.type == FrameType::ready && header.chunk > 0) {
-    on_ended(from.peer(), {header.op.lane, header.op.generation, header.op.tag, header.chunk});
+  if (is_ended) {
+    return "";
   }
   std::string refusal;
   Op* op = op_for_frame(from, header, refusal);
@@ -409,11 +415,16 @@ void Engine::on_ready(Op& op, Link& from, Side& side, wire::Ready ready) {
   }
 }
 
-void Engine::on_ended(PeerId from, const OpKey& op) {
+bool Engine::on_ended(PeerId from, const OpKey& op) {
   const TagKey tag{op.generation, op.tag};
-  std::uint32_t& upto = ended_by_[from][tag];
-  upto = std::max(upto, op.seq);
+  auto& by = ended_by_[from];
+  // A healthy peer's tags are mine, but for those of ops that have ended before I came to post them.
+  if (!by.contains(tag) && by.size() >= sequences_.size() + config_.limits.unposted_ops) {
+    return false;
+  }
+  by[tag] = std::max(by[tag], op.seq);
   dirty_tags_.insert(tag);
+  return true;
 }
 
 // What a connection was receiving does not arrive: the sender sends it again elsewhere.

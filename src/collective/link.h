@@ -72,6 +72,10 @@ class Link {
 
   // --- Receiving ---
   bool has_seen(std::uint64_t link_seq) const;
+  // A frame that would come after more than may be kept in mind while earlier ones are missing.
+  bool is_too_far_ahead(std::uint64_t link_seq) const {
+    return link_seq != received_upto_ + 1 && received_beyond_.size() >= limits_->frames_ahead;
+  }
   bool has_received() const { return received_upto_ > 0 || !received_beyond_.empty(); }
   void received(std::uint64_t link_seq, Time now);
 

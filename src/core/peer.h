@@ -200,6 +200,7 @@ class Peer {
   void say_hello();
   void end(collective::Outcome outcome, const std::string& reason, Time now);
   void end_by_master(const std::string& reason, bool refused, Time now);
+  bool end_if_contradicted(Time now);
   void collect_engine(Time now);
   void ask_for(const collective::EngineEffect& effect, Time now);
   void log(std::string text);

@@ -163,6 +163,9 @@ void Peer::take_epoch(const wire::EpochMessage& message, Time now) {
   taken_ = message;
   ladder_ = Ladder::scaled(message.ladder_percent);
   engine_.adopt(message, now);
+  if (end_if_contradicted(now)) {
+    return;
+  }
   if (!new_epoch) {
     SEAWAY_MARK("report again in one epoch for a new term");
   }
@@ -231,7 +234,18 @@ void Peer::on(const wire::Resolve& message, Time now) {
   }
   resolved_ = true;
   engine_.resolve(message.cut, message.decisions, now);
-  repeat_requests(now);
+  if (!end_if_contradicted(now)) {
+    repeat_requests(now);
+  }
+}
+
+// Somebody has lied to the master. To go on would be to have other results than the rest: this incarnation is over.
+bool Peer::end_if_contradicted(Time now) {
+  if (engine_.contradiction().empty()) {
+    return false;
+  }
+  end_by_master(engine_.contradiction(), false, now);
+  return true;
 }
 
 // --- Joins: ASK, CANCEL, update -------------------------------------------------------------------------------------

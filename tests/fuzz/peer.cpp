@@ -262,34 +262,11 @@ class Life {
   }
 
   void tell(wire::MasterMessage message) {
-    if (auto* epoch = std::get_if<wire::EpochMessage>(&message)) {
-      keep_possible(epoch->decisions);
-    } else if (auto* resolve = std::get_if<wire::Resolve>(&message)) {
-      keep_possible(resolve->decisions);
-    }
     if (line_is_up_) {
       peer_.on_master_message(message, now());
       settle();
     }
   }
-  // A decision is made from reports: it contradicts none, and there is one for each op.
-  void keep_possible(std::vector<wire::Decision>& decisions) {
-    std::map<OpKey, wire::OpStatus> reported;
-    for (const wire::OpReport& report : peer_.engine().report()) {
-      reported[report.op] = report.status;
-    }
-    std::set<OpKey> seen;
-    std::erase_if(decisions, [&](const wire::Decision& decision) {
-      const auto report = reported.find(decision.op);
-      const bool is_reported = report != reported.end();
-      const auto is = [&](wire::OpStatus status) { return is_reported && report->second == status; };
-      const bool possible = decision.verdict == wire::Verdict::commit
-                                ? is(wire::OpStatus::holds) || is(wire::OpStatus::committed)
-                                : !is(wire::OpStatus::committed);
-      return !possible || !seen.insert(decision.op).second;
-    });
-  }
-
   void connect_master() {
     if (connecting_) {
       connecting_ = false;

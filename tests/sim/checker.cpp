@@ -348,6 +348,9 @@ void Checker::trouble_everyone() {
 }
 
 void Checker::on_evicted(const PeerProcess& peer, const std::string& reason) {
+  if (reason.starts_with(collective::kContradiction)) {  // nobody lies here
+    throw Violation("promise 2: h" + std::to_string(peer.site().host) + " " + reason);
+  }
   somebody_lost_ = true;
   dead_.insert(peer.id());
   const Time now = world_->clock.now();

@@ -131,6 +131,7 @@ class Cluster {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
       if (!dead_.contains(i)) {
         engine(i).resolve(epoch_.cut, decisions, now);
+        CHECK(engine(i).contradiction() == "");
       }
     }
   }

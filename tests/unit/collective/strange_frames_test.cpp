@@ -1,6 +1,7 @@
 // Frames that no healthy peer sends: the connection or the op pays for them, and never the process.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <span>
 #include <variant>
 #include <vector>
@@ -21,7 +22,10 @@ class Victim : public Cluster {
  public:
   static constexpr ConnId kConn = 2;  // Cluster::conn(0, 1)
 
-  Victim() : Cluster(2) {}
+  explicit Victim(const Limits& limits = small_limits()) : Cluster(2, limits) {}
+
+  void goes_on_from(std::uint64_t number) { sent_ = number - 1; }
+  static bool is_refused(const Landing& landing) { return std::holds_alternative<Refuse>(landing); }
 
   Landing says(FrameType type, std::uint32_t length, std::uint32_t chunk = 0, OpKey op = kFirstOp) {
     FrameHeader header;
@@ -41,6 +45,12 @@ class Victim : public Cluster {
     engine(0).on_message(kConn, payload, now);
   }
   void lands() { engine(0).on_landed(kConn, now); }
+  // Whether the connection is closed by what it said.
+  bool closes() {
+    const std::vector<EngineEffect> effects = engine(0).take_effects();
+    return std::any_of(effects.begin(), effects.end(),
+                       [](const EngineEffect& e) { return std::holds_alternative<CloseLinkConnection>(e); });
+  }
   // Jobs that it has for the bytes that came.
   std::vector<Job> jobs() {
     std::vector<Job> all;
@@ -112,6 +122,41 @@ TEST_CASE("a part that lands after the post and is of a chunk that the plan does
   victim.lands();
   CHECK(victim.jobs().empty());
   victim.engine(0).check_invariants();
+}
+
+TEST_CASE("frames after one that does not come are remembered up to a bound, and the one that comes is taken") {
+  Limits limits = Cluster::small_limits();
+  limits.frames_ahead = 3;
+  Victim victim(limits);
+  victim.goes_on_from(2);
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(victim.is_refused(victim.says(FrameType::gone, 0)));
+    victim.lands();
+  }
+  SUBCASE("the bound") { CHECK(victim.is_refused(victim.says(FrameType::gone, 0))); }
+  SUBCASE("the one that was missing") {
+    victim.goes_on_from(1);
+    CHECK_FALSE(victim.is_refused(victim.says(FrameType::gone, 0)));
+    victim.lands();
+    victim.goes_on_from(6);
+    CHECK_FALSE(victim.is_refused(victim.says(FrameType::gone, 0)));
+  }
+}
+
+TEST_CASE("ENDED of tags that are nobody's takes bounded memory, and costs the connection") {
+  Limits limits = Cluster::small_limits();
+  limits.unposted_ops = 4;
+  Victim victim(limits);
+  const auto says_ended = [&](std::uint64_t tag) {
+    victim.says(FrameType::ended, 0, 0, {0, 1, tag, 1});
+    victim.engine(0).on_message(Victim::kConn, {}, victim.now);
+    return victim.closes();
+  };
+  for (std::uint64_t tag = 100; tag < 104; ++tag) {
+    CHECK_FALSE(says_ended(tag));
+    CHECK_FALSE(says_ended(tag));  // one that is known costs nothing
+  }
+  CHECK(says_ended(104));
 }
 
 }  // namespace

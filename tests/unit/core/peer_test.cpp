@@ -219,6 +219,29 @@ TEST_CASE("peer: RESOLVE counts for my term and my cut, once") {
   CHECK(script.ended().size() == 1);
 }
 
+TEST_CASE("peer: a decision that no true report leads to ends this incarnation, and its ops as an eviction does") {
+  const wire::Decision commit{{0, 1, 0, 0}, wire::Verdict::commit, "somebody says that it has committed it"};
+  Script script;
+  script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
+  script.posts();
+  SUBCASE("by RESOLVE") {
+    script.hears(EpochScript(1, 2, {kMe, 60}).message).forget_effects();
+    script.hears(resolve(1, {1, 2}, {commit}));
+  }
+  SUBCASE("by EPOCH, which reports nothing then") {
+    EpochScript epoch(1, 2, {kMe, 60});
+    epoch.message.decisions = {commit};
+    script.hears(epoch.message);
+    CHECK(script.said<wire::Report>().empty());
+  }
+  CHECK(script.peer.stage() == PeerStage::gone);
+  REQUIRE(script.ended().size() == 1);
+  CHECK(script.ended()[0].result.outcome == collective::Outcome::evicted);
+  const auto evicted = script.took<EvictedFromRun>();
+  REQUIRE(evicted.size() == 1);
+  CHECK(evicted[0].reason.starts_with(collective::kContradiction));
+}
+
 TEST_CASE("peer: a cancel is asked for at once, after RESOLVE, by a new term and on a new connection") {
   Script script;
   script.member_of(EpochScript(1, 1, {kMe, 60, 70}));
