@@ -31,6 +31,11 @@ inline constexpr std::size_t kMaxStrangers = 256;             // at once; the ol
 inline constexpr Duration kStrangerPatience = 5 * kSecond;    // for each
 inline constexpr std::size_t kMaxUnknownBytes = 16ull << 20;  // of messages that strangers have not ended, together
 
+// --- What a master takes of one peer. More of it waits in the sender's kernel: a peer says a few messages a second. --------------
+inline constexpr Duration kMessageCost = kMillisecond;   // at most 1000 messages a second
+inline constexpr std::uint64_t kMessageRate = 8u << 20;  // and 8 MiB a second
+inline constexpr Duration kMessageBurst = 4 * kSecond;   // but so much of either at once, after a pause
+
 // --- Limits of one engine. Chunk size and the one-shot bound enter the plan: all members must use the same. --------
 struct Limits {
   std::uint32_t chunk_bytes = 512 * 1024;         // the pipelining unit: half of it costs a tenth more on a loopback

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/largest_share.h"
+
 namespace seaway::net {
 
 Lobby::Lobby(Loop& loop, LobbyLimits limits, Introduced introduced)
@@ -12,13 +14,13 @@ Lobby::~Lobby() = default;
 
 void Lobby::enter(std::unique_ptr<Stream> stream) {
   if (strangers_.size() >= limits_.most) {
-    make_room();
+    refuse(oldest_of_largest_share(strangers_, [](const Stranger& stranger) { return stranger.share; }),
+           "made room for a newer connection before it said who it is");
   }
   strangers_.emplace_back();
   const Place place = std::prev(strangers_.end());
   place->stream = std::move(stream);
   place->share = share_of(place->stream->remote());
-  ++shares_[place->share];
   place->until = monotonic_now() + limits_.patience;
   place->stream->on_readable([this, place] { read(place); });
   place->stream->watch_read();
@@ -57,7 +59,7 @@ void Lobby::read(Place stranger) {
       // Later: the callee sets callbacks of its own, and the one that it replaces is running.
       auto stream = std::make_shared<std::unique_ptr<Stream>>(std::move(stranger->stream));
       loop_->post([this, stream, body = std::move(stranger->body)] { introduced_(std::move(*stream), body); });
-      leave(stranger);
+      strangers_.erase(stranger);
       return;
     }
   }
@@ -65,25 +67,7 @@ void Lobby::read(Place stranger) {
 
 void Lobby::refuse(Place stranger, const char* reason) {
   count(reason);
-  leave(stranger);
-}
-
-Lobby::Place Lobby::leave(Place stranger) {
-  const auto share = shares_.find(stranger->share);
-  if (--share->second == 0) {
-    shares_.erase(share);
-  }
-  return strangers_.erase(stranger);
-}
-
-void Lobby::make_room() {
-  std::size_t most = 0;
-  for (const auto& [share, count] : shares_) {
-    most = std::max(most, count);
-  }
-  const auto oldest = std::find_if(strangers_.begin(), strangers_.end(),
-                                   [&](const Stranger& stranger) { return shares_.at(stranger.share) == most; });
-  refuse(oldest, "made room for a newer connection before it said who it is");
+  strangers_.erase(stranger);
 }
 
 void Lobby::sweep() {

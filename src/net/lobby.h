@@ -55,14 +55,11 @@ class Lobby {
   void read(Place stranger);
   void refuse(Place stranger, const char* reason);
   void sweep();
-  void make_room();
-  Place leave(Place stranger);
 
   Loop* loop_;
   LobbyLimits limits_;
   Introduced introduced_;
-  std::list<Stranger> strangers_;              // the oldest first
-  std::map<std::string, std::size_t> shares_;  // how many of them come from each
+  std::list<Stranger> strangers_;  // the oldest first
   std::map<std::string, std::uint64_t> refusals_;
   Timer timer_;
 };

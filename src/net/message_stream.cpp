@@ -20,6 +20,9 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
 
   void read() {
     const auto self = shared_from_this();
+    if (must_wait()) {
+      return;
+    }
     // What is kept of a stream is what came of a message: many may be idle, and some for ever in the middle of one.
     static thread_local std::array<std::byte, kReadBytes> buffer;
     for (int turns = 0; turns < 16 && open; ++turns) {
@@ -39,6 +42,9 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
       }
       if (open && !charge(reading.size())) {
         end(false, "too much that strangers have not ended");
+        return;
+      }
+      if (open && must_wait()) {
         return;
       }
     }
@@ -61,9 +67,22 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
       }
       const std::span<const std::byte> body(reading.data() + at + kPrefix, length);
       at += kPrefix + length;
+      if (pause) {
+        paid_until = std::max(paid_until, monotonic_now()) + rate.each +
+                     static_cast<Duration>(body.size() * static_cast<std::uint64_t>(kSecond) / rate.bytes_per_s);
+      }
       message(body);
     }
     reading.erase(reading.begin(), reading.begin() + static_cast<std::ptrdiff_t>(std::min(at, reading.size())));
+  }
+
+  // Whether more has come than the rate allows: then it is read later. A leaky bucket, whose level is a time.
+  bool must_wait() {
+    if (!pause || paid_until <= monotonic_now() + rate.burst) {
+      return false;
+    }
+    pause->at(paid_until - rate.burst);
+    return true;
   }
 
   // False: the allowance is used up.
@@ -144,6 +163,9 @@ struct MessageStream::Impl : std::enable_shared_from_this<MessageStream::Impl> {
   std::vector<std::byte> reading;
   Allowance* allowance = nullptr;  // null: none
   std::size_t charged = 0;         // to it
+  std::unique_ptr<Timer> pause;    // null: messages are taken at any rate
+  MessageRate rate;
+  Time paid_until = 0;  // what has come is as much as the rate allows until then
   std::deque<std::vector<std::byte>> queue;
   std::size_t sent = 0;  // of queue.front()
   std::size_t queued = 0;
@@ -166,6 +188,7 @@ MessageStream::~MessageStream() {
   if (impl_) {
     impl_->lift_limit();
     impl_->open = false;
+    impl_->pause.reset();
     impl_->stream.reset();
   }
 }
@@ -188,11 +211,17 @@ void MessageStream::send(std::vector<std::byte> bytes) {
 void MessageStream::limit(Allowance& shared) { impl_->allowance = &shared; }
 void MessageStream::lift_limit() { impl_->lift_limit(); }
 
+void MessageStream::limit_rate(const MessageRate& rate) {
+  impl_->rate = rate;
+  impl_->pause = std::make_unique<Timer>(*impl_->loop, [impl = impl_.get()] { impl->read(); });
+}
+
 const Stream& MessageStream::stream() const { return *impl_->stream; }
 
 void MessageStream::close_later(std::unique_ptr<MessageStream> stream) {
   const std::shared_ptr<Impl> impl = std::exchange(stream->impl_, nullptr);
   impl->lift_limit();
+  impl->pause.reset();
   if (!impl->open || impl->queue.empty()) {
     impl->open = false;
     impl->loop->post([impl] { impl->stream.reset(); });

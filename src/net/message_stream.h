@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/limits.h"
 #include "net/loop.h"
 #include "net/stream.h"
 
@@ -18,6 +19,12 @@ namespace seaway::net {
 struct Allowance {
   std::size_t most = 0;
   std::size_t used = 0;
+};
+
+struct MessageRate {
+  Duration each = kMessageCost;
+  std::uint64_t bytes_per_s = kMessageRate;
+  Duration burst = kMessageBurst;
 };
 
 class MessageStream {
@@ -39,6 +46,9 @@ class MessageStream {
   // Until lifted: a stream that has to keep more than `shared` has left ends. `shared` outlives the limit.
   void limit(Allowance& shared);
   void lift_limit();
+
+  // From now on takes messages at this rate. What comes faster waits unread, so its sender has to wait, too.
+  void limit_rate(const MessageRate& rate = {});
 
   // Sends what is queued, for a second at most, and closes; `stream` is destroyed then.
   static void close_later(std::unique_ptr<MessageStream> stream);

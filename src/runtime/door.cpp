@@ -3,6 +3,8 @@
 #include <ctime>
 #include <utility>
 
+#include "net/address.h"
+#include "net/largest_share.h"
 #include "runtime/certified.h"
 #include "runtime/door_client.h"
 #include "runtime/join_string.h"
@@ -16,11 +18,12 @@ Door::Door(net::Loop& loop, DoorConfig config, Owner& owner)
 void Door::enter(std::unique_ptr<net::Stream> stream) {
   if (visitors_.size() >= kMaxStrangers) {
     owner_->count_refusal("made room for a newer one at the door");
-    visitors_.erase(visitors_.begin());
+    visitors_.erase(net::oldest_of_largest_share(visitors_, [](const auto& entry) { return entry.second.share; }));
   }
   const std::uint64_t id = next_++;
   Visitor& visitor = visitors_[id];
   visitor.until = net::monotonic_now() + kStrangerPatience;
+  visitor.share = net::share_of(stream->remote());
   visitor.stream = std::make_unique<net::MessageStream>(
       *loop_, std::move(stream), kMaxStrangerBytes, [this, id](std::span<const std::byte> body) { hear(id, body); },
       [this, id](bool, const char*) { visitors_.erase(id); });

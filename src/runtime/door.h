@@ -46,6 +46,7 @@ class Door {
   struct Visitor {
     std::unique_ptr<net::MessageStream> stream;
     Time until = 0;
+    std::string share;  // of addresses, that it comes from
     bool has_asked = false;
   };
 

@@ -64,6 +64,7 @@ class MasterHost : private Door::Owner {
         address_(net::to_string(net::local_address(listening.get()))),
         run_(stored && stored->run != Uuid{} ? stored->run : Uuid{random_bits(), random_bits()}),
         master_(core_config(config, run_, store != nullptr), Random(random_bits())),
+        ladder_(Ladder::scaled(config.ladder_percent)),
         started_(net::monotonic_now()),
         lobby_(loop, {},
                [this](std::unique_ptr<net::Stream> s, std::span<const std::byte> b) { enter(std::move(s), b); }),
@@ -154,6 +155,8 @@ class MasterHost : private Door::Owner {
       lobby_.count("no certificate");
       return;
     }
+    // One that takes nothing is not waited for longer than one that says nothing.
+    stream->set_user_timeout(ladder_.connection + ladder_.suspect);
     const ConnId conn = next_conn_++;
     connections_[conn] = std::make_unique<net::MessageStream>(
         *loop_, std::move(stream), kMaxControlBytes,
@@ -164,6 +167,7 @@ class MasterHost : private Door::Owner {
           step(core::Disconnected{conn, closed});
         });
     connections_.at(conn)->limit(unknown_);
+    connections_.at(conn)->limit_rate();
     step(core::Connected{conn, who});
   }
 
@@ -264,6 +268,7 @@ class MasterHost : private Door::Owner {
   std::string address_;
   Uuid run_;
   core::Master master_;
+  Ladder ladder_;
   Time started_;
   net::Allowance unknown_{.most = kMaxUnknownBytes, .used = 0};  // of connections that belong to no peer yet
   std::map<ConnId, std::unique_ptr<net::MessageStream>> connections_;
