@@ -139,8 +139,9 @@ SEAWAY_API seaway_status seaway_error_get(seaway_comm* comm, seaway_op* op, seaw
 
 typedef struct seaway_config {
   size_t struct_size;
-  const char* master; /* "HOST:PORT" of the master; IPv6 in brackets. Required with plaintext = 1, and only there */
-  const char* name;   /* for logs and status; at most 256 bytes. NULL: "HOSTNAME:PID" */
+  const char*
+      master;       /* "HOST:PORT" of the master; IPv6 in brackets. Required with plaintext = 1 or ca, and only there */
+  const char* name; /* for logs and status; at most 256 bytes. NULL: "HOSTNAME:PID" */
   uint32_t
       replica;   /* the unit of membership and of failure that this process belongs to. SEAWAY_REPLICA_ANY (the default)
                          draws a number; with lanes > 1 it must be given. One (replica, lane) can be taken once */
@@ -167,6 +168,13 @@ typedef struct seaway_config {
       join; /* the join string that `seaway master` or `seaway token new` printed, or "@FILE" with one in it (better
                        than an argument, which others on the machine can see). It lets this peer in, and tells it by the pin
                        that it is this run's master that answers. NULL: the environment's SEAWAY_JOIN. Not with plaintext = 1 */
+  const char* ca; /* an own PKI in place of a join string: three files in PEM, all or none, and `master` with them. The
+                       authorities that the master's certificate is checked against, as that of HOST in `master` */
+  const char*
+      cert; /* this peer's certificate, and those between it and an authority; at most 4 KiB of them are taken */
+  const char*
+      key; /* its key, without a password. The files are read when the communicator is made and at each join. The
+                       master runs with --ca, --cert and --key, and certifies whoever shows a certificate of --ca */
 } seaway_config;
 
 /* Fills *config with defaults. struct_size is sizeof(seaway_config) of the caller.

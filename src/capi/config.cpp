@@ -7,7 +7,6 @@
 #include "base/limits.h"
 #include "capi/statuses.h"
 #include "capi/structs.h"
-#include "runtime/join_string.h"
 
 namespace seaway::capi {
 namespace {
@@ -64,22 +63,19 @@ Error translate(const seaway_config* config, runtime::CommunicatorConfig& into) 
   if (given.plaintext != 0 && given.plaintext != 1) {
     return invalid("plaintext is " + std::to_string(given.plaintext) + ": it is 0 or 1");
   }
-  if (given.join == nullptr && given.plaintext == 0) {
+  const bool has_pki = given.ca != nullptr || given.cert != nullptr || given.key != nullptr;
+  if (given.join == nullptr && given.plaintext == 0 && !has_pki) {
     given.join = std::getenv("SEAWAY_JOIN");
   }
-  for (Error error : {take_text(given.join, "join", into.join), take_text(given.master, "master", into.master),
-                      take_text(given.name, "name", into.name), take_text(given.listen, "listen", into.listen),
-                      take_addresses(given, into.advertise)}) {
+  for (Error error :
+       {take_text(given.join, "join", into.join), take_text(given.master, "master", into.master),
+        take_text(given.name, "name", into.name), take_text(given.listen, "listen", into.listen),
+        take_text(given.ca, "ca", into.pki.authorities), take_text(given.cert, "cert", into.pki.certificate),
+        take_text(given.key, "key", into.pki.key), take_addresses(given, into.advertise)}) {
     if (error.status != Status::ok) {
       return error;
     }
   }
-  std::string problem;
-  const auto join = runtime::join_text(into.join, problem);
-  if (!join) {
-    return invalid("join: " + problem);
-  }
-  into.join = *join;
   if (given.replica != SEAWAY_REPLICA_ANY) {
     into.replica = given.replica;
   }
@@ -91,7 +87,8 @@ Error translate(const seaway_config* config, runtime::CommunicatorConfig& into) 
   into.kept_bytes = given.kept_bytes;
   into.plaintext = given.plaintext == 1;
   into.uuid = {given.uuid[0], given.uuid[1]};
-  return runtime::validate(into);
+  Error error = runtime::read_files(into);
+  return error.status != Status::ok ? error : runtime::validate(into);
 }
 
 }  // namespace seaway::capi

@@ -33,7 +33,7 @@ struct Shape<seaway_error> {
 template <>
 struct Shape<seaway_config> {
   static constexpr const char* kName = "seaway_config";
-  static constexpr std::array kSizes = {std::size_t{104}, sizeof(seaway_config)};
+  static constexpr std::array kSizes = {std::size_t{104}, std::size_t{112}, sizeof(seaway_config)};
 };
 template <>
 struct Shape<seaway_view_info> {

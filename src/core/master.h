@@ -64,7 +64,8 @@ struct DoorRequest {
   std::uint64_t request = 0;
   std::uint64_t token = 0;
   std::optional<Certified> certified;
-  KeyHash key{};  // of an ENROL's public key
+  bool by_pki = false;  // the connection shows a certificate of the operator's own PKI
+  KeyHash key{};        // of an ENROL's public key
   wire::Request wants;
   std::int64_t unix_now = 0;  // seconds: tokens expire by the wall clock
   std::uint64_t fresh_id =

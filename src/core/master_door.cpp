@@ -3,6 +3,7 @@
 // | enrol, first row that fits                              | then                                          |
 // |---------------------------------------------------------|-----------------------------------------------|
 // | its uuid is denied                                      | refused                                       |
+// | a certificate of the operator's PKI                     | certified                                     |
 // | no token, and a certificate of another uuid or none     | refused                                       |
 // | .. an expired one whose key is not in the roster        | refused: no certificate is renewed for ever   |
 // | .. any other                                            | certified: renewal, or the next incarnation   |
@@ -122,7 +123,7 @@ std::string Master::State::why_not_enrolled(const DoorRequest& asked, const wire
   if (const Member* m = find(enrol.id); m != nullptr && (m->info.uuid != enrol.uuid || m->info.key != asked.key)) {
     return "this incarnation is known, under another uuid or with another key";
   }
-  if (asked.token == 0) {
+  if (asked.token == 0 && !asked.by_pki) {
     if (!asked.certified || asked.certified->uuid != enrol.uuid) {
       return "a certificate is good for a new one of the same peer only";
     }
@@ -130,6 +131,16 @@ std::string Master::State::why_not_enrolled(const DoorRequest& asked, const wire
     if (asked.certified->expired && (m == nullptr || m->info.key != asked.certified->key)) {
       return "the certificate has expired: enrol with a token";
     }
+    return "";
+  }
+  // This lets somebody in, as a token does, and nobody into another's place.
+  const bool is_taken = std::any_of(members.begin(), members.end(), [&](const auto& entry) {
+    return entry.second.info.uuid == enrol.uuid && entry.second.info.key != asked.key && entry.second.conn;
+  });
+  if (is_taken) {
+    return "a peer with this uuid is here, with another key";
+  }
+  if (asked.token == 0) {
     return "";
   }
   const wire::Token* token = find_token(asked.token);
@@ -141,13 +152,6 @@ std::string Master::State::why_not_enrolled(const DoorRequest& asked, const wire
   }
   if (has_expired(*token, asked.unix_now)) {
     return "the token has expired: ask for a new one (seaway token new)";
-  }
-  // A token lets somebody in, and nobody into another's place.
-  const bool is_taken = std::any_of(members.begin(), members.end(), [&](const auto& entry) {
-    return entry.second.info.uuid == enrol.uuid && entry.second.info.key != asked.key && entry.second.conn;
-  });
-  if (is_taken) {
-    return "a peer with this uuid is here, with another key";
   }
   const bool is_used = token->used_by != Uuid{} && (token->used_by != enrol.uuid || token->used_with != asked.key);
   if (token->use == wire::TokenUse::join_once && is_used) {

@@ -16,6 +16,7 @@
 #include "master/commands.h"
 #include "master/service_manager.h"
 #include "net/address.h"
+#include "runtime/communicator.h"
 #include "runtime/master_server.h"
 #include "store/sqlite_table.h"
 
@@ -35,6 +36,9 @@ constexpr const char* kHelp =
                        membership back from them; what is weaker then: docs/PROTOCOL.md, section 1
   --advertise HOST:PORT  how peers reach this master, for the join string; up to 8 times. Default: where it listens
   --certificate-hours H  how long a peer's certificate is good. Default 24; it is renewed at half of that
+  --ca FILE --cert FILE --key FILE   (PEM) peers enrol with certificates of an own PKI in place of a join string: whoever shows one
+                       that an authority in --ca vouches for may join, and this master shows --cert, which has to name its
+                       host. The files are read once: start the master again when --cert is renewed
   --plaintext          connections are neither encrypted nor authenticated: whoever reaches the port can join and read. For a
                        private network; every peer has to ask for it too
   --quiet              do not log decisions to stderr
@@ -76,9 +80,11 @@ std::uint32_t ladder_percent() {
 }
 
 // On stdout, and for those on this machine in files: arguments and the environment of a process are easier to see than they are.
-int tell_join_strings(const runtime::MasterServer& server, const std::string& state) {
+int tell_join_strings(const runtime::MasterServer& server, const std::string& state, bool has_pki) {
   const std::string join = server.join_string();
-  if (join.empty()) {
+  if (has_pki) {
+    std::printf("certificates of --ca let peers join%s\n", join.empty() ? "" : ", and so do tokens: seaway token list");
+  } else if (join.empty()) {
     std::printf("no token lets anybody join: seaway token new\n");
   } else {
     std::printf("join string: %s\n", join.c_str());
@@ -101,7 +107,29 @@ int tell_join_strings(const runtime::MasterServer& server, const std::string& st
 struct Wanted {
   runtime::MasterServerConfig config;
   std::string state;
+  runtime::PkiFiles pki;
 };
+
+// The files' contents. False: stderr says what is wrong.
+bool take_pki(Wanted& wanted) {
+  const runtime::PkiFiles& pki = wanted.pki;
+  if (pki.authorities.empty() && pki.certificate.empty() && pki.key.empty()) {
+    return true;
+  }
+  std::string problem;
+  if (pki.authorities.empty() || pki.certificate.empty() || pki.key.empty()) {
+    problem =
+        "--ca, --cert and --key go together: the authorities of an own PKI, this master's certificate and its key";
+  } else if (wanted.config.plaintext) {
+    problem = "--plaintext has no certificates: leave --ca, --cert and --key out";
+  } else {
+    wanted.config.pki = net::Pki::load(pki.authorities, pki.certificate, pki.key, problem);
+  }
+  if (!wanted.config.pki) {
+    std::fprintf(stderr, "seaway master: %s\n", problem.c_str());
+  }
+  return wanted.config.pki != nullptr;
+}
 
 bool take_address(const std::string& text, std::vector<std::string>& into) {
   std::string problem;
@@ -150,6 +178,12 @@ std::optional<int> read_words(const std::vector<std::string>& words, Wanted& wan
       if (!take_hours(words[++i], wanted.config.certificate_s)) {
         return kUsage;
       }
+    } else if (word == "--ca" && has_value) {
+      wanted.pki.authorities = words[++i];
+    } else if (word == "--cert" && has_value) {
+      wanted.pki.certificate = words[++i];
+    } else if (word == "--key" && has_value) {
+      wanted.pki.key = words[++i];
     } else if (word == "--plaintext") {
       wanted.config.plaintext = true;
     } else if (word == "--quiet") {
@@ -192,6 +226,9 @@ int run_master(const std::vector<std::string>& words) {
   if (const auto code = read_words(words, wanted)) {
     return *code;
   }
+  if (!take_pki(wanted)) {
+    return kUsage;
+  }
   constexpr rlim_t kEnough = 2048;  // 1024 members and as many strangers
   if (const rlim_t files = raise_descriptor_limit(); wanted.config.log || files < kEnough) {
     log_line("may have " + std::to_string(files) + " descriptors open, one for each connection" +
@@ -219,7 +256,7 @@ int run_master(const std::vector<std::string>& words) {
   std::printf("listening on %s\n", server->address().c_str());
   if (wanted.config.plaintext) {
     std::printf("plaintext: nothing is encrypted, and whoever reaches this port can join\n");
-  } else if (const int code = tell_join_strings(*server, wanted.state); code != 0) {
+  } else if (const int code = tell_join_strings(*server, wanted.state, wanted.config.pki != nullptr); code != 0) {
     return code;
   }
   std::fflush(stdout);

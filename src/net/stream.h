@@ -44,6 +44,7 @@ struct PeerIdentity {
   CertifiedPeer peer;    // of a peer
   KeyHash key{};         // of its certificate's public key
   bool expired = false;  // or not valid yet; whoever knows the key otherwise may go on
+  bool by_pki = false;   // of the operator's own PKI (net/pki.h): it names nobody of this protocol
 };
 
 class Stream {

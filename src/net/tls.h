@@ -23,13 +23,17 @@ namespace seaway::net {
 
 // What all streams of a process share: certificates, sessions to resume, buffers. Loop's thread only.
 class TlsContext;
+class Pki;  // net/pki.h
 
 // Dials a master without a certificate. The chain that the master shows ends in an authority whose key has this hash.
 std::shared_ptr<TlsContext> tls_for_enrolment(const KeyHash& pin);
+// Dials the master on `host` with a certificate of the operator's PKI, which vouches for the master, too.
+std::shared_ptr<TlsContext> tls_for_enrolment(std::shared_ptr<const Pki> pki, std::string host);
 // Dials the master and peers, accepts peers. Both ends show certificates of own's authority.
 std::shared_ptr<TlsContext> tls_for_peer(std::shared_ptr<const Credentials> own);
-// Accepts peers; one that dials may show a certificate of own's authority or none.
-std::shared_ptr<TlsContext> tls_for_master(std::shared_ptr<const Credentials> own);
+// Accepts peers; one that dials may show a certificate of own's authority or none; with `pki` one of that, too.
+std::shared_ptr<TlsContext> tls_for_master(std::shared_ptr<const Credentials> own,
+                                           std::shared_ptr<const Pki> pki = nullptr);
 
 // Handshakes that have succeeded, at either end.
 struct TlsCounts {

@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "base/assert.h"
+#include "net/pki.h"
 
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -62,6 +63,13 @@ int verify(X509_STORE_CTX* chain, void*) {
   }
   X509_STORE_CTX_set_error(chain, error);
   return error == X509_V_OK ? 1 : 0;
+}
+
+int named_a_server(SSL* tls, int*, void* pki) {
+  if (SSL_get_servername(tls, TLSEXT_NAMETYPE_host_name) == nullptr) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  return static_cast<const Pki*>(pki)->take_over(tls) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 int new_session(SSL* tls, SSL_SESSION* session) {
@@ -139,7 +147,23 @@ TlsContext::TlsContext(std::shared_ptr<const Credentials> own, const KeyHash& pi
   spare_.reserve(kMostSpare);
 }
 
+TlsContext::TlsContext(std::shared_ptr<const Pki> pki, std::string host)
+    : pki_(std::move(pki)), host_(std::move(host)) {
+  spare_.reserve(kMostSpare);
+}
+
+void TlsContext::accept_also(std::shared_ptr<const Pki> pki) {
+  pki_ = std::move(pki);
+  SSL_CTX_set_tlsext_servername_callback(server_.get(), named_a_server);
+  SSL_CTX_set_tlsext_servername_arg(server_.get(), const_cast<Pki*>(pki_.get()));
+}
+
 TlsPtr TlsContext::connect(TlsHandshake& handshake) {
+  if (pki_ && !own_) {
+    handshake.context = this;
+    handshake.is_client = true;
+    return pki_->connect(host_, handshake);
+  }
   if (!client_) {
     return nullptr;
   }
@@ -238,8 +262,16 @@ std::shared_ptr<TlsContext> tls_for_peer(std::shared_ptr<const Credentials> own)
   return std::make_shared<TlsContext>(std::move(own), KeyHash{}, true, true, true);
 }
 
-std::shared_ptr<TlsContext> tls_for_master(std::shared_ptr<const Credentials> own) {
-  return std::make_shared<TlsContext>(std::move(own), KeyHash{}, false, true, false);
+std::shared_ptr<TlsContext> tls_for_enrolment(std::shared_ptr<const Pki> pki, std::string host) {
+  return std::make_shared<TlsContext>(std::move(pki), std::move(host));
+}
+
+std::shared_ptr<TlsContext> tls_for_master(std::shared_ptr<const Credentials> own, std::shared_ptr<const Pki> pki) {
+  auto made = std::make_shared<TlsContext>(std::move(own), KeyHash{}, false, true, false);
+  if (pki) {
+    made->accept_also(std::move(pki));
+  }
+  return made;
 }
 
 TlsCounts counts_of(const TlsContext& context) { return context.counts; }

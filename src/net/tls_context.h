@@ -71,6 +71,9 @@ class TlsContext {
  public:
   // Without `own`: a client without a certificate. `pin`: of the authority, where `own` does not have it.
   TlsContext(std::shared_ptr<const Credentials> own, const KeyHash& pin, bool dials, bool accepts, bool must_show);
+  TlsContext(std::shared_ptr<const Pki> pki, std::string host);  // a client that enrols
+  // Of a server, before its first connection: takes those of `pki` as well.
+  void accept_also(std::shared_ptr<const Pki> pki);
 
   // A new end of a connection, or null where the context was not made for it. `handshake` stays where it is.
   TlsPtr connect(TlsHandshake& handshake);
@@ -99,6 +102,8 @@ class TlsContext {
 
   std::shared_ptr<const Credentials> own_;
   KeyHash pin_{};
+  std::shared_ptr<const Pki> pki_;
+  std::string host_;
   TlsConfigurationPtr client_;
   TlsConfigurationPtr server_;
   std::map<std::string, Kept> sessions_;

@@ -8,10 +8,10 @@
 
 namespace seaway::runtime {
 
-// Nothing without a certificate (plaintext, or somebody who has none yet), or with one that is no peer's.
+// Nothing without a certificate (plaintext, or somebody who has none yet), or with one that names no peer.
 inline std::optional<Certified> certified(const net::Stream& stream) {
   const net::PeerIdentity* identity = stream.identity();
-  if (identity == nullptr || identity->is_master) {
+  if (identity == nullptr || identity->is_master || identity->by_pki) {
     return std::nullopt;
   }
   return Certified{identity->peer.uuid, identity->peer.id, identity->key, identity->expired};

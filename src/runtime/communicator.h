@@ -19,10 +19,18 @@
 
 namespace seaway::runtime {
 
+// Files in PEM with which a peer enrols in place of a join string (net/pki.h). All are given, or none.
+struct PkiFiles {
+  std::string authorities;
+  std::string certificate;
+  std::string key;
+};
+
 struct CommunicatorConfig {
-  std::string join;    // the join string; not in plaintext
-  std::string master;  // HOST:PORT; in plaintext alone
-  std::string name;    // "": HOSTNAME:PID
+  std::string join;    // the join string; neither in plaintext nor with an own PKI
+  std::string master;  // HOST:PORT; in plaintext, and with an own PKI
+  PkiFiles pki;
+  std::string name;  // "": HOSTNAME:PID
   std::optional<std::uint32_t> replica;
   std::uint16_t lane = 0;
   std::uint16_t lanes = 1;
@@ -35,6 +43,10 @@ struct CommunicatorConfig {
   bool plaintext = false;
   Uuid uuid;  // 0: drawn
 };
+
+// Reads what the config names by a file: a join string behind an "@". And looks whether the PKI's files are good: they are read at
+// each join, but what is wrong with them is better said at once. Status::ok, or invalid, as validate() says it.
+Error read_files(CommunicatorConfig& config);
 
 // What is wrong with the config: Status::ok, or invalid and a text that names the field as seaway.h does.
 Error validate(const CommunicatorConfig& config);

@@ -30,18 +30,44 @@ Error check_address(const char* field, const std::string& text, bool needs_host,
   return {};
 }
 
-// Either a join string or, in plaintext, an address.
+// With an own PKI: all three files, and where the master is.
+Error check_pki(const CommunicatorConfig& config) {
+  const PkiFiles& pki = config.pki;
+  for (const auto& [field, file] :
+       {std::pair{"ca", &pki.authorities}, std::pair{"cert", &pki.certificate}, std::pair{"key", &pki.key}}) {
+    if (file->empty()) {
+      return wrong(std::string(field) + ": ca, cert and key name one file each, together: an own PKI takes all three");
+    }
+  }
+  if (config.plaintext) {
+    return wrong("ca, cert, key: are for encrypted runs; not with plaintext = 1");
+  }
+  if (!config.join.empty()) {
+    return wrong("join: with ca, cert and key the certificate lets this peer in; give the master's address");
+  }
+  if (config.master.empty()) {
+    return wrong("master: is required with ca, cert and key, as HOST:PORT");
+  }
+  return check_address("master", config.master, true, true);
+}
+
+// Either a join string or, in plaintext and with an own PKI, an address.
 Error check_master(const CommunicatorConfig& config) {
+  if (!config.pki.authorities.empty() || !config.pki.certificate.empty() || !config.pki.key.empty()) {
+    return check_pki(config);
+  }
   if (!config.plaintext) {
     if (config.join.empty()) {
       return wrong(
           config.master.empty()
               ? "join: is required, as `seaway master` prints it (or plaintext = 1 and master, on a private network)"
               : "join: is required: a master's address alone says neither who may join nor who answers there. Take the "
-                "join string that `seaway master` prints, or set plaintext = 1 on a private network");
+                "join string that `seaway master` prints, give ca, cert and key of an own PKI, or set plaintext = 1 on "
+                "a "
+                "private network");
     }
     if (!config.master.empty()) {
-      return wrong("master: is in the join string; give it with plaintext = 1 alone");
+      return wrong("master: is in the join string; give it with plaintext = 1, or with ca, cert and key");
     }
     std::string problem;
     if (!parse_join_string(config.join, problem)) {

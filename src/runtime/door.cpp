@@ -54,6 +54,7 @@ void Door::hear(std::uint64_t id, std::span<const std::byte> body) {
   request.request = id;
   request.token = asked->proof.token;
   request.certified = certified(stream);
+  request.by_pki = stream.identity() != nullptr && stream.identity()->by_pki;
   if (const auto* enrol = std::get_if<wire::Enrol>(&asked->request)) {
     request.key = net::hash_of_key(std::as_bytes(std::span(enrol->public_key)));
   }

@@ -4,6 +4,10 @@
 #include <ctime>
 #include <utility>
 
+#include "net/address.h"
+#include "net/pki.h"
+#include "runtime/join_string.h"
+
 namespace seaway::runtime {
 
 namespace {
@@ -16,16 +20,28 @@ std::span<const std::byte> bytes_of(const std::vector<std::uint8_t>& from) { ret
 
 }  // namespace
 
-Enrolment::Enrolment(net::Loop& loop, JoinString join, const Uuid& uuid, Owner& owner)
+Enrolment::Enrolment(net::Loop& loop, const CommunicatorConfig& config, Owner& owner)
     : loop_(&loop),
-      join_(std::move(join)),
-      uuid_(uuid),
+      pki_(config.pki),
+      uuid_(config.uuid),
       owner_(&owner),
       key_(net::PrivateKey::make()),
-      renewal_(loop, [this] {
-        renewing_ = true;
-        ask(false);
-      }) {}
+      renewal_(loop,
+               [this] {
+                 renewing_ = true;
+                 ask(false);
+               }),
+      hopeless_(loop, [this] { fail(true, problem_); }) {
+  std::string problem;
+  if (const auto join = parse_join_string(config.join, problem)) {  // validate() has looked
+    first_.addresses = join->addresses;
+    first_.tls = net::tls_for_enrolment(join->pin);
+    first_.token = join->token;
+    first_.secret = join->secret;
+  } else {
+    first_.addresses = {config.master};
+  }
+}
 
 void Enrolment::enrol(PeerId id) {
   id_ = id;
@@ -37,33 +53,51 @@ void Enrolment::enrol(PeerId id) {
 
 void Enrolment::stop() {
   renewal_.at(kNever);
+  hopeless_.at(kNever);
   asking_.reset();
 }
 
-void Enrolment::ask(bool with_token) {
+// The files are read each time: what issues them renews them, too.
+bool Enrolment::prove(DoorClient::Ask& wanted, std::string& problem) const {
+  wanted = first_;
+  if (!wanted.tls) {
+    const auto pki = net::Pki::load(pki_.authorities, pki_.certificate, pki_.key, problem);
+    const auto address = net::parse_host_port(first_.addresses.front(), problem);
+    if (!pki || !address) {
+      return false;
+    }
+    wanted.tls = net::tls_for_enrolment(pki, address->host);
+  }
+  return true;
+}
+
+void Enrolment::ask(bool for_the_first_time) {
   const std::vector<std::byte> key = key_.public_key();
   const auto* data = reinterpret_cast<const std::uint8_t*>(key.data());
   DoorClient::Ask wanted;
-  wanted.addresses = join_.addresses;
-  wanted.tls = with_token ? net::tls_for_enrolment(join_.pin) : tls_;
-  wanted.token = with_token ? join_.token : 0;
-  wanted.secret = join_.secret;
+  if (!for_the_first_time) {
+    wanted.addresses = first_.addresses;
+    wanted.tls = tls_;
+  } else if (!prove(wanted, problem_)) {
+    hopeless_.at(net::monotonic_now());
+    return;
+  }
   wanted.request = wire::Enrol{uuid_, id_, {data, data + key.size()}};
   asking_ = std::make_unique<DoorClient>(
       *loop_, std::move(wanted),
-      [this, with_token](const std::optional<wire::Answer>& answer, const std::string& problem) {
-        hear(with_token, answer, problem);
+      [this, for_the_first_time](const std::optional<wire::Answer>& answer, const std::string& problem) {
+        hear(for_the_first_time, answer, problem);
       });
 }
 
-void Enrolment::hear(bool with_token, const std::optional<wire::Answer>& answer, const std::string& problem) {
+void Enrolment::hear(bool for_the_first_time, const std::optional<wire::Answer>& answer, const std::string& problem) {
   if (answer) {
     if (const auto* enrolled = std::get_if<wire::Enrolled>(&*answer)) {
       take(*enrolled);
       return;
     }
-    if (!with_token && !renewing_) {
-      ask(true);  // expired, or the master has forgotten: the join string may still be good
+    if (!for_the_first_time && !renewing_) {
+      ask(true);  // expired, or the master has forgotten: what let this peer in may still be good
       return;
     }
     const auto* refused = std::get_if<wire::Refused>(&*answer);

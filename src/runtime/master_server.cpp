@@ -44,7 +44,10 @@ core::MasterConfig core_config(const MasterServerConfig& config, const Uuid& run
   core.run = run;
   core.certificates = !config.plaintext;
   if (core.certificates) {
-    core.first_tokens = {draw_token(wire::TokenUse::admin, "first"), draw_token(wire::TokenUse::join, "first")};
+    core.first_tokens = {draw_token(wire::TokenUse::admin, "first")};
+    if (!config.pki) {
+      core.first_tokens.push_back(draw_token(wire::TokenUse::join, "first"));
+    }
   }
   core.ladder = Ladder::scaled(config.ladder_percent);
   core.ladder_percent = config.ladder_percent;
@@ -74,7 +77,7 @@ class MasterHost : private Door::Owner {
         store_(std::move(store)) {
     if (!config.plaintext) {
       constexpr std::int64_t kYears = 10ll * 365 * 24 * 3600;  // its key lies beside that of the CA
-      tls_ = net::tls_for_master(config.authority->issue_master(std::time(nullptr), kYears));
+      tls_ = net::tls_for_master(config.authority->issue_master(std::time(nullptr), kYears), config.pki);
       const std::vector<std::string> addresses =
           config.advertise.empty() ? std::vector{reachable_address()} : config.advertise;
       door_ = std::make_unique<Door>(loop, DoorConfig{config.authority, config.certificate_s, addresses},

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "net/credentials.h"
+#include "net/pki.h"
 #include "store/store.h"
 
 namespace seaway::runtime {
@@ -18,10 +19,11 @@ struct MasterServerConfig {
   std::string listen;                               // HOST:PORT; port 0 draws one
   bool plaintext = false;                           // neither certificates nor encryption; `authority` is not used
   std::shared_ptr<const net::Authority> authority;  // null: one that lives as long as the server
-  std::vector<std::string> advertise;               // HOST:PORT, as join strings name this master; empty: see address()
-  std::int64_t certificate_s = 24ll * 3600;         // how long a peer's certificate is good
-  std::uint32_t ladder_percent = 100;               // Ladder::scaled
-  std::function<void(const std::string&)> log;      // called on the server's thread; may be empty
+  std::shared_ptr<const net::Pki> pki;       // its certificates let peers in; a new run has no token for joining then
+  std::vector<std::string> advertise;        // HOST:PORT, as join strings name this master; empty: see address()
+  std::int64_t certificate_s = 24ll * 3600;  // how long a peer's certificate is good
+  std::uint32_t ladder_percent = 100;        // Ladder::scaled
+  std::function<void(const std::string&)> log;  // called on the server's thread; may be empty
 };
 
 class MasterServer {

@@ -60,11 +60,8 @@ Session::Session(net::Loop& loop, Front& front, CommunicatorConfig config, net::
       retry_(loop, [this] { begin(); }) {
   master_ = {config_.master};
   if (!config_.plaintext) {
-    std::string problem;
-    JoinString join = *parse_join_string(config_.join, problem);  // validate() has looked
-    master_ = join.addresses;
-    enrolment_ =
-        std::make_unique<Enrolment>(loop, std::move(join), config_.uuid, static_cast<Enrolment::Owner&>(*this));
+    enrolment_ = std::make_unique<Enrolment>(loop, config_, static_cast<Enrolment::Owner&>(*this));
+    master_ = enrolment_->addresses();
   }
 }
 

@@ -58,7 +58,7 @@ CASE(enumerators_keep_their_numbers) {
 CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_epoch) == 16);
   CHECK(sizeof(seaway_error) == 1120);
-  CHECK(sizeof(seaway_config) == 112);
+  CHECK(sizeof(seaway_config) == 136);
   CHECK(sizeof(seaway_view_info) == 64);
   CHECK(sizeof(seaway_member) == 560);
   CHECK(sizeof(seaway_buffer) == 24);

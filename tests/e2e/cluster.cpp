@@ -85,6 +85,10 @@ void Cluster::start_master() {
   std::vector<std::string> words{"master", "--listen", address_};
   if (load_.encrypted) {
     words.insert(words.end(), {"--certificate-hours", std::to_string(load_.certificate_s / 3600)});
+    if (load_.pki != nullptr) {
+      const auto files = load_.pki->certify("master", "IP:127.0.0.1");
+      words.insert(words.end(), {"--ca", files.authorities, "--cert", files.certificate, "--key", files.key});
+    }
   } else {
     words.emplace_back("--plaintext");
   }
@@ -115,13 +119,15 @@ void Cluster::kill_master() {
 }
 
 Worker& Cluster::add_worker(unsigned replica) {
-  const std::vector<std::string> words{"--worker",
-                                       way_in(),
-                                       std::to_string(replica),
-                                       std::to_string(world_),
-                                       std::to_string(load_.mib),
-                                       std::to_string(load_.ops),
-                                       load_.in_place ? "1" : "0"};
+  const std::string name = "peer" + std::to_string(replica);
+  const std::vector<std::string> words{
+      "--worker",
+      load_.pki != nullptr ? way_in(load_.pki->certify(name, "DNS:" + name)) : way_in(),
+      std::to_string(replica),
+      std::to_string(world_),
+      std::to_string(load_.mib),
+      std::to_string(load_.ops),
+      load_.in_place ? "1" : "0"};
   workers_.push_back(std::make_unique<Worker>(replica, std::make_unique<Process>("/proc/self/exe", words)));
   compared_.push_back(0);
   return *workers_.back();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/own_pki.h"
 #include "support/process.h"
 
 namespace seaway::e2e {
@@ -90,6 +91,7 @@ struct Load {
   std::string state = {};            // the master's folder; "": it keeps nothing
   bool encrypted = false;            // needs a folder
   double certificate_s = 24 * 3600;  // how long certificates are good
+  support::OwnPki* pki = nullptr;    // in place of join strings
 };
 
 class Cluster {
@@ -99,6 +101,9 @@ class Cluster {
   const std::string& address() const { return address_; }
   // What lets a worker in: the join string, or the address.
   const std::string& way_in() const { return load_.encrypted ? join_ : address_; }
+  std::string way_in(const support::OwnPki::Files& files) const {
+    return address_ + "," + files.authorities + "," + files.certificate + "," + files.key;
+  }
   Process& master() { return *master_; }
   Worker& worker(unsigned index) { return *workers_.at(index); }
   std::vector<std::unique_ptr<Worker>>& workers() { return workers_; }

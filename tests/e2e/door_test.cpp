@@ -158,4 +158,35 @@ TEST_CASE("who is not let in hears why; an operator makes, lists and revokes tok
   cluster.finish();
 }
 
+TEST_CASE("certificates of an own PKI let peers in; they outlive the master, and whoever has none of them hears why") {
+  const support::TemporaryFolder folder;
+  const support::TemporaryFolder pki_folder;
+  const support::TemporaryFolder other_folder;
+  support::OwnPki pki(pki_folder.path());
+  const support::OwnPki other(other_folder.path());
+  Cluster cluster(2, {.mib = 1, .ops = 1, .state = folder.path(), .encrypted = true, .pki = &pki});
+  CHECK(says(cluster.master().output(), "certificates of --ca let peers join"));
+  CHECK_FALSE(says(cluster.master().output(), "join string"));
+  std::vector<Worker*> all;
+  for (const auto& worker : cluster.workers()) {
+    all.push_back(worker.get());
+  }
+  cluster.wait_for_ops(all, 3, kPatience);
+
+  CHECK(says(refusal_of(cluster.way_in(other.certify("peer", "DNS:peer"))), "not good for the PKI"));
+  auto strange = other.certify("strange", "DNS:strange");
+  strange.authorities = pki_folder.path() + "/ca.pem";
+  const std::string refused = refusal_of(cluster.way_in(strange));
+  CHECK_MESSAGE(says(refused, "refused by the other end: unknown CA"), refused);
+  CHECK(says(refusal_of(cluster.way_in({"/nowhere/ca.pem", strange.certificate, strange.key})), "/nowhere/ca.pem"));
+
+  cluster.kill_master();
+  cluster.start_master();
+  const double back = seconds_now();
+  Worker& newcomer = cluster.add_worker(2);
+  cluster.wait_for("a newcomer's first op", kPatience,
+                   [&] { return all_over({all[0], all[1], &newcomer}, "012", back); });
+  cluster.finish();
+}
+
 }  // namespace seaway::e2e

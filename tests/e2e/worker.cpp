@@ -53,6 +53,7 @@ class Worker {
   std::vector<float> in_;
   std::vector<std::vector<float>> out_;
   bool in_place_ = false;
+  std::string way_in_[4];
   std::map<std::uint64_t, unsigned> replica_of_;
   std::uint64_t step_ = 0;
   std::string unread_;  // of stdin
@@ -66,9 +67,18 @@ Worker::Worker(const std::vector<std::string>& words) {
   out_.assign(std::stoull(words.at(4)), std::vector<float>(count));
   in_place_ = words.at(5) == "1";
   seaway_config_init(&config_, sizeof config_);
-  // A join string or, in plaintext, an address.
-  config_.plaintext = words.at(0).starts_with("seaway1/") ? 0 : 1;
-  (config_.plaintext == 1 ? config_.master : config_.join) = words.at(0).c_str();
+  // A join string, an address and three files of an own PKI, or, in plaintext, an address.
+  std::istringstream way_in(words.at(0));
+  for (std::string& word : way_in_) {
+    std::getline(way_in, word, ',');
+  }
+  config_.plaintext = words.at(0).starts_with("seaway1/") || !way_in_[3].empty() ? 0 : 1;
+  if (!way_in_[3].empty()) {
+    config_.ca = way_in_[1].c_str();
+    config_.cert = way_in_[2].c_str();
+    config_.key = way_in_[3].c_str();
+  }
+  (config_.plaintext == 1 || config_.ca != nullptr ? config_.master : config_.join) = way_in_[0].c_str();
   config_.replica = static_cast<std::uint32_t>(std::stoul(words.at(1)));
   config_.min_world = static_cast<std::uint32_t>(std::stoul(words.at(2)));
   config_.listen = "127.0.0.1:0";

@@ -29,6 +29,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (config.join.find('@') != std::string::npos) {
     return 0;  // a file's name
   }
+  if (input.one_in(8)) {
+    config.plaintext = input.one_in(4);
+    config.pki = {input.text(input.below(2)), input.text(input.below(2)), input.text(input.below(2))};
+  }
   config.listen = draw_address(input);
   for (std::uint32_t left = input.below(10); left > 0; --left) {
     config.advertise.push_back(draw_address(input));

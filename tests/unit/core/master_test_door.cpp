@@ -167,6 +167,26 @@ TEST_CASE("a token lets nobody into the place of a peer that is here") {
   CHECK(run.ask(thief) == "certified");
 }
 
+TEST_CASE("a certificate of the operator's PKI lets somebody in, and nobody into the place of a peer that is here") {
+  Guarded run;
+  const auto by_pki = [&run](PeerId id) {
+    DoorRequest request = run.enrolment(id, 0);
+    request.by_pki = true;
+    return request;
+  };
+  CHECK(run.ask(by_pki(a)) == "certified");
+  run.arrive_certified(a);
+  run.arrive_certified(b);
+  DoorRequest thief = by_pki(c);
+  std::get<wire::Enrol>(thief.wants).uuid = run.actor(a).uuid;
+  CHECK(says(run.ask(thief), "is here, with another key"));
+  DoorRequest command = run.command(wire::ListTokens{}, 0);
+  command.by_pki = true;
+  CHECK(says(run.ask(command), "admin token is not known"));
+  run.ask(run.command(wire::EvictPeer{.who = std::to_string(b), .reason = "", .deny = true}));
+  CHECK(says(run.ask(by_pki(b)), "denied"));
+}
+
 TEST_CASE("what is asked at the door is answered or forgotten, however long the store takes") {
   Guarded run;
   run.hold_store = true;

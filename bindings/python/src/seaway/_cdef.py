@@ -77,6 +77,9 @@ typedef struct seaway_config {
   uint64_t uuid[2];
   const char*
       join;
+  const char* ca;
+  const char* cert;
+  const char* key;
 } seaway_config;
 seaway_status seaway_config_init(seaway_config* config, size_t struct_size);
 seaway_status seaway_create(seaway_comm** comm, const seaway_config* config);

@@ -88,6 +88,9 @@ class Communicator:
         kept_bytes: memory for contributions kept until commit, so that a death costs little. None: 1 GiB.
         plaintext: True: connections are neither encrypted nor authenticated, whoever reaches a port can join and read. For a
             private network; the master has to run with --plaintext. False: TLS 1.3 everywhere.
+        ca, cert, key: files in PEM, an own PKI in place of the join string: the authorities that vouch for the master, this
+            peer's certificate, its key without a password. All or none; `join` is HOST:PORT of the master then (None: the
+            environment variable SEAWAY_MASTER), which has to run with --ca, --cert and --key.
 
     Raises:
         InvalidError: an argument is wrong; the text names it.
@@ -112,6 +115,9 @@ class Communicator:
         rate_mbps: int = 0,
         kept_bytes: int | None = None,
         plaintext: bool = False,
+        ca: str | None = None,
+        cert: str | None = None,
+        key: str | None = None,
     ) -> None:
         self._handle: Any = NULL
         self._closed = True
@@ -122,12 +128,13 @@ class Communicator:
         self._orphans: list[tuple[Any, Any]] = []
         self._watching: dict[asyncio.AbstractEventLoop, Watch] = {}
 
+        by_address = plaintext or any(file is not None for file in (ca, cert, key))
         if join is None:
-            join = os.environ.get("SEAWAY_MASTER" if plaintext else "SEAWAY_JOIN")
+            join = os.environ.get("SEAWAY_MASTER" if by_address else "SEAWAY_JOIN")
         if not join:
             raise InvalidError(
                 "join: give HOST:PORT of the master, or set SEAWAY_MASTER"
-                if plaintext
+                if by_address
                 else "join: give the join string that `seaway master` prints, or set SEAWAY_JOIN"
             )
         if replica is None:
@@ -155,14 +162,13 @@ class Communicator:
             except (OverflowError, TypeError):
                 raise InvalidError(f"{field} is {value!r}; give a number in its range") from None
 
-        if plaintext:
+        if by_address:
             config.master = text(join, "join")
         else:
             config.join = text(join, "join")
-        if name is not None:
-            config.name = text(name, "name")
-        if listen is not None:
-            config.listen = text(listen, "listen")
+        for field, given in (("name", name), ("listen", listen), ("ca", ca), ("cert", cert), ("key", key)):
+            if given is not None:
+                setattr(config, field, text(given, field))
         if advertise is not None:
             if isinstance(advertise, str):
                 raise InvalidError("advertise must be a list of addresses, not one str")
