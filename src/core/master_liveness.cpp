@@ -14,6 +14,7 @@
 //
 // A pending peer is dropped after `evict` of silence, or `dead_grace` after FIN or RST.
 //
+// Who is itself without a connection for `dead_grace` is not asked for a LOST: two that die together do not wait for one another.
 // LOST(closed) counts when it is not older than `evict` before the FIN: a link that broke long ago says nothing now.
 // A stalled edge is repeated by its end every `suspect` while it lasts. Repeated over `evict`, with both ends
 // connected, the end with more stalled edges to different members is evicted; tie: the younger in roster order.
@@ -63,8 +64,12 @@ bool Master::State::closed_everywhere(const Member& m) const {
     if (info.lane != m.info.lane || info.id == m.info.id) {
       continue;
     }
-    witnessed = true;
     const Member* other = find(info.id);
+    if (other != nullptr && other->closed_at && now >= *other->closed_at + config.ladder.dead_grace) {
+      SEAWAY_MARK("two that die together");
+      continue;  // it does not come back to say anything
+    }
+    witnessed = true;
     const auto seen = other == nullptr ? m.sees_closed.end() : other->sees_closed.find(m.info.id);
     if (other != nullptr && (seen == other->sees_closed.end() || seen->second < *m.closed_at - config.ladder.evict)) {
       return false;

@@ -99,6 +99,42 @@ TEST_CASE("dead at once: FIN on its connection, LOST(closed) from everyone else,
   }
 }
 
+TEST_CASE("two that die together do not wait for one another's word") {
+  Formed run;
+  for (const PeerId dead : {b, c}) {
+    run.actors.at(dead).alive = false;
+    run.disconnect(dead);
+  }
+  SUBCASE("the third has lost both") {
+    run.say(a, wire::Lost{b, LostKind::closed});
+    run.say(a, wire::Lost{c, LostKind::closed});
+    run.pass(run.config.ladder.dead_grace - kMillisecond);
+    CHECK(run.roster().size() == 3);
+    run.pass(kMillisecond);
+    CHECK(run.roster() == std::set<PeerId>{a});
+  }
+  SUBCASE("the third has lost one: the other has `evict`, and may be back before") {
+    run.say(a, wire::Lost{b, LostKind::closed});
+    run.pass(kSecond);
+    CHECK(run.roster() == std::set<PeerId>{a, c});
+    run.actors.at(c).alive = true;
+    run.hello(c);
+    run.pass(10 * kSecond);
+    CHECK(run.roster() == std::set<PeerId>{a, c});
+  }
+  SUBCASE("one comes back: its word is waited for") {
+    run.say(a, wire::Lost{c, LostKind::closed});
+    run.pass(run.config.ladder.dead_grace / 2);
+    run.actors.at(b).alive = true;
+    run.hello(b);
+    run.pass(kSecond);
+    CHECK(run.roster().size() == 3);
+    run.say(b, wire::Lost{c, LostKind::closed});
+    run.pass(kMillisecond);
+    CHECK(run.roster() == std::set<PeerId>{a, b});
+  }
+}
+
 TEST_CASE("a connection given up after silence is no death certificate") {
   Formed run;
   run.actors.at(c).alive = false;
