@@ -254,16 +254,23 @@ int run_master(const std::vector<std::string>& words) {
   }
   tell_service_manager("READY=1\nSTATUS=listening on " + server->address());
   std::printf("listening on %s\n", server->address().c_str());
+  bool has_told = wanted.config.plaintext;
   if (wanted.config.plaintext) {
     std::printf("plaintext: nothing is encrypted, and whoever reaches this port can join\n");
-  } else if (const int code = tell_join_strings(*server, wanted.state, wanted.config.pki != nullptr); code != 0) {
-    return code;
   }
   std::fflush(stdout);
 
   for (;;) {
-    constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 100'000'000};
-    if (sigtimedwait(&ends, nullptr, &kLook) > 0) {
+    // A join string that would be another one after a crash now is told to nobody.
+    if (!has_told && server->is_durable()) {
+      has_told = true;
+      if (const int code = tell_join_strings(*server, wanted.state, wanted.config.pki != nullptr); code != 0) {
+        return code;
+      }
+      std::fflush(stdout);
+    }
+    const timespec look{.tv_sec = 0, .tv_nsec = has_told ? 100'000'000 : 5'000'000};
+    if (sigtimedwait(&ends, nullptr, &look) > 0) {
       tell_service_manager("STOPPING=1");
       server->drain();
       return 0;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <ctime>
 #include <exception>
@@ -59,10 +60,11 @@ core::MasterConfig core_config(const MasterServerConfig& config, const Uuid& run
 class MasterHost : private Door::Owner {
  public:
   MasterHost(net::Loop& loop, const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
-             std::unique_ptr<store::Store> store, net::UniqueFd listening,
+             std::unique_ptr<store::Store> store, net::UniqueFd listening, std::function<void()> durable,
              std::function<void(const std::string& why)> stepped_down)
       : loop_(&loop),
         log_(config.log),
+        durable_(std::move(durable)),
         stepped_down_(std::move(stepped_down)),
         address_(net::to_string(net::local_address(listening.get()))),
         run_(stored && stored->run != Uuid{} ? stored->run : Uuid{random_bits(), random_bits()}),
@@ -235,8 +237,12 @@ class MasterHost : private Door::Owner {
         }
       } else if (const auto* write = std::get_if<core::WriteStore>(&effect)) {
         const auto reply = [this, id = write->write](bool ok) {
-          loop_->post(
-              [this, id, ok] { step(core::StoreReply{id, ok ? core::StoreOutcome::ok : core::StoreOutcome::fenced}); });
+          loop_->post([this, id, ok] {
+            if (ok) {
+              durable_();
+            }
+            step(core::StoreReply{id, ok ? core::StoreOutcome::ok : core::StoreOutcome::fenced});
+          });
         };
         if (store_) {
           store_->write({write->expected_term, write->expected_version}, write->record, reply);
@@ -267,6 +273,7 @@ class MasterHost : private Door::Owner {
 
   net::Loop* loop_;
   std::function<void(const std::string&)> log_;
+  std::function<void()> durable_;
   std::function<void(const std::string&)> stepped_down_;
   std::string address_;
   Uuid run_;
@@ -289,12 +296,15 @@ class ThreadedMaster : public MasterServer {
  public:
   ThreadedMaster(const MasterServerConfig& config, const std::optional<wire::StoredRun>& stored,
                  std::unique_ptr<store::Store> store, net::UniqueFd listening)
-      : address_(net::to_string(net::local_address(listening.get()))), generation_(net::fork_generation()) {
-    host_ = std::make_unique<MasterHost>(loop_, config, stored, std::move(store), std::move(listening),
-                                         [this](const std::string& why) {
-                                           end(End::stepped_down, why);
-                                           loop_.stop();
-                                         });
+      : address_(net::to_string(net::local_address(listening.get()))),
+        generation_(net::fork_generation()),
+        durable_(store == nullptr) {
+    host_ = std::make_unique<MasterHost>(
+        loop_, config, stored, std::move(store), std::move(listening), [this] { durable_ = true; },
+        [this](const std::string& why) {
+          end(End::stepped_down, why);
+          loop_.stop();
+        });
     join_string_ = host_->string_for(wire::TokenUse::join);
     admin_string_ = host_->string_for(wire::TokenUse::admin);
     thread_ = std::make_unique<std::thread>([this] { run(); });
@@ -313,6 +323,7 @@ class ThreadedMaster : public MasterServer {
   std::string address() const override { return address_; }
   std::string join_string() const override { return join_string_; }
   std::string admin_string() const override { return admin_string_; }
+  bool is_durable() const override { return durable_; }
 
   void drain() override {
     loop_.post([this] {
@@ -352,6 +363,7 @@ class ThreadedMaster : public MasterServer {
   std::uint32_t generation_;
   net::Loop loop_;
   std::unique_ptr<MasterHost> host_;
+  std::atomic<bool> durable_ = false;
   std::unique_ptr<net::Timer> drained_;
   std::unique_ptr<std::thread> thread_;
   mutable std::mutex mutex_;

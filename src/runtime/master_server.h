@@ -39,6 +39,8 @@ class MasterServer {
   // server started. "" in plaintext, and when there is none.
   virtual std::string join_string() const = 0;
   virtual std::string admin_string() const = 0;
+  // Whether its record is durable. What it has given out before (the strings above) may not outlive it.
+  virtual bool is_durable() const = 0;
   // For SIGTERM: takes no new connections, lets what is decided get out (a second at most), closes. Peers go on, and look for
   // a master on the same address.
   virtual void drain() = 0;

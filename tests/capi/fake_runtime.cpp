@@ -128,6 +128,7 @@ class FakeMasterServer : public MasterServer {
   std::string address() const override { return "127.0.0.1:7117"; }
   std::string join_string() const override { return ""; }
   std::string admin_string() const override { return ""; }
+  bool is_durable() const override { return true; }
   void drain() override {}
   End ended(std::string& /*why*/) const override { return End::none; }
 };
