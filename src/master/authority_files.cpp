@@ -27,13 +27,24 @@ std::optional<std::string> contents_of(const std::string& path) {
 }
 
 bool fail(const std::string& path, std::string& problem) {
-  problem = path + ": " + std::strerror(errno);
+  const bool lacks_room = errno == ENOSPC || errno == EDQUOT;
+  problem =
+      path + ": " + std::strerror(errno) +
+      (lacks_room ? ". Make room on its disk and start again: nothing is lost, leave the folder where it is" : "");
   return false;
+}
+
+bool is_private(const std::string& path) {
+  struct stat file{};
+  return ::stat(path.c_str(), &file) == 0 && (file.st_mode & 0777) == 0600;
 }
 
 }  // namespace
 
 bool write_private(const std::string& path, const std::string& contents, std::string& problem) {
+  if (is_private(path) && contents_of(path) == contents) {
+    return true;
+  }
   const std::string beside = path + ".new";
   ::unlink(beside.c_str());
   const net::UniqueFd fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));

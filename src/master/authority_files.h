@@ -13,7 +13,8 @@ namespace seaway {
 // refuse another. Null, and `problem` in words, when it is lost or no good; nothing is overwritten.
 std::shared_ptr<const net::Authority> open_authority(const std::string& folder, bool has_run, std::string& problem);
 
-// A file for its owner alone (0600), there as a whole or not at all, and on the disk. False: `problem` says why not.
+// A file for its owner alone (0600), there as a whole or not at all, and on the disk. One that is so already is left alone: that
+// works on a full disk too. False: `problem` says why not.
 bool write_private(const std::string& path, const std::string& contents, std::string& problem);
 
 }  // namespace seaway

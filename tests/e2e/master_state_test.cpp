@@ -126,6 +126,30 @@ TEST_CASE("an older copy of the state is noticed by the first peer that knows mo
   cluster.finish();
 }
 
+TEST_CASE("a master that is started again on a disk that takes no new file leaves its join strings as they are") {
+  const support::TemporaryFolder folder;
+  const std::string state = folder.path() + "/state";
+  Cluster cluster(1, {.mib = 1, .ops = 1, .state = state, .encrypted = true});
+  cluster.kill_master();
+  const std::string join = cluster.way_in();
+  // Stands for a full disk: neither can be replaced by the new version of its file.
+  std::filesystem::create_directory(state + "/join.new");
+  std::filesystem::create_directory(state + "/admin.new");
+  cluster.start_master();
+  CHECK(cluster.way_in() == join);
+  cluster.wait_for_ops({cluster.workers()[0].get()}, 2, kPatience);
+  CHECK(cluster.workers()[0]->lives.size() == 1);
+
+  cluster.kill_master();
+  std::filesystem::remove(state + "/join");
+  const Process cannot(SEAWAY_PROGRAM, {"master", "--listen", "127.0.0.1:0", "--state", state});
+  CHECK(const_cast<Process&>(cannot).wait() != 0);
+  CHECK(cannot.errors().find("join.new") != std::string::npos);
+  std::filesystem::remove(state + "/join.new");
+  cluster.start_master();
+  cluster.finish();
+}
+
 TEST_CASE("a service manager that asks is told when the master listens and when it stops") {
   const support::TemporaryFolder folder;
   const std::string path = folder.path() + "/notify";
