@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <sstream>
 
+#include "chaos/impostors.h"
 #include "support/figures.h"
 
 namespace seaway::chaos {
@@ -13,14 +15,16 @@ using support::percentile;
 using support::seconds_now;
 
 constexpr double kTurn = 0.05;
-constexpr double kProgress = 5;     // seconds between two lines
-constexpr double kMostPause = 1.5;  // between two episodes
-constexpr double kMostOverlap = 3;  // from the first fault of an episode to another
+constexpr double kProgress = 5;            // seconds between two lines
+constexpr double kMostPause = 0.4;         // between two episodes
+constexpr double kMostOverlap = 0.7;       // from one fault of an episode to the next
+constexpr std::uint64_t kMostFaults = 12;  // in one episode
+constexpr double kStrangersEnd = 5;        // seconds that their last attempts may take
 
 }  // namespace
 
 Campaign::Campaign(Lab& lab, Run& run, const Options& options)
-    : lab_(lab), run_(run), options_(options), random_(Random(options.seed).next()) {
+    : lab_(lab), run_(run), options_(options), random_(Random(options.seed).next()), allowed_(run) {
   for (const FaultClass& fault : fault_classes()) {
     if (options.wants(fault.name) && (!fault.needs || lab.can(*fault.needs))) {
       classes_.push_back(&fault);
@@ -69,7 +73,7 @@ void Campaign::on_commit(const Trainer& trainer, double began, double ended) {
     if (began < open.began || open.survivors.erase(trainer.replica) == 0 || !open.survivors.empty()) {
       continue;
     }
-    (open.is_alone ? recovery_[open.name] : recovery_of_several_).push_back(ended - open.began);
+    (open.is_alone ? recovery_ : recovery_beside_others_)[open.name].push_back(ended - open.began);
   }
 }
 
@@ -102,6 +106,7 @@ void Campaign::become_whole(double since) {
 void Campaign::begin_run() {
   started_ = said_ = seconds_now();
   run_.start_master();
+  run_.join_string();
   for (unsigned replica = 0; replica < run_.config().world; ++replica) {
     run_.start_trainer(replica, true);
   }
@@ -125,11 +130,30 @@ const FaultClass& Campaign::draw_class() {
   return fault;
 }
 
+// Of different classes: two of one class would share what they change, and the first that heals would heal both.
+std::vector<const FaultClass*> Campaign::draw_hand() {
+  const std::size_t most = options_.every > 0 || random_.below(5) < 2 ? 1 : random_.between(3, kMostFaults);
+  std::vector<const FaultClass*> hand;
+  std::vector<const FaultClass*> later;
+  while (hand.size() < std::min(most, classes_.size())) {
+    const FaultClass& fault = draw_class();
+    const bool is_there = std::find(hand.begin(), hand.end(), &fault) != hand.end();
+    (is_there ? later : hand).push_back(&fault);
+  }
+  deck_.insert(deck_.end(), later.begin(), later.end());
+  // What lasts first, mostly: the others then come meanwhile.
+  if (!random_.one_in(3)) {
+    std::stable_partition(hand.begin(), hand.end(), [](const FaultClass* fault) { return fault->lasts; });
+  }
+  return hand;
+}
+
 bool Campaign::begin_fault(const FaultClass& fault, bool is_alone) {
   Stage stage{.lab = lab_,
               .run = run_,
               .random = random_,
               .timeline = timeline_,
+              .allowed = allowed_,
               .touched = touched_,
               .helpers = helpers_,
               .is_alone = is_alone};
@@ -158,46 +182,85 @@ bool Campaign::begin_fault(const FaultClass& fault, bool is_alone) {
       earlier.survivors.erase(victim);
     }
   }
-  must_go_ = is_alone ? stage.must_go : std::set<unsigned>{};
   open_.push_back(std::move(open));
   return true;
 }
 
+// They go on for as long as their last attempt takes.
+void Campaign::hear_strangers() {
+  const double give_up = seconds_now() + kStrangersEnd;
+  std::vector<support::Process*> open;
+  for (const auto& helper : helpers_) {
+    open.push_back(helper.get());
+  }
+  for (;;) {
+    std::erase_if(open, [](const support::Process* helper) { return !helper->is_open(); });
+    if (open.empty() || seconds_now() > give_up) {
+      break;
+    }
+    support::listen(open, seconds_now());
+    listen(seconds_now() + kTurn);
+  }
+  for (const auto& helper : helpers_) {
+    std::istringstream lines(helper->output());
+    for (std::string line; std::getline(lines, line);) {
+      ++impostors_[line];
+      ++impostors_now_[line];
+      if (line.ends_with("let in")) {
+        throw Violation("a stranger was let in: " + line);
+      }
+    }
+  }
+}
+
+// Who was refused was counted, by a master that has lived through it.
+void Campaign::judge_strangers() {
+  const auto counted = [&](const std::string& reason) { return run_.status().find(reason) != std::string::npos; };
+  if (!helpers_.empty() && !allowed_.master_was_hindered()) {
+    const std::string refused = std::string(kWrongToken) + " SEAWAY_JOIN_REFUSED";
+    if (counted("\"refusals\":{}") || (impostors_now_.contains(refused) && !counted(kWrongTokenReason))) {
+      throw Violation("strangers were refused and not counted: " + run_.status());
+    }
+  }
+  helpers_.clear();
+  impostors_now_.clear();
+}
+
 void Campaign::episode() {
   ++episodes_;
-  const std::uint64_t drawn = random_.below(20);
-  const unsigned faults = options_.every > 0 || drawn < 14 ? 1 : drawn < 19 ? 2 : 3;
   now_.clear();
-  for (unsigned i = 0; i < faults; ++i) {
-    const FaultClass& fault = draw_class();
-    if (i > 0) {
+  const std::vector<const FaultClass*> hand = draw_hand();
+  const bool is_alone = hand.size() == 1;
+  bool is_first = true;
+  for (const FaultClass* fault : hand) {
+    if (!is_first) {
       listen(seconds_now() + kMostOverlap * static_cast<double>(random_.below(1000)) / 1000);
     }
-    begin_fault(fault, faults == 1);
+    const bool begun = begin_fault(*fault, is_alone);
+    is_first = is_first && !begun;
+    if (!begun) {
+      deck_.push_back(fault);  // it finds a victim in the next episode
+    }
   }
   while (!timeline_.empty()) {
     listen(timeline_.next());
   }
-  helpers_.clear();
+  hear_strangers();
   const double healed = seconds_now();
   become_whole(healed);
   whole_.push_back(seconds_now() - healed);
-  for (const unsigned replica : must_go_) {
-    if (!run_.was_evicted(replica)) {
-      throw Violation(name_of(replica) + " was gone for long and not evicted: " + now_);
-    }
-  }
-  const bool is_masters_alone = faults == 1 && now_.starts_with("master");
+  judge_strangers();
+  const bool is_masters_alone = is_alone && now_.starts_with("master");
   std::vector<double>& in_charge = is_masters_alone ? in_charge_ : in_charge_beside_others_;
   in_charge.insert(in_charge.end(), run_.back_in_charge.begin(), run_.back_in_charge.end());
   if (options_.is_verbose && !run_.back_in_charge.empty()) {
     say("in charge " + in_seconds(run_.back_in_charge.back()) + " after its start");
   }
   run_.back_in_charge.clear();
+  allowed_.settle(now_);
   run_.settle_accounts();
   open_.clear();
   touched_.clear();
-  must_go_.clear();
   now_.clear();
 }
 
@@ -221,30 +284,29 @@ void Campaign::run() {
 void Campaign::print_report() const {
   const Tallies& tallies = run_.tallies();
   const auto print_of = [](std::uint64_t number) { return static_cast<unsigned long long>(number); };
-  const auto row = [](const std::string& name, const std::string& faults, const std::vector<double>& values) {
-    std::printf("%-40s %6s", name.c_str(), faults.c_str());
-    if (values.empty()) {
-      std::printf("\n");
-    } else {
-      std::printf("  %10.3f / %9.3f\n", percentile(values, .5), percentile(values, .99));
-    }
+  const auto figures = [](const std::vector<double>& values) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%5zu %9.3f / %7.3f", values.size(), percentile(values, .5),
+                  percentile(values, .99));
+    return std::string(values.empty() ? "    0" : text);
   };
-  std::printf(
-      "\nSeconds until every survivor has committed an op that began after the fault, where nothing else happened:\n");
-  std::printf("%-40s %6s  %22s\n", "class", "faults", "p50 / p99");
+  const auto of_class = [](const std::map<std::string, std::vector<double>>& all, const char* name) {
+    const auto values = all.find(name);
+    return values == all.end() ? std::vector<double>{} : values->second;
+  };
+  std::printf("\nSeconds until every survivor has committed an op that began after the fault:\n");
+  std::printf("%-14s %6s   %-26s  %s\n", "class", "faults", "alone      p50 / p99", "beside others  p50 / p99");
   for (const FaultClass& fault : fault_classes()) {
-    const auto faults = faults_by_class_.find(fault.name);
-    if (faults != faults_by_class_.end()) {
-      const auto values = recovery_.find(fault.name);
-      row(fault.name, std::to_string(faults->second),
-          values == recovery_.end() ? std::vector<double>{} : values->second);
+    if (const auto faults = faults_by_class_.find(fault.name); faults != faults_by_class_.end()) {
+      std::printf("%-14s %6u   %-26s  %s\n", fault.name, faults->second,
+                  figures(of_class(recovery_, fault.name)).c_str(),
+                  figures(of_class(recovery_beside_others_, fault.name)).c_str());
     }
   }
-  row("(one of two or three that overlap)", std::to_string(recovery_of_several_.size()), recovery_of_several_);
   std::printf("\nSeconds until\n");
-  row("a master is in charge after its start", std::to_string(in_charge_.size()), in_charge_);
-  row("the same, with other faults", std::to_string(in_charge_beside_others_.size()), in_charge_beside_others_);
-  row("all are back after everything is healed", std::to_string(whole_.size()), whole_);
+  std::printf("%-42s %s\n", "a master is in charge after its start", figures(in_charge_).c_str());
+  std::printf("%-42s %s\n", "the same, with other faults", figures(in_charge_beside_others_).c_str());
+  std::printf("%-42s %s\n", "all are back after everything is healed", figures(whole_).c_str());
   std::printf(
       "\nops: %llu committed, of them %llu in more than one attempt; %llu aborted, %llu refused, "
       "%llu ended "
@@ -260,8 +322,13 @@ void Campaign::print_report() const {
   for (const auto& [what, times] : did_) {
     std::printf(" %s %u", what.c_str(), times);
   }
-  std::printf("\n%u faults in %u episodes, %u trainers, %.0f s\n", faults_, episodes_, run_.config().world,
-              seconds_now() - started_);
+  std::printf("\nimpostors:");
+  for (const auto& [what, times] : impostors_) {
+    std::printf(" %s %u;", what.c_str(), times);
+  }
+  const double seconds = seconds_now() - started_;
+  std::printf("\n%u faults in %u episodes, %u trainers, %.0f s: %.1f faults a minute\n", faults_, episodes_,
+              run_.config().world, seconds, faults_ * 60 / seconds);
 }
 
 }  // namespace seaway::chaos

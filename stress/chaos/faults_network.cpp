@@ -50,13 +50,13 @@ std::string cut_peers(Stage& stage) {
   }
   stage.victims.insert(*other);
   const bool is_long = stage.random.one_in(2);
-  const double seconds = is_long ? stage.between(8, 13) : stage.between(.2, 2);
+  const double seconds = is_long ? stage.mostly_between(7, 9, 13) : stage.between(.2, 2);
   for (const unsigned end : {*one, *other}) {
     // An edge that stays stalled costs one of its ends, as the last resort.
     if (is_long) {
-      stage.may_cost(end);
+      stage.allowed.may_go(end);
     } else {
-      stage.may_cost_with_others(end);
+      stage.allowed.hinder(end);
     }
   }
   std::string who;
@@ -70,11 +70,11 @@ std::string cut_from_master(Stage& stage) {
     return "";
   }
   const bool is_long = stage.random.one_in(2);
-  const double seconds = is_long ? stage.between(5, 10) : stage.between(.2, 1);
+  const double seconds = is_long ? stage.mostly_between(4, 6, 10) : stage.between(.2, 1);
   if (is_long) {
-    stage.may_cost(*replica);
+    stage.allowed.may_go(*replica);
   } else {
-    stage.may_cost_with_others(*replica);
+    stage.allowed.hinder(*replica);
   }
   std::string who;
   drop_for(stage, draw_edges(stage, *replica, kMasterHost, who), seconds);
@@ -86,9 +86,8 @@ std::string isolate_peer(Stage& stage) {
   if (!replica) {
     return "";
   }
-  const double seconds = stage.between(5, 9);
-  stage.may_cost(*replica);
-  stage.must_go.insert(*replica);
+  const double seconds = stage.mostly_between(4, 6, 9);
+  stage.allowed.must_go(*replica);
   Edges edges;
   for (Host other = 0; other <= kMasterHost; ++other) {
     if (other != *replica) {
@@ -119,7 +118,7 @@ std::string reset_connections(Stage& stage) {
   for (const Lab::Connection& connection : connections) {
     stage.lab.reset(*replica, connection);
   }
-  stage.may_cost_with_others(*replica);
+  stage.allowed.hinder(*replica);
   return std::to_string(connections.size()) + " connections of " + name_of(*replica) + " are reset" +
          (kind < 8 ? ", to " + drawn : ": all");
 }

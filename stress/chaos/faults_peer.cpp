@@ -21,7 +21,7 @@ void stop(Stage& stage, unsigned replica, double seconds) {
 }
 
 void kill_and_return(Stage& stage, unsigned replica, std::string& story) {
-  const double away = stage.random.one_in(3) ? 0 : stage.between(0, 3);
+  const double away = stage.random.one_in(3) ? 0 : stage.mostly_between(0, 1, 3);
   const bool same_identity = stage.random.one_in(2);
   stage.run.kill_trainer(replica);
   stage.after(away, [&run = stage.run, replica, same_identity] { run.start_trainer(replica, same_identity); });
@@ -47,7 +47,7 @@ std::string stop_peer_shortly(Stage& stage) {
     return "";
   }
   const double seconds = stage.between(.2, 1.5);
-  stage.may_cost_with_others(*replica);
+  stage.allowed.hinder(*replica);
   stop(stage, *replica, seconds);
   return "SIGSTOP of " + name_of(*replica) + " for " + in_seconds(seconds);
 }
@@ -57,9 +57,8 @@ std::string stop_peer_long(Stage& stage) {
   if (!replica) {
     return "";
   }
-  const double seconds = stage.between(5, 9);
-  stage.may_cost(*replica);
-  stage.must_go.insert(*replica);
+  const double seconds = stage.mostly_between(4, 6, 9);
+  stage.allowed.must_go(*replica);
   stop(stage, *replica, seconds);
   return "SIGSTOP of " + name_of(*replica) + " for " + in_seconds(seconds);
 }
@@ -82,7 +81,7 @@ std::string storm(Stage& stage) {
       stage.after(lives, [&run, replica] { run.kill_trainer(replica); });
       story += " (killed after " + in_seconds(lives) + ")";
     } else {
-      stage.after(stage.between(kFirstSteps, 5), [&run, replica] { run.ask_to_leave(replica); });
+      stage.after(stage.mostly_between(kFirstSteps, 2, 5), [&run, replica] { run.ask_to_leave(replica); });
     }
   }
   if (stage.random.one_in(3)) {
@@ -114,7 +113,7 @@ std::string end_an_op(Stage& stage) {
   std::string story = name_of(*replica) + ": " + way;
   if (way == "no-progress") {
     if (const auto sleeper = stage.victim()) {
-      stage.may_cost_with_others(*sleeper);
+      stage.allowed.hinder(*sleeper);
       stop(stage, *sleeper, 1);
       story += ", while " + name_of(*sleeper) + " stands still for 1 s";
     }
@@ -123,17 +122,26 @@ std::string end_an_op(Stage& stage) {
 }
 
 std::string send_strangers(Stage& stage) {
-  const double seconds = stage.between(2, 5);
-  std::vector<std::string> words{"--strangers", std::to_string(stage.random.next()), std::to_string(seconds),
+  const double seconds = stage.mostly_between(1, 3, 5);
+  std::vector<std::string> words{std::to_string(stage.random.next()), std::to_string(seconds),
                                  stage.run.master_address()};
   for (unsigned replica = 0; replica < stage.run.config().world; ++replica) {
     if (stage.run.lives(replica) && !stage.run.trainer(replica)->address.empty()) {
       words.push_back(stage.run.trainer(replica)->address);
     }
   }
-  stage.helpers.push_back(std::make_unique<support::Process>(stage.run.config().self, words));
+  const std::size_t ports = words.size() - 2;
+  support::Process::Environment environment;
+  if (!stage.run.config().is_plaintext) {
+    environment.emplace_back("SEAWAY_JOIN", stage.run.join_string());
+  }
+  for (const char* who : {"--strangers", "--impostors"}) {
+    std::vector<std::string> all{who};
+    all.insert(all.end(), words.begin(), words.end());
+    stage.helpers.push_back(std::make_unique<support::Process>(stage.run.config().self, all, environment));
+  }
   stage.after(seconds, [] {});
-  return "garbage at " + std::to_string(words.size() - 3) + " ports for " + in_seconds(seconds);
+  return "garbage and impostors at " + std::to_string(ports) + " ports for " + in_seconds(seconds);
 }
 
 }  // namespace seaway::chaos

@@ -23,6 +23,7 @@ namespace {
 
 constexpr const char* kPath = "PATH=\"$PATH:/usr/sbin:/sbin\"; ";  // a user's often lacks these
 constexpr Host kHosts = kMasterHost + 1;
+constexpr const char* kBridge = "10.77.0.254";  // strangers come from there
 // A record of a few KiB, and SQLite's log of at most some MiB beside it.
 constexpr const char* kDiskSize = "size=16m,mode=0700";
 
@@ -105,10 +106,10 @@ std::string Lab::enter_namespaces() const {
 }
 
 std::string Lab::make_network() const {
-  // The bridge has an address too: strangers come from there.
   std::string commands =
       "set -e; for tool in ip nft ss nsenter; do command -v $tool >/dev/null || { echo no $tool; exit 1; }; done; "
-      "ip link add name sw type bridge; ip addr add 10.77.0.254/24 dev sw; ip link set sw up; ";
+      "ip link add name sw type bridge; ip addr add " +
+      std::string(kBridge) + "/24 dev sw; ip link set sw up; ";
   for (Host host = 0; host < kHosts; ++host) {
     const std::string name = name_of(host);
     commands += "ip netns add " + name + "; ip link add name " + name + " type veth peer name eth0 netns " + name +
@@ -139,11 +140,10 @@ std::string Lab::ip(Host host) const {
   return can(Ability::network) ? "10.77.0." + std::to_string(host + 1) : "127.0.0.1";
 }
 
-std::unique_ptr<support::Process> Lab::start(Host host, const std::string& program,
-                                             std::vector<std::string> words) const {
-  support::Process::Environment environment;
+std::unique_ptr<support::Process> Lab::start(Host host, const std::string& program, std::vector<std::string> words,
+                                             support::Process::Environment environment) const {
   if (can(Ability::clock)) {
-    environment = {{"LD_PRELOAD", SEAWAY_CLOCK_SHIM}, {"SEAWAY_WALL_CLOCK", clock_file(host)}};
+    environment.insert(environment.end(), {{"LD_PRELOAD", SEAWAY_CLOCK_SHIM}, {"SEAWAY_WALL_CLOCK", clock_file(host)}});
   }
   if (!can(Ability::network)) {
     return std::make_unique<support::Process>(program, words, environment);
@@ -190,7 +190,7 @@ std::vector<Lab::Connection> Lab::connections(Host host) const {
     std::string queued;
     std::string unsent;
     Connection connection;
-    if (words >> queued >> unsent >> connection.local >> connection.remote) {
+    if (words >> queued >> unsent >> connection.local >> connection.remote && !connection.remote.starts_with(kBridge)) {
       list.push_back(connection);
     }
   }

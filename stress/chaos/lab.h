@@ -35,7 +35,8 @@ class Lab {
 
   // --- Where processes are
   std::string ip(Host host) const;
-  std::unique_ptr<support::Process> start(Host host, const std::string& program, std::vector<std::string> words) const;
+  std::unique_ptr<support::Process> start(Host host, const std::string& program, std::vector<std::string> words,
+                                          support::Process::Environment environment = {}) const;
   const std::string& state_folder() const { return state_; }
 
   // --- What is done to them
@@ -46,7 +47,7 @@ class Lab {
     std::string local;  // IP:PORT
     std::string remote;
   };
-  std::vector<Connection> connections(Host host) const;
+  std::vector<Connection> connections(Host host) const;  // to other hosts; strangers' are none of the run's
   void reset(Host host, const Connection& connection) const;
   void fill_disk() const;
   void empty_disk() const;

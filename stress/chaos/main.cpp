@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/time.h"
 #include "chaos/campaign.h"
+#include "chaos/impostors.h"
 #include "chaos/lab.h"
 #include "chaos/options.h"
 #include "chaos/strangers.h"
@@ -76,14 +77,17 @@ int run_campaign(Options options) {
     print_skipped(lab, options);
     const unsigned world =
         options.peers > 0 ? options.peers : static_cast<unsigned>(Random(options.seed ^ 0x5ea).between(3, 6));
-    std::printf("seed %llu, %u trainers; who does not go on within %.0f s hangs\n",
-                static_cast<unsigned long long>(options.seed), world, patience());
+    options.is_plaintext = options.is_plaintext || (options.is_mixed && Random(options.seed ^ 0x715).one_in(4));
+    std::printf("seed %llu, %u trainers, %s; who does not go on within %.0f s hangs\n",
+                static_cast<unsigned long long>(options.seed), world,
+                options.is_plaintext ? "in plaintext" : "encrypted", patience());
     Run run(lab, {.self = program_itself(),
                   .folder = folder,
                   .seed = options.seed,
                   .bytes = options.mib << 20,
                   .world = world,
-                  .patience = patience()});
+                  .patience = patience(),
+                  .is_plaintext = options.is_plaintext});
     Campaign campaign(lab, run, options);
     std::string problem;
     try {
@@ -123,6 +127,9 @@ int main(int argc, char** argv) {
   }
   if (!words.empty() && words[0] == "--strangers") {
     return run_strangers(words);
+  }
+  if (!words.empty() && words[0] == "--impostors") {
+    return run_impostors(words);
   }
   if (words.size() == 1 && words[0] == "--help") {
     std::fputs(kHelp, stdout);

@@ -13,13 +13,16 @@ namespace seaway::chaos {
 const char* const kHelp =
     R"(seaway_chaos - a run of real processes under every fault that there is, each promise checked
 
-A master and 3 to 6 trainers reduce without a pause; faults come one after another, sometimes two or three at once. After each
-episode everything is healed, and the run has to be whole again before the next. Checked all the time:
+A master and 3 to 6 trainers reduce without a pause, encrypted. In an episode comes one fault alone, or up to twelve of
+different classes that overlap; then everything is healed, and the run has to be whole again before the next. Checked all the time:
 
   - every element of every result is the sum over exactly the contributors that the result names, bit for bit
   - any two trainers were told the same of an op; an op is aborted or refused for a reason that this program knows
   - after anything but a commit the input is what it was
-  - nobody hangs, nobody ends, nobody is evicted without a fault that explains it; the master's faults explain none
+  - nobody hangs, nobody ends, nobody is evicted without a fault that explains it; the master's faults explain none. Who was
+    silent for longer than `evict` may be evicted, and has to be if the master was well meanwhile; who was hindered more shortly
+    may not, unless it was twice, or the master was too
+  - every master that is started again prints the same join string; no stranger is let in, and those that are refused are counted
 
   --seed S             draws the faults and the data (default 1). What happens when is up to the machine: a seed that failed
                        fails again often, not always
@@ -30,6 +33,8 @@ episode everything is healed, and the run has to be whole again before the next.
                        are of mixed sizes, 4 bytes to 16 MiB, up to four in flight
   --mib M              every op has M MiB (default with --every: 16)
   --count N            ends after so many faults, instead of after so many minutes
+  --plaintext          without TLS: certificates, tokens and whatever hangs on them are not tested then
+  --mixed              the seed draws it: one in four is in plaintext
   --verbose            tells each fault
   --keep               keeps the logs of a good run too
   --list               the classes, and which of them this system does not allow, and why
@@ -66,6 +71,7 @@ std::string Options::in_words() const {
     list += (list.empty() ? "" : ",") + name;
   }
   words += list.empty() ? "" : " --only " + list;
+  words += is_plaintext ? " --plaintext" : "";
   if (every > 0) {
     std::snprintf(text, sizeof text, " --every %g", every);
     words += text;
@@ -84,6 +90,10 @@ std::string read_options(const std::vector<std::string>& words, Options& options
     }
     if (word == "--keep") {
       options.keeps_logs = true;
+      continue;
+    }
+    if (word == "--plaintext" || word == "--mixed") {
+      (word == "--mixed" ? options.is_mixed : options.is_plaintext) = true;
       continue;
     }
     if (i + 1 == words.size()) {

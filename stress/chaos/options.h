@@ -15,6 +15,8 @@ struct Options {
   double every = 0;               // seconds from fault to fault; 0: when everything is well again, and some time later
   unsigned count = 0;             // faults; 0: as many as the minutes allow
   std::uint64_t mib = 0;          // of every op; 0: mixed
+  bool is_plaintext = false;
+  bool is_mixed = false;  // the seed draws whether it is
   bool is_verbose = false;
   bool keeps_logs = false;
 

@@ -44,10 +44,14 @@ std::string Run::master_address() const { return lab_.ip(kMasterHost) + ":" + po
 
 void Run::start_master() {
   master_is_wanted_ = true;
-  master_ = lab_.start(kMasterHost, SEAWAY_PROGRAM,
-                       {"master", "--listen", ":" + port_, "--plaintext", "--state", lab_.state_folder()});
+  std::vector<std::string> words{"master", "--listen", ":" + port_, "--state", lab_.state_folder()};
+  if (config_.is_plaintext) {
+    words.emplace_back("--plaintext");
+  } else {
+    words.insert(words.end(), {"--advertise", master_address()});
+  }
+  master_ = lab_.start(kMasterHost, SEAWAY_PROGRAM, words);
   master_is_gone_ = false;
-  ++masters_;
   question_ = Question{.since = seconds_now(), .is_of_start = true, .ask_at = 0, .asks = nullptr};
 }
 
@@ -69,7 +73,7 @@ void Run::check_master() {
     log("master", "--- " + how + "\n" + master_->errors());
     const auto says = [&](const char* words) { return master_->errors().find(words) != std::string::npos; };
     // One that was started on a full disk ends; who reads its words must not throw the record away.
-    const bool lacked_room = disk_was_full_ && says("disk is full") && says("Make room");
+    const bool lacked_room = disk_was_full_ && (says("disk is full") || says("No space left")) && says("Make room");
     if (master_is_wanted_ && !lacked_room) {
       throw Violation("the master ended (" + how + "): " + tail(master_->errors()));
     }
@@ -79,6 +83,37 @@ void Run::check_master() {
   if (master_is_wanted_ && !has_master() && seconds_now() >= master_again_at_) {
     start_master();
   }
+}
+
+// Who has the state folder has the run's authority and its tokens: what lets trainers in once does so ever after.
+void Run::check_join_string() {
+  if (config_.is_plaintext || !has_master()) {
+    return;
+  }
+  const std::string mark = "join string: ";
+  const std::string& said = master_->output();
+  const std::size_t at = said.find(mark);
+  const std::size_t end = said.find('\n', at);
+  if (at == std::string::npos || end == std::string::npos) {
+    return;
+  }
+  const std::string join = said.substr(at + mark.size(), end - at - mark.size());
+  if (join_.empty()) {
+    join_ = join;
+  } else if (join_ != join) {
+    throw Violation("a master that was started again prints another join string");
+  }
+}
+
+const std::string& Run::join_string() {
+  const double give_up = seconds_now() + config_.patience;
+  while (!config_.is_plaintext && join_.empty()) {
+    if (seconds_now() > give_up) {
+      throw Violation("the master prints no join string");
+    }
+    listen(seconds_now() + kTurn);
+  }
+  return join_;
 }
 
 void Run::ask_whether_all_is_well() {
@@ -94,7 +129,13 @@ void Run::ask_master() {
   }
   if (!question_->asks) {
     if (seconds_now() >= question_->ask_at) {
-      question_->asks = lab_.start(kMasterHost, SEAWAY_PROGRAM, {"status", "127.0.0.1:" + port_, "--json"});
+      std::vector<std::string> words{"status", "--json"};
+      if (config_.is_plaintext) {
+        words.emplace_back("127.0.0.1:" + port_);
+      } else {
+        words.insert(words.end(), {"--state", lab_.state_folder()});
+      }
+      question_->asks = lab_.start(kMasterHost, SEAWAY_PROGRAM, words);
     }
     return;
   }
@@ -108,6 +149,7 @@ void Run::ask_master() {
     if (question_->is_of_start) {
       back_in_charge.push_back(seconds_now() - question_->since);
     }
+    status_ = status;
     question_.reset();
   } else {
     question_->asks.reset();
@@ -118,6 +160,11 @@ void Run::ask_master() {
 // --- Trainers -------------------------------------------------------------------------------------------------------
 
 void Run::start_trainer(unsigned replica, bool same_identity) {
+  // By the environment, as it is meant for users: arguments show in `ps`.
+  Process::Environment environment;
+  if (!config_.is_plaintext) {
+    environment.emplace_back("SEAWAY_JOIN", join_string());
+  }
   std::unique_ptr<Trainer>& place = current_.at(replica);
   if (place) {
     past_.push_back(std::move(place));
@@ -125,7 +172,7 @@ void Run::start_trainer(unsigned replica, bool same_identity) {
   place = std::make_unique<Trainer>();
   place->replica = replica;
   place->life = ++lives_.at(replica);
-  const TrainerArguments arguments{.master = master_address(),
+  const TrainerArguments arguments{.master = config_.is_plaintext ? master_address() : "",
                                    .listen = lab_.ip(replica) + ":0",
                                    .replica = replica,
                                    .world = config_.world,
@@ -133,7 +180,7 @@ void Run::start_trainer(unsigned replica, bool same_identity) {
                                    .bytes = config_.bytes,
                                    .patience = config_.patience,
                                    .identity = same_identity ? (config_.seed | 1) : 0};
-  place->process = lab_.start(replica, config_.self, arguments.words());
+  place->process = lab_.start(replica, config_.self, arguments.words(), environment);
 }
 
 void Run::kill_trainer(unsigned replica) {
@@ -227,6 +274,7 @@ void Run::listen(double until) {
     }
     check_ends();
     check_master();
+    check_join_string();
     ask_master();
   }
 }

@@ -33,6 +33,7 @@ struct RunConfig {
   std::uint64_t bytes = 0;
   unsigned world = 0;
   double patience = 0;  // seconds
+  bool is_plaintext = false;
 };
 
 // One process of one replica.
@@ -85,6 +86,10 @@ class Run {
   // Asks the master until it says that all is well: everybody is connected and was just heard, nothing is left to decide or to write.
   void ask_whether_all_is_well();
   bool all_is_well() const { return !question_; }
+  // The status in which it last said so.
+  const std::string& status() const { return status_; }
+  // What lets trainers in; empty in plaintext. Of the first master: waits until that has printed it.
+  const std::string& join_string();
 
   // --- Trainers
   // One life more of this replica; with the same identity it takes the place of the one before at once.
@@ -120,14 +125,15 @@ class Run {
 
  private:
   struct OpRecord {
-    std::string status;
+    std::string status;  // SEAWAY_REFUSED, where some had that and others SEAWAY_ABORTED
     std::string hash;
     std::string contributors;
     std::string first;  // who said so
     bool fails_on_loss = false;
-    bool may_lose = false;  // when it was told of, somebody may have been lost
-    std::string done;       // to it, by order
-    unsigned done_by = 0;
+    bool was_refused_and_aborted = false;
+    bool may_lose = false;       // when it was told of, somebody may have been lost
+    std::set<std::string> done;  // to it, by order; by more than one trainer perhaps
+    unsigned wrong_by = 0;
   };
   struct Question {
     double since = 0;
@@ -142,6 +148,7 @@ class Run {
   void settle_ops(std::uint64_t before_step);
   void check_ends();
   void check_master();
+  void check_join_string();
   void ask_master();
   void log(const std::string& name, const std::string& line) const;
   void watch_machine(double asked, double until);
@@ -153,7 +160,8 @@ class Run {
   bool master_is_gone_ = true;
   bool master_is_wanted_ = false;
   double master_again_at_ = 0;
-  unsigned masters_ = 0;
+  std::string join_;
+  std::string status_;
   std::optional<Question> question_;
   std::array<std::unique_ptr<Trainer>, kMostReplicas> current_;
   std::array<unsigned, kMostReplicas> lives_{};

@@ -59,11 +59,13 @@ void Run::understand(Trainer& trainer, const std::string& text) {
     std::uint64_t step = 0;
     unsigned tag = 0;
     line >> time >> step >> tag;
+    std::string order;
+    line >> order;
     OpRecord& record = ops_[{step, tag}];
-    line >> record.done;
-    record.done_by = trainer.replica;
+    record.done.insert(order);
+    record.wrong_by = order == "wrong" ? trainer.replica : record.wrong_by;
     record.may_lose = record.may_lose || may_lose_;
-    on_did(record.done);
+    on_did(order);
   } else if (kind == "refused") {
     ++tallies_.refused_joins;
   } else if (kind == "clock") {
@@ -98,6 +100,9 @@ void Run::understand_op(Trainer& trainer, std::istringstream& line, double time)
     record.hash = hash;
     record.contributors = contributors;
     record.first = trainer.name();
+  } else if (record.status != status && record.status != "SEAWAY_OK" && status != "SEAWAY_OK") {
+    record.was_refused_and_aborted = true;
+    record.status = "SEAWAY_REFUSED";
   } else if (record.status != status || record.hash != hash ||
              (record.contributors != contributors && record.contributors != "?" && contributors != "?")) {
     throw Violation(what + " has two outcomes: " + record.first + " has " + record.status + " " + record.hash +
@@ -128,15 +133,20 @@ void Run::settle_ops(std::uint64_t before_step) {
   for (auto at = ops_.begin(); at != end; ++at) {
     const auto& [key, record] = *at;
     const std::string what = "op " + std::to_string(key.second) + " of step " + std::to_string(key.first) + " ";
-    if (record.status == "SEAWAY_ABORTED" && (record.done.empty() || record.done == "wrong") &&
-        !(record.fails_on_loss && record.may_lose)) {
+    // Calls that differ are refused by whoever sees it first. Where a loss or a round comes meanwhile, the others hear of it by the
+    // master: as aborted.
+    const bool was_called_wrongly = record.done.contains("wrong");
+    const bool was_ended = record.done.size() > (was_called_wrongly ? 1 : 0);
+    if (record.status == "SEAWAY_ABORTED" && !was_ended &&
+        !(record.may_lose && (record.fails_on_loss || was_called_wrongly))) {
       throw Violation(what + "was aborted, and nothing explains it");
     }
-    if (record.status == "SEAWAY_REFUSED" && record.done != "wrong") {
-      throw Violation(what + "was refused, and nothing explains it");
+    if (record.status == "SEAWAY_REFUSED" && !was_called_wrongly) {
+      throw Violation(what + "was refused" + (record.was_refused_and_aborted ? " or aborted" : "") +
+                      ", and nothing explains it");
     }
-    if (record.done == "wrong" && record.status == "SEAWAY_OK" && !record.may_lose) {
-      throw Violation(what + "was called differently by " + name_of(record.done_by) + " and committed");
+    if (was_called_wrongly && record.status == "SEAWAY_OK" && !record.may_lose) {
+      throw Violation(what + "was called differently by " + name_of(record.wrong_by) + " and committed");
     }
   }
   ops_.erase(ops_.begin(), end);

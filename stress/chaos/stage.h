@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "chaos/allowed.h"
 #include "chaos/lab.h"
 #include "chaos/run.h"
 
@@ -38,36 +39,33 @@ struct Stage {
   Run& run;
   Random& random;
   Timeline& timeline;
+  Allowed& allowed;                                         // what may come of this episode
   std::set<unsigned>& touched;                              // replicas that a fault of this episode has as its victims
   std::vector<std::unique_ptr<support::Process>>& helpers;  // ended with the episode
-  bool is_alone = true;               // no other fault in this episode: what this one explains is known exactly
-  double longest_without_master = 8;  // seconds
+  bool is_alone = true;                                     // no other fault in this episode
+  double longest_without_master = 8;                        // seconds
   std::set<unsigned> victims = {};
-  std::set<unsigned> must_go = {};  // of them: it has to be evicted, if nothing else happens meanwhile
 
   double now() const { return support::seconds_now(); }
   void after(double seconds, std::function<void()> action) { timeline.at(now() + seconds, std::move(action)); }
   double between(double low, double high) {
     return low + (high - low) * static_cast<double>(random.below(1 << 20)) / (1 << 20);
   }
+  // Mostly short, so that there is time for many; one in six is as long as a promise has to bear.
+  double mostly_between(double low, double high, double highest) {
+    return random.one_in(6) ? between(high, highest) : between(low, high);
+  }
   // A replica that no fault has touched, so long as another one stays that none has. It becomes a victim.
   std::optional<unsigned> victim();
   // Any replica that lives, untouched or not.
   std::optional<unsigned> anybody();
-  // It may be evicted.
-  void may_cost(unsigned replica) { run.excuse(replica); }
-  // By itself this fault must not cost it; with others beside it nobody can say.
-  void may_cost_with_others(unsigned replica) {
-    if (!is_alone) {
-      run.excuse(replica);
-    }
-  }
 };
 
 struct FaultClass {
   const char* name;
   const char* does;
   std::optional<Ability> needs;
+  bool lasts;  // for seconds, mostly: there is time for others beside it
   // Says what it did; "": it found no victim.
   std::string (*begin)(Stage& stage);
 };

@@ -3,8 +3,9 @@
 #include <cstring>
 #include <deque>
 
-#include "chaos/lab.h"
+#include "chaos/handshake.h"
 #include "support/first_words.h"
+#include "support/process.h"
 #include "support/stranger.h"
 #include "wire/messages.h"
 
@@ -20,7 +21,8 @@ constexpr std::size_t kMostOpen = 400;  // more than a lobby has room for
 Bytes draw_words(Random& random) {
   const Bytes noise = support::random_bytes(random, random.below(4096));
   const Bytes first = random.one_in(2) ? support::first_words_to_master(random) : support::first_words_to_peer(random);
-  switch (random.below(6)) {
+  Bytes hello = client_hello();
+  switch (random.below(10)) {
     case 0:
       return noise;
     case 1:
@@ -31,6 +33,15 @@ Bytes draw_words(Random& random) {
       return support::mutated(random, first);
     case 4:
       return first + noise;
+    case 5:
+      return hello;  // and the rest of a handshake never comes, or noise in its place
+    case 6:
+      hello.resize(random.below(hello.size()));
+      return hello;
+    case 7:
+      return support::mutated(random, hello);
+    case 8:
+      return hello + noise;
     default:
       return {};
   }
@@ -52,6 +63,9 @@ int run_strangers(const std::vector<std::string>& words) {
     stranger.say(draw_words(random));
     if (random.one_in(2)) {
       open.push_back(std::move(stranger));  // the others hang up
+    }
+    if (!open.empty() && random.one_in(4)) {
+      open[random.below(open.size())].say(support::random_bytes(random, random.below(256)));
     }
     if (open.size() > kMostOpen) {
       open.pop_front();

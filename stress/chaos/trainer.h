@@ -25,7 +25,7 @@
 namespace seaway::chaos {
 
 struct TrainerArguments {
-  std::string master;
+  std::string master;  // in plaintext its address; empty: SEAWAY_JOIN of the environment lets it in
   std::string listen;
   unsigned replica = 0;
   unsigned world = 0;

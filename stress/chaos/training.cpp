@@ -64,12 +64,14 @@ bool Training::create() {
   seaway_config config;
   seaway_config_init(&config, sizeof config);
   const std::string name = "r" + std::to_string(arguments_.replica);
-  config.master = arguments_.master.c_str();
   config.listen = arguments_.listen.c_str();
   config.name = name.c_str();
   config.replica = arguments_.replica;
   config.min_world = arguments_.world;
-  config.plaintext = 1;
+  if (!arguments_.master.empty()) {
+    config.master = arguments_.master.c_str();
+    config.plaintext = 1;
+  }
   if (arguments_.identity != 0) {
     config.uuid[0] = arguments_.identity;
     config.uuid[1] = arguments_.replica + 1;
