@@ -143,7 +143,7 @@ std::vector<const FaultClass*> Campaign::draw_hand() {
   deck_.insert(deck_.end(), later.begin(), later.end());
   // What lasts first, mostly: the others then come meanwhile.
   if (!random_.one_in(3)) {
-    std::stable_partition(hand.begin(), hand.end(), [](const FaultClass* fault) { return fault->lasts; });
+    std::partition(hand.begin(), hand.end(), [](const FaultClass* fault) { return fault->lasts; });
   }
   return hand;
 }
@@ -190,6 +190,7 @@ bool Campaign::begin_fault(const FaultClass& fault, bool is_alone) {
 void Campaign::hear_strangers() {
   const double give_up = seconds_now() + kStrangersEnd;
   std::vector<support::Process*> open;
+  open.reserve(helpers_.size());
   for (const auto& helper : helpers_) {
     open.push_back(helper.get());
   }

@@ -19,7 +19,7 @@ using support::operator+;
 constexpr std::size_t kMostOpen = 400;  // more than a lobby has room for
 
 Bytes draw_words(Random& random) {
-  const Bytes noise = support::random_bytes(random, random.below(4096));
+  Bytes noise = support::random_bytes(random, random.below(4096));
   const Bytes first = random.one_in(2) ? support::first_words_to_master(random) : support::first_words_to_peer(random);
   Bytes hello = client_hello();
   switch (random.below(10)) {
