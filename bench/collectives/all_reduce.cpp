@@ -13,6 +13,7 @@
 
 #include "collectives/commands.h"
 #include "collectives/report.h"
+#include "lab/inside.h"
 
 namespace seaway::bench {
 
@@ -143,6 +144,16 @@ int run_all_reduce(const Options& options) {
   seaway_master_config config;
   seaway_master_config_init(&config, sizeof config);
   config.plaintext = options.encrypted ? 0 : 1;
+  const lab::Inside lab = lab::inside();
+  if (options.lab && lab.addresses.size() < options.peers) {
+    std::fprintf(stderr,
+                 "seaway_bench: --lab: of %u sites that it takes there are %zu; start it with seaway_lab --at\n",
+                 options.peers, lab.addresses.size());
+    return 2;
+  }
+  const char* here = std::getenv("LAB_ADDRESS");
+  const std::string listen = std::string(options.lab && here != nullptr ? here : "127.0.0.1") + ":0";
+  config.listen = listen.c_str();
   seaway_master* master = nullptr;
   if (seaway_master_start(&master, &config, nullptr) != SEAWAY_OK) {
     std::fprintf(stderr, "seaway_bench: no master can be started on the loopback\n");

@@ -22,6 +22,7 @@ constexpr const char* kHelp =
   --streams N     data connections per pair of peers (default 1)
   --in-place      the result replaces the input (otherwise it goes to a buffer of its own)
   --encrypted     all_reduce: over TLS, as a run is unless --plaintext was given
+  --lab           all_reduce: each peer in a site of the WAN lab that this runs in (stress/lab), the master where this is
   --json          one line of JSON
   --turns         all_reduce: a run for each line of standard input, a line of JSON for each; bench/against_gloo uses it
 
@@ -33,6 +34,7 @@ all peers. The result of the last run is checked.
   seaway_bench floor --mib 256 --runs 20 --warmup 3        (what TCP alone takes of the all-reduce below)
   seaway_bench all_reduce --floats 16
   seaway_bench all_reduce --mib 256 --runs 20 --warmup 3
+  seaway_lab four-500mbit --at a -- seaway_bench all_reduce --lab --peers 4 --mib 64 --runs 5 --warmup 2
 )";
 
 }  // namespace

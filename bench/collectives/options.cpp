@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <map>
 
 namespace seaway::bench {
 
@@ -17,13 +18,15 @@ bool to_number(const std::string& text, std::uint64_t& number) {
 }  // namespace
 
 bool parse(const std::vector<std::string>& words, Options& options, std::string& problem) {
+  const std::map<std::string, bool*> flags{{"--in-place", &options.in_place},
+                                           {"--json", &options.json},
+                                           {"--turns", &options.turns},
+                                           {"--encrypted", &options.encrypted},
+                                           {"--lab", &options.lab}};
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
-    if (word == "--in-place" || word == "--json" || word == "--turns" || word == "--encrypted") {
-      (word == "--in-place" ? options.in_place
-       : word == "--json"   ? options.json
-       : word == "--turns"  ? options.turns
-                            : options.encrypted) = true;
+    if (const auto flag = flags.find(word); flag != flags.end()) {
+      *flag->second = true;
       continue;
     }
     if (i + 1 == words.size()) {
@@ -83,6 +86,9 @@ std::vector<std::string> worker_words(const Options& options) {
                                  std::to_string(options.rank)};
   if (options.in_place) {
     words.emplace_back("--in-place");
+  }
+  if (options.lab) {
+    words.emplace_back("--lab");
   }
   return words;
 }

@@ -17,6 +17,7 @@ struct Options {
   bool encrypted = false;
   bool json = false;
   bool turns = false;  // a run for each line of standard input
+  bool lab = false;    // each peer in a site of the WAN lab that this runs in
 
   // Of a worker.
   std::string master;  // its address, or a join string

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "collectives/commands.h"
+#include "lab/inside.h"
 
 namespace seaway::bench {
 
@@ -43,7 +44,7 @@ class Worker {
         expected_(static_cast<float>(options.peers) * static_cast<float>(options.peers + 1) / 2) {}
 
   int run() {
-    if (!join()) {
+    if (!go_to_site() || !join()) {
       return 1;
     }
     refill();
@@ -68,12 +69,26 @@ class Worker {
   }
 
  private:
+  // Before the library has threads: they would stay where they are.
+  bool go_to_site() {
+    if (!options_.lab) {
+      return true;
+    }
+    const lab::Inside lab = lab::inside();
+    if (options_.rank >= lab.spaces.size() || !lab::enter_space(lab.spaces[options_.rank])) {
+      std::fprintf(stderr, "seaway_bench: peer %u cannot get to its site\n", options_.rank);
+      return false;
+    }
+    listen_ = lab.addresses[options_.rank] + ":0";
+    return true;
+  }
+
   bool join() {
     seaway_config config;
     seaway_config_init(&config, sizeof config);
     config.plaintext = options_.master.starts_with("seaway1/") ? 0 : 1;
     (config.plaintext == 1 ? config.master : config.join) = options_.master.c_str();
-    config.listen = "127.0.0.1:0";
+    config.listen = listen_.c_str();
     config.replica = options_.rank;
     config.min_world = options_.peers;
     config.connections = options_.streams;
@@ -125,6 +140,7 @@ class Worker {
   }
 
   Options options_;
+  std::string listen_ = "127.0.0.1:0";
   std::vector<float> in_;
   std::vector<float> out_;
   float expected_;
