@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "kill/peer.h"
+#include "kill/recovery.h"
 #include "runtime/master_server.h"
 #include "support/figures.h"
 #include "support/process.h"
@@ -39,7 +40,14 @@ constexpr const char* kHelp =
   --mib M      megabytes of each op (default 64)
   --verbose    a line for each run
 
-Eight runs are encrypted, the next eight in plaintext, and so on.
+  --recovery   instead: what a death costs those who go on. Each run has ops without a death before and after the one in which a
+               peer is killed, at a drawn moment; told is how much longer that op took than a usual one of the same run
+    --peers N      (3 to 7, default 4)
+    --plaintext    (otherwise encrypted)
+    --lab          each peer in a site of the WAN lab that this runs in, the master where this is; where there are more sites
+                   than peers, none is there:  seaway_lab four-and-master --at m -- seaway_kill --recovery --lab --mib 4
+
+Without --recovery, eight runs are encrypted, the next eight in plaintext, and so on.
 
 Exit code 1 when anything was wrong.
 )";
@@ -92,37 +100,6 @@ struct Outcome {
   std::uint64_t resent = 0;
 };
 
-// Lines "ok OP ..." of one peer.
-struct OpLine {
-  std::string hash;
-  std::string contributors;
-  double seconds = 0;
-  std::uint64_t resent = 0;
-  unsigned attempts = 0;
-};
-std::map<int, OpLine> ok_lines(const std::string& text) {
-  std::map<int, OpLine> lines;
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    const std::string line = text.substr(at, end - at);
-    char hash[32];
-    char names[32];
-    int op = 0;
-    OpLine ok;
-    unsigned long long resent = 0;
-    if (std::sscanf(line.c_str(), "ok %d %31s %31s %lf %llu %u", &op, hash, names, &ok.seconds, &resent,
-                    &ok.attempts) == 6) {
-      ok.hash = hash;
-      ok.contributors = names;
-      ok.resent = resent;
-      lines[op] = ok;
-    }
-    at = end + 1;
-  }
-  return lines;
-}
-
 Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, double usual) {
   const Plan plan = draw(seed, bytes);
   Outcome outcome;
@@ -143,13 +120,8 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
       environment = {
           {"SEAWAY_KILL", plan.phase + ":" + std::to_string(plan.op) + ":" + std::to_string(plan.threshold)}};
     }
-    const std::vector<std::string> words{"--peer",
-                                         plan.encrypted ? master->join_string() : master->address(),
-                                         std::to_string(rank),
-                                         std::to_string(plan.world),
-                                         std::to_string(bytes),
-                                         plan.in_place ? "1" : "0",
-                                         std::to_string(seed)};
+    const std::vector<std::string> words = words_of({plan.encrypted ? master->join_string() : master->address(), rank,
+                                                     plan.world, bytes, plan.in_place, seed, 2, "127.0.0.1:0", ""});
     peers.push_back(std::make_unique<Process>(self, words, environment));
     listened.push_back(peers.back().get());
   }
@@ -268,22 +240,29 @@ int run_all(const char* self, unsigned runs, std::uint64_t seed, std::uint64_t m
 int main(int argc, char** argv) {
   using namespace seaway::kill;
   const std::vector<std::string> words(argv + 1, argv + argc);
-  if (words.size() == 7 && words[0] == "--peer") {
-    return run_peer({words[1], static_cast<unsigned>(std::stoul(words[2])), static_cast<unsigned>(std::stoul(words[3])),
-                     std::stoull(words[4]), words[5] == "1", std::stoull(words[6])});
+  if (PeerArguments peer; parse(words, peer)) {
+    return run_peer(peer);
   }
   unsigned runs = 20;
   std::uint64_t seed = 1;
   std::uint64_t mib = 64;
+  unsigned world = 4;
   bool verbose = false;
+  bool recovery = false;
+  bool lab = false;
+  bool plaintext = false;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const bool has_value = i + 1 < words.size();
     if (words[i] == "--help") {
       std::fputs(kHelp, stdout);
       return 0;
     }
-    if (words[i] == "--verbose") {
-      verbose = true;
+    const std::map<std::string, bool*> flags{
+        {"--verbose", &verbose}, {"--recovery", &recovery}, {"--lab", &lab}, {"--plaintext", &plaintext}};
+    if (const auto flag = flags.find(words[i]); flag != flags.end()) {
+      *flag->second = true;
+    } else if (words[i] == "--peers" && has_value) {
+      world = std::clamp(static_cast<unsigned>(std::strtoul(words[++i].c_str(), nullptr, 10)), 3U, 7U);
     } else if (words[i] == "--runs" && has_value) {
       runs = static_cast<unsigned>(std::strtoul(words[++i].c_str(), nullptr, 10));
     } else if (words[i] == "--seed" && has_value) {
@@ -294,6 +273,13 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "seaway_kill: \"%s\" is not understood; --help\n", words[i].c_str());
       return 2;
     }
+  }
+  if (recovery) {
+    return measure_recovery({runs, seed, mib << 20, world, lab, !plaintext, verbose});
+  }
+  if (lab || plaintext) {
+    std::fprintf(stderr, "seaway_kill: --lab and --plaintext are of --recovery\n");
+    return 2;
   }
   return run_all("/proc/self/exe", runs, seed, mib, verbose);
 }

@@ -7,8 +7,10 @@
 #include <map>
 #include <vector>
 
+#include "lab/inside.h"
 #include "runtime/communicator.h"
 #include "support/data.h"
+#include "support/process.h"
 
 namespace seaway::kill {
 
@@ -38,13 +40,18 @@ bool is_right(int op, std::uint64_t seed, const std::vector<unsigned>& ranks, co
 }  // namespace
 
 int run_peer(const PeerArguments& arguments) {
+  // Before there are threads: they would stay where they are.
+  if (!arguments.space.empty() && !lab::enter_space(arguments.space)) {
+    std::printf("failed 0 it cannot get to its site\n");
+    return 1;
+  }
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   runtime::CommunicatorConfig config;
   config.plaintext = !arguments.way_in.starts_with("seaway1/");
   (config.plaintext ? config.master : config.join) = arguments.way_in;
-  config.listen = "127.0.0.1:0";
+  config.listen = arguments.listen;
   config.replica = arguments.rank;
-  config.name = "r" + std::to_string(arguments.rank);
+  config.name = std::string("r").append(std::to_string(arguments.rank));
   config.min_world = arguments.world;
   const auto comm = runtime::Communicator::create(config);
   if (comm->join(kPatience) != Status::ok) {
@@ -59,8 +66,8 @@ int run_peer(const PeerArguments& arguments) {
   const std::uint64_t count = arguments.bytes / sizeof(float);
   std::vector<float> in(count);
   std::vector<float> out(arguments.in_place ? 0 : count);
-  for (int op = 1; op <= 3; ++op) {
-    const std::uint64_t elements = op < 3 ? count : std::min<std::uint64_t>(count, 16);
+  for (int op = 1; op <= arguments.ops + 1; ++op) {
+    const std::uint64_t elements = op <= arguments.ops ? count : std::min<std::uint64_t>(count, 16);
     in.resize(elements);
     out.resize(arguments.in_place ? 0 : elements);
     support::fill(data_of(op), arguments.seed, arguments.rank, in);
@@ -90,6 +97,7 @@ int run_peer(const PeerArguments& arguments) {
       std::printf("failed %d status %d: %s\n", op, static_cast<int>(status), error.text.c_str());
       return 1;
     }
+    const double ended = support::seconds_now();
     const collective::Result result = operation->result();
     std::vector<unsigned> ranks;
     std::string names;
@@ -100,9 +108,9 @@ int run_peer(const PeerArguments& arguments) {
     if (!is_right(op, arguments.seed, ranks, arguments.in_place ? in : out)) {
       return 1;
     }
-    std::printf("ok %d %016llx %s %.6f %llu %u %zu\n", op, static_cast<unsigned long long>(result.value.bits),
+    std::printf("ok %d %016llx %s %.6f %llu %u %zu %.6f\n", op, static_cast<unsigned long long>(result.value.bits),
                 names.c_str(), static_cast<double>(result.ended - result.posted) / kSecond,
-                static_cast<unsigned long long>(result.bytes_resent), result.attempts, result.lost.size());
+                static_cast<unsigned long long>(result.bytes_resent), result.attempts, result.lost.size(), ended);
   }
   comm->leave(5);
   std::printf("done\n");

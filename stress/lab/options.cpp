@@ -16,7 +16,7 @@ const char* const kHelp =
   seaway_lab SCENARIO --check              reads the scenario, says what is wrong in it, and does nothing
 
 SCENARIO is a file, or the name of one in stress/lab/scenarios: four-500mbit, four-500mbit-lossy, two-1gbit, one-half-rate,
-one-trunk, four-far, cuts.
+one-trunk, four-far, four-and-master, cuts.
 
   --first COMMAND   the first site runs this (by sh -c) instead of what the others run
   --control PATH    makes a FIFO there; a line written to it is a statement that takes effect at once:  echo cut a b > PATH
