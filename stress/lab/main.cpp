@@ -92,6 +92,7 @@ int run(const Options& options) {
     code = problem.empty() ? session.run() : say(kMistake, problem);
   }
   emulator.stop();
+  std::fflush(stdout);
   if (!options.quiet && code != kMistake) {
     print_report(network, ground, emulator.figures());
   }

@@ -34,7 +34,7 @@ Statements, one a line, in a file or by --control:
   trunk east rate 200mbit sites a b       what a and b share on their way to and from all other sites
   path a b delay 25ms loss 0.1%           each way, so RTT is 50 ms. `path a -> b`: only that way. `path * *`: between all
   cut a b       heal a b                  nothing gets through, any more or again; also with -> and *
-  at 10s cut a b                          10 s after the start
+  at 10s cut a b                          10 s after the commands were started; --measure does not wait for such
 
 A command finds: LAB_SITE and LAB_ADDRESS (its own), LAB_INDEX (0 for the first site), LAB_SITES and LAB_ADDRESSES (all, joined
 by commas), LAB_PEERS (the others' addresses), LAB_SPACES (all sites' network namespaces: nsenter --net=PATH COMMAND runs it

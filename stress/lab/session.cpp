@@ -22,6 +22,7 @@ constexpr int kAttendMs = 50;
 
 volatile std::sig_atomic_t signal_count = 0;
 void count_signal(int /*number*/) { signal_count = signal_count + 1; }
+void let_pass(int /*number*/) {}
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -108,8 +109,10 @@ void Session::start_commands() {
 int Session::run() {
   struct sigaction action{};
   action.sa_handler = count_signal;
-  sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A program that has our terminal hears of an interrupt by itself: a shell goes on.
+  action.sa_handler = options_->at.empty() ? count_signal : let_pass;
+  sigaction(SIGINT, &action, nullptr);
   began_ = seconds_now();
   start_commands();
   while (programs_.is_any_left()) {
@@ -127,12 +130,10 @@ int Session::run() {
   return programs_.failures().empty() ? 0 : 1;
 }
 
-// The first asks the programs to end, the second ends them. A program that has our terminal heard of an interrupt by itself.
+// The first asks the programs to end, the second ends them.
 void Session::signal_arrived() {
   signals_ = static_cast<unsigned>(signal_count);
-  if (options_->at.empty() || signals_ > 1) {
-    programs_.signal(signals_ > 1 ? SIGKILL : SIGTERM);
-  }
+  programs_.signal(signals_ > 1 ? SIGKILL : SIGTERM);
 }
 
 int Session::next_event_ms() const {
