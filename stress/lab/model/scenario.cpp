@@ -36,7 +36,10 @@ bool parse_scenario(const std::string& text, const std::string& file, Scenario& 
       return fail(number, what);
     }
     if (line.statement && line.at) {
-      later.push_back({{*line.at, *line.statement, words}, number});
+      // In their order, those of one time in that of their lines.
+      const auto place = std::upper_bound(later.begin(), later.end(), *line.at,
+                                          [](Duration at, const Later& other) { return at < other.event.at; });
+      later.insert(place, {{*line.at, *line.statement, words}, number});
     } else if (line.statement) {
       what = trial.apply(0, *line.statement);
       if (!what.empty()) {
@@ -49,7 +52,6 @@ bool parse_scenario(const std::string& text, const std::string& file, Scenario& 
     return fail(std::max(number, 1U), "a network has at least two sites");
   }
   trial.start();
-  std::stable_sort(later.begin(), later.end(), [](const Later& a, const Later& b) { return a.event.at < b.event.at; });
   for (const Later& one : later) {
     if (const std::string what = trial.apply(0, one.event.statement); !what.empty()) {
       return fail(one.number, what);
