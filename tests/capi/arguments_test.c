@@ -80,7 +80,8 @@ CASE(create_names_the_field_that_is_wrong) {
   REFUSED("cannot be read", (config.plaintext = 0, config.master = NULL, config.join = "@/nowhere/at/all"));
   REFUSED("join", config.join = "seaway1/a:1/12/34"); /* beside plaintext */
   REFUSED("ca, cert and key name one file each", (config.plaintext = 0, config.ca = "/nowhere/ca.pem"));
-  REFUSED("/nowhere/ca.pem", (config.plaintext = 0, config.ca = "/nowhere/ca.pem", config.cert = config.key = "/nowhere"));
+  REFUSED("/nowhere/ca.pem",
+          (config.plaintext = 0, config.ca = "/nowhere/ca.pem", config.cert = config.key = "/nowhere"));
   REFUSED("cert is not UTF-8", (config.plaintext = 0, config.cert = "\xff"));
   REFUSED("plaintext", config.plaintext = 2);
 #undef REFUSED
