@@ -343,7 +343,11 @@ void Session::on_op_ended(std::uint64_t op, Status status, const collective::Res
   const Epoch epoch = host_ ? host_->core().epoch() : Epoch{};
   const std::lock_guard lock(front_->mutex);
   if (status == Status::not_member && front_->over == Status::evicted && front_->phase == Phase::over) {
-    status = Status::evicted;  // started while this peer did not know yet
+    // Started while this peer did not know yet: it ends as those do that were started before.
+    collective::Result evicted = result;
+    evicted.reason = front_->over_text;
+    finish(*front_, op, Status::evicted, evicted, epoch, scratch);
+    return;
   }
   finish(*front_, op, status, result, epoch, scratch);
 }
