@@ -265,8 +265,7 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
       if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) {
         somebody_lost_ = true;
         // A master that dies with a LEAVE in its ear leaves the next one with a peer that is silent.
-        const auto& kinds = world_->options.kinds;
-        const bool steady = !kinds.contains(Fault::master_restart) && !kinds.contains(Fault::master_stall);
+        const bool steady = world_->masters.size() == 1;
         lost_at_ = steady && left_.contains(member.id) ? lost_at_ : world_->clock.now();
       }
     }
