@@ -19,6 +19,7 @@ INCLUDE = HERE.parent.parent / "include" / "seaway"
 HEADERS = ("version.h", "seaway.h", "master.h")
 OUTPUT = HERE / "src" / "seaway" / "_cdef.py"
 
+ENDS = (";", "{", "}", ",")
 WIDEST = {"UINT16_MAX": str(2**16 - 1), "UINT32_MAX": str(2**32 - 1), "UINT64_MAX": str(2**64 - 1)}
 
 
@@ -37,7 +38,10 @@ def declarations(header: str) -> str:
                     lines.append(f"#define {constant[1]} {value}")
             continue
         line = re.sub(r"\bSEAWAY_API\s+", "", line).rstrip()
-        if line:
+        # A declaration that the formatter broke, as its comment asks for room, is one line here.
+        if line and lines and line.startswith(" ") and not lines[-1].startswith("#") and not lines[-1].endswith(ENDS):
+            lines[-1] += " " + line.lstrip()
+        elif line:
             lines.append(line)
     return "\n".join(lines)
 

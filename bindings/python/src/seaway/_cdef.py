@@ -58,25 +58,19 @@ typedef struct seaway_config {
   size_t struct_size;
   const char* master;
   const char* name;
-  uint32_t
-      replica;
+  uint32_t replica;
   uint16_t lane;
   uint16_t lanes;
   uint32_t min_world;
-  const char*
-      listen;
-  const char* const*
-      advertise;
+  const char* listen;
+  const char* const* advertise;
   size_t advertise_count;
-  uint32_t
-      connections;
+  uint32_t connections;
   uint32_t rate_mbps;
   uint64_t kept_bytes;
-  int32_t
-      plaintext;
+  int32_t plaintext;
   uint64_t uuid[2];
-  const char*
-      join;
+  const char* join;
   const char* ca;
   const char* cert;
   const char* key;
@@ -147,13 +141,11 @@ typedef enum seaway_on_loss {
 typedef struct seaway_options {
   size_t struct_size;
   uint64_t tag;
-  double
-      weight;
+  double weight;
   int32_t weighted;
   int32_t on_loss;
   uint64_t layout;
-  double
-      no_progress;
+  double no_progress;
   double deadline;
 } seaway_options;
 seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
@@ -203,8 +195,7 @@ seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const sea
 seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options);
 typedef enum seaway_sync_role {
   SEAWAY_SEND_AND_RECEIVE = 0,
-  SEAWAY_SEND_ONLY =
-      1,
+  SEAWAY_SEND_ONLY = 1,
   SEAWAY_RECEIVE_ONLY = 2
 } seaway_sync_role;
 typedef struct seaway_sync_options {
