@@ -197,6 +197,7 @@ class Engine {
   bool refuse_if_different(Op& op, Time now);
   void learn_contributors(Op& op);
   void start_attempt(Op& op, Time now);
+  std::size_t window_of(const Op& op) const;  // chunks that are asked for ahead of reduction
   void ask_for_parts(Op& op, Time now);
   void reduce_ready_chunks(Op& op);
   bool try_reduce(Op& op, std::uint32_t chunk);
@@ -239,6 +240,7 @@ class Engine {
   void decide(const wire::Decision& decision, Time now);
   bool contradicts(const wire::Decision& decision, const Op* op);
   void resume(Op& op, Time now);
+  void serve_heirs(Op& op, const Plan& before);
   void clear_results(Op& op);
   void stop_sending(Side& side, PeerId peer);
   void entomb(Op& op, const std::string& reason);

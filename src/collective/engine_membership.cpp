@@ -221,14 +221,35 @@ void Engine::resume(Op& op, Time now) {
     SEAWAY_MARK("resume with a root dead");
   }
   clear_results(op);
+  const Plan before = std::move(op.plan);
   start_attempt(op, now);
   for (const PeerId peer : op.roster) {
     if (peer != config_.self) {  // "I am at this attempt"
       queue_message(peer, FrameType::want, op, wire::encode_payload(wire::Want{}), now);
     }
   }
+  serve_heirs(op, before);
   ask_for_parts(op, now);
   touch(op.key);
+}
+
+// Who is now root of what a lost member was root of will ask for its parts. A window of them goes at once: a one-way delay less.
+void Engine::serve_heirs(Op& op, const Plan& before) {
+  std::map<PeerId, wire::Want> inherited;
+  for (std::uint32_t chunk = 0; chunk < before.roots.size(); ++chunk) {
+    const PeerId heir = op.plan.roots[chunk];
+    if (heir != before.roots[chunk] && heir != config_.self) {
+      inherited[heir].ranges.push_back({chunk, 1});
+    }
+  }
+  for (auto& [heir, want] : inherited) {
+    const std::optional<wire::Ready>& ready = op.sides[heir].ready;
+    if (ready && !ready->has_data) {  // who has not posted would have to sink what is above its credit
+      SEAWAY_MARK("parts go to the heir of a lost root before it asks");
+      want.ranges.resize(std::min(want.ranges.size(), window_of(op)));
+      serve_want(op, heir, want);
+    }
+  }
 }
 
 // Results of the attempt that is over. Connections that write one, or still send one to a member that has not heard of

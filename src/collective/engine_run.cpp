@@ -119,13 +119,17 @@ void Engine::start_attempt(Op& op, Time now) {
   ++op.result.attempts;
 }
 
+std::size_t Engine::window_of(const Op& op) const {
+  return std::max<std::size_t>(1, config_.limits.window_bytes / std::max(op.plan.chunk_bytes, 1u));
+}
+
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
 // is not sent again; what was dropped for memory is. In a small op's first attempt READY has asked for everything.
 void Engine::ask_for_parts(Op& op, Time now) {
   if (op.descriptor.has_data) {
     return;
   }
-  const std::size_t window = std::max<std::size_t>(1, config_.limits.window_bytes / std::max(op.plan.chunk_bytes, 1u));
+  const std::size_t window = window_of(op);
   if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
     return;
   }

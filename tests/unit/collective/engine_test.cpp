@@ -222,6 +222,24 @@ TEST_CASE("a member lost in the middle: the survivors resume and commit without 
   }
 }
 
+TEST_CASE("after a loss the heirs of its chunks get the first parts without having asked") {
+  Cluster cluster(4);
+  cluster.hold_back(3, 1);
+  for (std::size_t i = 0; i < 4; ++i) {
+    cluster.post(i, sum_of(256), filled(256, static_cast<float>(i + 1)));
+  }
+  cluster.run();
+  cluster.resolve(all(cluster.lose(3)[1], wire::Verdict::resume));
+  std::size_t parts = 0;
+  std::vector<OutFrame> frames;
+  while (cluster.engine(0).pull(Cluster::conn(0, 1), 4096, frames, cluster.now) > 0) {
+    parts += static_cast<std::size_t>(std::ranges::count_if(
+        frames, [](const OutFrame& frame) { return frame.header.type == wire::FrameType::part; }));
+    frames.clear();
+  }
+  CHECK(parts == 2);  // of the lost one's four chunks; nobody else's have moved
+}
+
 TEST_CASE("the next attempt writes no result while a connection may still send or write one of the last") {
   Cluster cluster(4, Cluster::small_limits());
   cluster.hold_back(3, 1);
