@@ -19,7 +19,7 @@ constexpr const char* kHelp =
   --bytes N       of each peer's input (default 64); also --floats N and --mib N. For floor: of the message
   --runs N        measured runs (default 1000)
   --warmup N      runs before them (default 100): the first ones connect, allocate and fault pages in
-  --streams N     data connections per pair of peers (default 1)
+  --streams N     data connections per pair of peers; 0 (default): as many as help
   --in-place      the result replaces the input (otherwise it goes to a buffer of its own)
   --encrypted     all_reduce: over TLS, as a run is unless --plaintext was given
   --lab           all_reduce: each peer in a site of the WAN lab that this runs in (stress/lab), the master where this is

@@ -61,8 +61,8 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
       return false;
     }
   }
-  if (options.peers == 0 || options.runs == 0 || options.streams == 0) {
-    problem = "--peers, --runs and --streams are at least 1";
+  if (options.peers == 0 || options.runs == 0) {
+    problem = "--peers and --runs are at least 1";
     return false;
   }
   if (options.bytes % sizeof(float) != 0) {

@@ -12,7 +12,7 @@ struct Options {
   std::uint64_t bytes = 64;  // of each peer's input
   unsigned runs = 1000;
   unsigned warmup = 100;
-  unsigned streams = 1;  // data connections per pair of peers
+  unsigned streams = 0;  // data connections per pair of peers; 0: as many as help
   bool in_place = false;
   bool encrypted = false;
   bool json = false;

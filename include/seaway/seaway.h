@@ -156,7 +156,8 @@ typedef struct seaway_config {
                                    the connection to the master. Copied */
   size_t advertise_count; /* at most 8 */
   uint32_t
-      connections; /* data connections per link that this peer dials, 1 to 64. Default 1; more help on long or lossy paths */
+      connections; /* data connections of each link that this peer dials, at most 64. 0 (the default): one, and more while
+                           the kernel's buffers are what a long path waits for */
   uint32_t rate_mbps;  /* what this peer can send and receive; chunks are dealt by it. 0: as much as the others */
   uint64_t kept_bytes; /* memory for contributions kept until commit, so that a death costs little. Default 1 GiB */
   int32_t

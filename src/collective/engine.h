@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -116,7 +117,12 @@ class Engine {
   void take_stirred(std::vector<ConnId>& conns);
   void on_released(OpHandle op, Time now);  // once for each Release
   bool linked(PeerId peer) const;           // has a connection
-  void forget(PeerId peer, Time now);       // it left the roster, or is another incarnation
+  // Paces and connections: what I would like of a peer, to be told to it; what it has told me; and how much an all-reduce sends
+  // on the link to each member, each way, in shares of its input.
+  void set_offer(PeerId peer, const wire::Offer& offer);
+  wire::Offer offered_by(PeerId peer) const;
+  std::vector<std::pair<PeerId, double>> traffic() const;
+  void forget(PeerId peer, Time now);  // it left the roster, or is another incarnation
 
   // --- Jobs --------------------------------------------------------------------------------------------------------
 
@@ -196,6 +202,7 @@ class Engine {
   // engine_run.cpp: the conditions of a running op, in order
   bool refuse_if_different(Op& op, Time now);
   void learn_contributors(Op& op);
+  std::vector<PlanMember> members_of(const wire::Base& base) const;
   void start_attempt(Op& op, Time now);
   std::size_t window_of(const Op& op) const;  // chunks that are asked for ahead of reduction
   void ask_for_parts(Op& op, Time now);

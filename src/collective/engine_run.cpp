@@ -95,16 +95,36 @@ void Engine::learn_contributors(Op& op) {
 
 // --- Attempts -------------------------------------------------------------------------------------------------------
 
-void Engine::start_attempt(Op& op, Time now) {
-  const auto base = std::find_if(bases_.begin(), bases_.end(),
-                                 [&](const wire::Base& b) { return b.generation == op.key.generation; });
-  SEAWAY_ASSERT(base != bases_.end(), "EPOCH carries the base of every generation with open ops");
+std::vector<PlanMember> Engine::members_of(const wire::Base& base) const {
   std::vector<PlanMember> members;
-  for (const wire::BaseMember& member : base->members) {
+  for (const wire::BaseMember& member : base.members) {
     if (member.lane == config_.lane) {
       members.push_back({member.id, member.rate_mbps});
     }
   }
+  return members;
+}
+
+// Of the direct plan: my parts of what the other is root of, and the results of what I am.
+std::vector<std::pair<PeerId, double>> Engine::traffic() const {
+  std::vector<std::pair<PeerId, double>> traffic;
+  const std::vector<PlanMember> members = bases_.empty() ? std::vector<PlanMember>{} : members_of(bases_.back());
+  const std::vector<double> shares = direct_shares(members);
+  const auto me = std::ranges::find(members, config_.self, &PlanMember::id);
+  const double mine = me == members.end() ? 0 : shares[static_cast<std::size_t>(me - members.begin())];
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (members[i].id != config_.self) {
+      traffic.emplace_back(members[i].id, mine + shares[i]);
+    }
+  }
+  return traffic;
+}
+
+void Engine::start_attempt(Op& op, Time now) {
+  const auto base = std::find_if(bases_.begin(), bases_.end(),
+                                 [&](const wire::Base& b) { return b.generation == op.key.generation; });
+  SEAWAY_ASSERT(base != bases_.end(), "EPOCH carries the base of every generation with open ops");
+  const std::vector<PlanMember> members = members_of(*base);
   const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
   const std::uint64_t bytes = op.descriptor.kind == OpKind::barrier ? 0 : op.descriptor.count * element;
   op.plan = make_plan(members, op.roster, bytes, element, config_.limits);
@@ -120,7 +140,9 @@ void Engine::start_attempt(Op& op, Time now) {
 }
 
 std::size_t Engine::window_of(const Op& op) const {
-  return std::max<std::size_t>(1, config_.limits.window_bytes / std::max(op.plan.chunk_bytes, 1u));
+  const std::size_t senders = std::max<std::size_t>(op.roster.size(), 2) - 1;
+  const std::uint64_t each = std::max(config_.limits.window_bytes / senders, config_.limits.least_window_bytes);
+  return std::max<std::size_t>(1, each / std::max(op.plan.chunk_bytes, 1u));
 }
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
@@ -130,7 +152,7 @@ void Engine::ask_for_parts(Op& op, Time now) {
     return;
   }
   const std::size_t window = window_of(op);
-  if (op.asked > op.reduced + window / 2 || op.asked >= op.my_chunks.size()) {
+  if (op.asked > op.reduced + window - window / 4 || op.asked >= op.my_chunks.size()) {
     return;
   }
   const bool ready_asks = op.plan.ready_asks && op.result.attempts == 1;

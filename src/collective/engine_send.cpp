@@ -93,6 +93,17 @@ void Engine::take_stirred(std::vector<ConnId>& conns) {
   stirred_.clear();
 }
 
+void Engine::set_offer(PeerId peer, const wire::Offer& offer) {
+  if (const auto it = links_.find(peer); it != links_.end()) {
+    it->second.set_offer(offer);
+  }
+}
+
+wire::Offer Engine::offered_by(PeerId peer) const {
+  const auto it = links_.find(peer);
+  return it == links_.end() ? wire::Offer{} : it->second.offered();
+}
+
 // The op has queued something for the peer; it stands in the link's list until it has nothing left.
 void Engine::offer(const Op& op, PeerId peer) {
   if (const auto to = links_.find(peer); to != links_.end()) {

@@ -124,7 +124,7 @@ std::optional<std::uint64_t> Link::next_repeat(ConnId conn) const {
 }
 
 OutFrame Link::make_ack() {
-  wire::Ack ack{received_upto_, {}};
+  wire::Ack ack{received_upto_, {}, offer_};
   for (const std::uint64_t seq : received_beyond_) {
     const std::uint64_t bit = seq - received_upto_ - 2;
     if (bit / 64 >= wire::kMaxAckWords) {
@@ -220,6 +220,7 @@ bool Link::is_due(Time now) const {
 }
 
 void Link::on_ack(const wire::Ack& ack) {
+  offered_ = ack.offer;
   const auto acknowledge = [&](std::uint64_t seq) {
     if (seq >= first_sent_ && seq < next_seq_) {
       sent_[seq - first_sent_].acknowledged = true;

@@ -70,6 +70,10 @@ class Link {
   void drop_results(OpHandle op);  // those of an attempt that is over
   std::uint64_t repeated_bytes(OpHandle op) const;
 
+  // Travels with every ACK.
+  void set_offer(const wire::Offer& offer) { offer_ = offer; }
+  const wire::Offer& offered() const { return offered_; }  // by the other end
+
   // --- Receiving ---
   bool has_seen(std::uint64_t link_seq) const;
   // A frame that would come after more than may be kept in mind while earlier ones are missing.
@@ -128,6 +132,8 @@ class Link {
   std::vector<Ended> ended_;
   Time ended_due_ = kNever;
   std::map<OpHandle, std::uint64_t> repeated_;
+  wire::Offer offer_;
+  wire::Offer offered_;
 
   std::uint64_t received_upto_ = 0;
   std::set<std::uint64_t> received_beyond_;

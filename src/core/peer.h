@@ -36,6 +36,7 @@ struct PeerConfig {
   std::uint32_t rate_mbps = 0;
   std::vector<std::string> addresses;
   std::uint32_t data_connections = 1;  // K of every link that I dial
+  bool more_connections = false;       // as many more as either end finds that it needs (want_connections)
   Limits limits;
   Ladder ladder;
   bool certificates = false;  // every connection to a peer shows one
@@ -108,6 +109,8 @@ class Peer {
   // Fence myself without a master: open ops end UNDECIDED, no frame leaves any more. What destroy does.
   void fence(const std::string& reason, Time now);
   void synced(std::uint64_t revision, Time now);  // a state sync committed at me
+  // With `more_connections`: so many would carry more to this peer. The end that dials hears of it by the other's ACKs.
+  void want_connections(PeerId peer, std::uint32_t data_connections, Time now);
 
   // --- The master's connection -------------------------------------------------------------------------------------
 
@@ -133,6 +136,7 @@ class Peer {
   std::vector<PeerEffect> take_effects();
 
   collective::Engine& engine() { return engine_; }
+  const collective::Engine& engine() const { return engine_; }
   // After calls to engine() made directly: forwards what the engine wants from the master. Engine effects that are not
   // membership's (OpEnded, Release, Detach, FreeSlot, CloseLinkConnection) are appended to `rest`.
   void drain_engine(std::vector<collective::EngineEffect>& rest, Time now);
@@ -182,8 +186,9 @@ class Peer {
     std::map<ConnId, Connection> connections;
     Dialling control;
     Dialling data;
-    Time empty_since = 0;  // without any connection since then
-    Time stall_said = 0;   // LOST (stalled) was sent; 0: never
+    Time empty_since = 0;      // without any connection since then
+    Time stall_said = 0;       // LOST (stalled) was sent; 0: never
+    std::uint32_t wanted = 0;  // connections for data that its owner finds it needs
     bool was_linked = false;
     bool dialled_before = false;  // a connection that I dialled came about: mine to redial, whatever the rule says
     bool silent = false;          // a connection was given up after silence, and none has come about since
@@ -245,7 +250,7 @@ class Peer {
   bool dials_by_rule(const Link& link) const;
   bool dials(const Link& link, Time now) const;
   Time link_deadline(const Link& link) const;
-  std::uint32_t wanted(bool control) const;
+  std::uint32_t wanted(const Link& link, bool control) const;
   static std::uint32_t count(const Link& link, bool control);
   const wire::MemberInfo* in_roster(PeerId peer) const;
   std::string links_missing() const;

@@ -211,7 +211,21 @@ bool Peer::dials(const Link& link, Time now) const {
          (link.connections.empty() && now >= link.empty_since + ladder().suspect);
 }
 
-std::uint32_t Peer::wanted(bool control) const { return control ? 1 : config_.data_connections; }
+std::uint32_t Peer::wanted(const Link& link, bool control) const {
+  if (control || !config_.more_connections) {
+    return control ? 1 : config_.data_connections;
+  }
+  const std::uint32_t by_the_other = engine_.offered_by(link.info.id).connections;
+  return std::min(std::max({config_.data_connections, link.wanted, by_the_other}), kMaxDataConnections);
+}
+
+void Peer::want_connections(PeerId peer, std::uint32_t data_connections, Time now) {
+  const auto it = links_.find(peer);
+  if (it != links_.end() && it->second.wanted != data_connections) {
+    it->second.wanted = data_connections;
+    settle(now);
+  }
+}
 
 std::uint32_t Peer::count(const Link& link, bool control) {
   return static_cast<std::uint32_t>(std::count_if(link.connections.begin(), link.connections.end(),
@@ -222,7 +236,7 @@ void Peer::dial_missing(PeerId peer, Link& link, Dialling& dialling, bool contro
   if (now < dialling.next) {
     return;
   }
-  for (std::uint32_t there = count(link, control) + dialling.under_way; there < wanted(control); ++there) {
+  for (std::uint32_t there = count(link, control) + dialling.under_way; there < wanted(link, control); ++there) {
     if (!link.dialled_before && !dials_by_rule(link)) {
       SEAWAY_MARK("redial by the other side");
     }
@@ -275,7 +289,7 @@ Time Peer::link_deadline(const Link& link) const {
   }
   for (const bool control : {true, false}) {
     const Dialling& dialling = control ? link.control : link.data;
-    if (count(link, control) + dialling.under_way < wanted(control)) {
+    if (count(link, control) + dialling.under_way < wanted(link, control)) {
       due = std::min(due, std::max(from, dialling.next));
     }
   }

@@ -1,7 +1,7 @@
 #include "net/stream.h"
 
+#include <linux/tcp.h>  // the C library's tcp_info is an older one
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -77,6 +77,28 @@ class PlainStream : public Stream {
   void set_user_timeout(Duration timeout) override {
     const auto milliseconds = static_cast<unsigned>(timeout / kMillisecond);
     setsockopt(fd_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+  }
+
+  void set_pace(std::uint64_t bytes_per_second) override {
+    const std::uint64_t pace = bytes_per_second == 0 ? ~std::uint64_t{0} : bytes_per_second;
+    setsockopt(fd_.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof pace);
+  }
+
+  PathFigures path() const override {
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    if (getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) {
+      return {};
+    }
+    const auto microseconds = [](std::uint64_t count) { return static_cast<Duration>(count) * kMicrosecond; };
+    return {.delivered = std::uint64_t{info.tcpi_delivered} * info.tcpi_snd_mss,
+            .received = info.tcpi_bytes_received,
+            .sent = info.tcpi_bytes_sent,
+            .resent = info.tcpi_bytes_retrans,
+            .busy = microseconds(info.tcpi_busy_time),
+            .held = microseconds(info.tcpi_sndbuf_limited + info.tcpi_rwnd_limited),
+            .rtt = microseconds(info.tcpi_rtt),
+            .least_rtt = microseconds(info.tcpi_min_rtt)};
   }
 
  private:

@@ -31,6 +31,18 @@ struct IoResult {
   std::size_t bytes = 0;
 };
 
+// A connection's path, as the kernel sees it. Bytes are those of the stream, without headers.
+struct PathFigures {
+  std::uint64_t delivered = 0;  // the other end has acknowledged them
+  std::uint64_t received = 0;
+  std::uint64_t sent = 0;  // what was sent again included
+  std::uint64_t resent = 0;
+  Duration busy = 0;  // something was under way, or waited to be
+  Duration held = 0;  // of busy: for want of room in the send buffer or in the receiver's window
+  Duration rtt = 0;
+  Duration least_rtt = 0;
+};
+
 // What a peer's certificate names.
 struct CertifiedPeer {
   Uuid uuid;
@@ -66,6 +78,11 @@ class Stream {
 
   // The kernel gives a connection up when what was sent is not acknowledged for that long.
   virtual void set_user_timeout(Duration timeout) = 0;
+
+  // At most so many bytes a second are sent; 0: no bound.
+  virtual void set_pace(std::uint64_t bytes_per_second) = 0;
+  // What the kernel has counted since the connection began.
+  virtual PathFigures path() const = 0;
 
   // Null: the stream is in plaintext, its handshake is not over, or the other end showed no certificate.
   virtual const PeerIdentity* identity() const { return nullptr; }

@@ -150,6 +150,8 @@ class TlsStream final : public Stream {
   const SocketAddress& remote() const override { return below_->remote(); }
   const SocketAddress& local() const override { return below_->local(); }
   void set_user_timeout(Duration timeout) override { below_->set_user_timeout(timeout); }
+  void set_pace(std::uint64_t bytes_per_second) override { below_->set_pace(bytes_per_second); }
+  PathFigures path() const override { return below_->path(); }
 
   const PeerIdentity* identity() const override { return end_.identity(); }
   std::vector<std::byte> channel_binding(const char* label) const override { return end_.channel_binding(label); }

@@ -118,8 +118,8 @@ Error validate(const CommunicatorConfig& config) {
   if (config.min_world == 0 || config.min_world > kMaxMembers) {
     return wrong("min_world: must be 1 to 1024");
   }
-  if (config.connections == 0 || config.connections > 64) {
-    return wrong("connections: must be 1 to 64");
+  if (config.connections > kMaxDataConnections) {
+    return wrong("connections: must be at most 64; 0: as many as help");
   }
   return {};
 }

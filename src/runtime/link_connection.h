@@ -48,6 +48,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   PeerId peer() const { return peer_; }
   bool control() const { return control_; }
   bool dialled() const { return dialled_; }
+  net::PathFigures path() const { return stream_->path(); }
+  void set_pace(std::uint64_t bytes_per_second) { stream_->set_pace(bytes_per_second); }
 
   void start();  // once the engine knows it
   void write();  // sends what the engine has, unless the socket is known to be full

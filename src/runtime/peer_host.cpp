@@ -46,6 +46,9 @@ PeerHost::PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, s
       timer_(loop, [this] {
         timer_at_ = kNever;
         check_silence();
+        if (!posted_.empty() && now() >= paces_.due()) {
+          paces_.sample(links_, peer_, now());
+        }
         peer_.tick(now());
         settle();
       }) {}
@@ -119,7 +122,7 @@ void PeerHost::cancel(std::uint64_t op, const std::string& reason) {
 
 std::optional<collective::Progress> PeerHost::progress(std::uint64_t op) const {
   const auto it = handles_.find(op);
-  return it == handles_.end() ? std::nullopt : const_cast<core::Peer&>(peer_).engine().progress(it->second);
+  return it == handles_.end() ? std::nullopt : peer_.engine().progress(it->second);
 }
 
 // --- Effects --------------------------------------------------------------------------------------------------------
@@ -166,7 +169,10 @@ void PeerHost::settle() {
     return;
   }
   // Nothing else may happen that would lead back here: an op in place ends with as many copies as it has chunks.
-  const Time due = jobs_are_left_ ? now() : peer_.deadline();
+  Time due = jobs_are_left_ ? now() : peer_.deadline();
+  if (!posted_.empty()) {
+    due = std::min(due, paces_.due());
+  }
   // Many deadlines are put off with every frame. The timer goes off when the first of them was due, and looks again.
   if (due < timer_at_) {
     timer_at_ = due;

@@ -20,6 +20,7 @@
 #include "runtime/jobs.h"
 #include "runtime/link_connection.h"
 #include "runtime/memory.h"
+#include "runtime/paces.h"
 
 namespace seaway::runtime {
 
@@ -109,6 +110,7 @@ class PeerHost : public LinkOwner {
   core::Peer peer_;
   Memory memory_;
   JobRunner jobs_;
+  Paces paces_;
 
   std::unique_ptr<net::Stream> first_master_stream_;
   std::unique_ptr<net::Dial> master_dial_;

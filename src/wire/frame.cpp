@@ -32,6 +32,8 @@ template <class A>
 void fields(A& a, Ack& m) {
   a(m.upto);
   a(m.beyond, kMaxAckWords);
+  a(m.offer.kib_per_s);
+  a(m.offer.connections);
 }
 template <class A>
 void fields(A& a, LinkHello& m) {

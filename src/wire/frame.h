@@ -75,10 +75,18 @@ struct Hold {
   bool operator==(const Hold&) const = default;
 };
 
+// How its sender would like to be sent to.
+struct Offer {
+  std::uint32_t kib_per_s = 0;    // it can take so much from this peer; 0: it does not know
+  std::uint16_t connections = 0;  // the link should have so many for data; 0: whoever dials decides
+  bool operator==(const Offer&) const = default;
+};
+
 // Frames up to and including `upto` arrived; bit i of `beyond` says that upto + 2 + i did too (upto + 1 did not).
 struct Ack {
   std::uint64_t upto = 0;
   std::vector<std::uint64_t> beyond;
+  Offer offer;
   bool operator==(const Ack&) const = default;
 };
 

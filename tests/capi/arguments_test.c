@@ -67,7 +67,6 @@ CASE(create_names_the_field_that_is_wrong) {
   REFUSED("advertise is NULL", config.advertise_count = 1);
   REFUSED("advertise[1] is NULL", (config.advertise = hole, config.advertise_count = 2));
   REFUSED("advertise[0] is not UTF-8", (config.advertise = bad, config.advertise_count = 1));
-  REFUSED("connections", config.connections = 0);
   REFUSED("connections", config.connections = 65);
   REFUSED("plaintext", config.plaintext = 0); /* a master's address lets nobody in */
   REFUSED("join", (config.plaintext = 0, config.master = NULL));

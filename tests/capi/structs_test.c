@@ -82,7 +82,7 @@ CASE(config_defaults) {
   CHECK(config.struct_size == sizeof config);
   CHECK(config.master == NULL && config.name == NULL && config.listen == NULL && config.advertise == NULL);
   CHECK(config.replica == SEAWAY_REPLICA_ANY && config.lane == 0 && config.lanes == 1 && config.min_world == 1);
-  CHECK(config.advertise_count == 0 && config.connections == 1 && config.rate_mbps == 0);
+  CHECK(config.advertise_count == 0 && config.connections == 0 && config.rate_mbps == 0);
   CHECK(config.kept_bytes == (uint64_t)1 << 30 && config.plaintext == 0);
   CHECK(config.uuid[0] == 0 && config.uuid[1] == 0);
 }

@@ -25,6 +25,7 @@ Limits draw_limits(fuzz::Input& input) {
   limits.one_shot_bytes = input.one_in(2) ? 4096 : 0;
   limits.eager_bytes = input.one_in(4) ? 0 : 256;
   limits.window_bytes = input.one_in(2) ? 64 : 256;
+  limits.least_window_bytes = 1;
   limits.kept_bytes = input.one_in(2) ? 0 : 128;
   limits.small_bytes = input.one_in(2) ? 4096 : 0;
   limits.unposted_ops = 4;

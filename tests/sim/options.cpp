@@ -35,6 +35,7 @@ Options Options::draw(std::uint64_t seed) {
   options.limits.one_shot_bytes = pick<std::uint64_t>(random, {0, 0, 256, 1 << 20});
   options.limits.eager_bytes = pick<std::uint64_t>(random, {0, 100, 1000, 1 << 20});
   options.limits.window_bytes = pick<std::uint64_t>(random, {1, 256, 2000, 1 << 20});
+  options.limits.least_window_bytes = 1;
   options.limits.kept_bytes = pick<std::uint64_t>(random, {0, 200, 1 << 20});
   options.limits.ack_every = pick<std::uint32_t>(random, {1, 4, 8});
   options.data_connections = static_cast<std::uint32_t>(random.between(1, 3));

@@ -95,7 +95,7 @@ void write_frames(const std::filesystem::path& corpus) {
   write_payload(0, "ready", wire::encode_payload(wire::Ready{5, 2.5, Standing::synced, true, "barrier"}));
   write_payload(1, "want", wire::encode_payload(wire::Want{{{0, 3}, {7, 1}}, true}));
   write_payload(2, "hold", wire::encode_payload(wire::Hold{{{1, 3}, 5, 6}}));
-  write_payload(3, "ack", wire::encode_payload(wire::Ack{9, {5, 1}}));
+  write_payload(3, "ack", wire::encode_payload(wire::Ack{9, {5, 1}, {400, 5}}));
 }
 
 void write_door(const std::filesystem::path& corpus) {

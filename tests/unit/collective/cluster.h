@@ -51,6 +51,7 @@ class Cluster {
     limits.one_shot_bytes = 0;
     limits.eager_bytes = 256;
     limits.window_bytes = 256;
+    limits.least_window_bytes = 256;
     return limits;
   }
 

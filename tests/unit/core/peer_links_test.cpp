@@ -25,6 +25,27 @@ TEST_CASE("peer: a newcomer dials members, one control and K data connections") 
   CHECK(dials[0].addresses == info(60, 1).addresses);
 }
 
+TEST_CASE("peer: more data connections are dialled when they are wanted, if their number is not fixed") {
+  for (const bool more : {true, false}) {
+    PeerConfig config_of_mine = config();
+    config_of_mine.more_connections = more;
+    Script script(config_of_mine);
+    script.member_of(EpochScript(1, 1, {40, kMe}));
+    script.linked(40, 1, true, true).linked(40, 2, false, true).forget_effects();
+    script.peer.want_connections(40, 4, script.now);
+    script.pass(0);
+    CHECK(script.dials(40) == (more ? 3 : 0));
+    script.peer.want_connections(40, 4, script.now);  // they are under way
+    script.peer.want_connections(40, 2, script.now);  // and are not taken back
+    script.peer.want_connections(99, 2, script.now);  // nobody
+    script.pass(0);
+    CHECK(script.dials(40) == 0);
+    script.peer.want_connections(40, 1000, script.now);
+    script.pass(0);
+    CHECK(script.dials(40) == (more ? kMaxDataConnections - 4 : 0));
+  }
+}
+
 TEST_CASE("peer: between two newcomers the larger id dials, members wait for newcomers") {
   Script script;
   script.connected_and_joining().hears(wire::Introduce{{info(40, 0), info(60, 0)}});

@@ -24,6 +24,8 @@ class Idle : public Stream {
   const SocketAddress& remote() const override { return remote_; }
   const SocketAddress& local() const override { return remote_; }
   void set_user_timeout(Duration) override {}
+  void set_pace(std::uint64_t) override {}
+  PathFigures path() const override { return {}; }
 
  private:
   std::string name_;

@@ -66,7 +66,7 @@ TEST_CASE("payloads come back as they were sent") {
   CHECK(decode_payload<Want>(encode_payload(want)) == want);
   const Hold hold{{{1, 2}, 3, 4}};
   CHECK(decode_payload<Hold>(encode_payload(hold)) == hold);
-  const Ack ack{10, {1, 2, 3}};
+  const Ack ack{10, {1, 2, 3}, {400, 5}};
   CHECK(decode_payload<Ack>(encode_payload(ack)) == ack);
   const LinkHello hello{1, {1, 2}, 3, 4, true};
   CHECK(decode_payload<LinkHello>(encode_payload(hello)) == hello);

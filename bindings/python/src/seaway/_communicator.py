@@ -83,7 +83,8 @@ class Communicator:
         listen: HOST:PORT where other peers reach this one; port 0 draws one. None: every address, a drawn port.
         advertise: up to 8 addresses told to others, HOST:PORT, in the order to try; port 0 means the port listened on.
         timeout: seconds to wait for admission; None or a negative number waits as long as it takes.
-        connections: data connections per link, 1 to 64; more help on long or lossy paths.
+        connections: data connections of each link that this peer dials, at most 64; 0: one, and more while the kernel's buffers are
+            what a long path waits for.
         rate_mbps: what this peer can send and receive, in Mbit/s; 0: as much as the others.
         kept_bytes: memory for contributions kept until commit, so that a death costs little. None: 1 GiB.
         plaintext: True: connections are neither encrypted nor authenticated, whoever reaches a port can join and read. For a
@@ -111,7 +112,7 @@ class Communicator:
         listen: str | None = None,
         advertise: Sequence[str] | None = None,
         timeout: float | None = None,
-        connections: int = 1,
+        connections: int = 0,
         rate_mbps: int = 0,
         kept_bytes: int | None = None,
         plaintext: bool = False,

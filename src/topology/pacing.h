@@ -1,0 +1,102 @@
+// How fast this member sends on each of its links, and over how many connections: from what real traffic shows. Nothing is
+// probed, and nobody else's consent is needed: a pace changes when it likes.
+//
+// In an all-reduce everybody sends to everybody at once. Unpaced, the senders overrun the queue in front of a receiver, which
+// drops what then has to be sent again; paced at the receiver's rate divided among them, they fill it and lose nothing.
+//
+//   a link's pace = .95 * min(its share of my uplink, what the other end says it can take from me) * its factor
+//
+//   my uplink         the most that all links together delivered in each of two samples running
+//   what I can take   the same of what came in; the share that each sender may have of it travels back in its ACKs
+//   a share           by how much the plan sends on each link, among those that carry anything now
+//   the factor        4 at first, which is no pace; then, at each sample of a link that had something to send
+//
+//     resent above 2 %                      at most 1, then times .85: the path has less than its ends
+//     resent above .5 %                     at most 1
+//     rtt above the least one: a queue      above 1 it sinks by 3 %
+//     none of it, and the pace was used     it rises by 2 %: there may be more
+//
+// So a link that never meets a queue is never paced, and neither are small ops: nothing is learned from what was not full.
+//
+// A connection can have no more under way than the kernel's buffers hold. When that is what its link waits for, it gets more of
+// them: twice as many, while that pays.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace seaway::topology {
+
+// What happened on one link since the last sample: sums over its connections.
+struct LinkSample {
+  PeerId peer = kNoPeer;
+  double traffic = 1;           // what the plan sends on it, each way, in any unit that is the same for all links
+  double offered = 0;           // bytes a second that the other end says it can take from me; 0: it does not know
+  std::uint64_t delivered = 0;  // bytes that the other end acknowledged
+  std::uint64_t received = 0;
+  std::uint64_t sent = 0;  // what was sent again included
+  std::uint64_t resent = 0;
+  Duration busy = 0;  // something was under way, or waited to be
+  Duration held = 0;  // of busy: for want of room in the send buffer or in the receiver's window
+  Duration rtt = 0;
+  Duration least_rtt = 0;
+  std::uint32_t connections = 1;  // that carry data
+};
+
+class Pacing {
+ public:
+  // `since`: how long the samples' sums are over. Links that are not among them are forgotten.
+  void sample(std::span<const LinkSample> links, Duration since);
+
+  // Bytes a second. 0: as fast as it goes.
+  double pace(PeerId peer) const;
+  // What this member can take from the peer, to be told to it. 0: not known.
+  double offer(PeerId peer) const;
+  // How many connections are to carry the link's data; at least as many as a sample ever had too few of. 1: it will do.
+  std::uint32_t connections(PeerId peer) const;
+
+ private:
+  // The most that was seen twice running: a burst after a pause of the machine's is seen once.
+  struct Capacity {
+    double rate = 0;
+    double last = 0;
+    void see(double now);
+  };
+  // One direction of a link.
+  struct Way {
+    bool shares = false;  // it carries something, or has not long ceased to
+    int idle = 0;         // samples running in which others carried something and it did not
+    double share = 1;
+  };
+  static constexpr double kUnpaced = 4;
+  static constexpr double kFirstStep = 0.001;
+  struct Link {
+    Way out;
+    Way in;
+    double factor = kUnpaced;
+    double step = kFirstStep;  // by which the factor rises next
+    double pace = 0;
+    double most = 0;  // the least of what both ends can, its share of it
+    int search = 0;   // > 0: for so many samples it may go above that; else, negative, for how many it has not
+    int rest = 0;     // after so many it does again
+    int steady = 0;   // samples until the next step down may be due: what is resent comes late
+    int held = 0;     // samples running in which it waited for room
+    std::uint32_t connections = 1;
+    double rate_before = 0;  // of delivery, when connections were last added
+    bool enough = false;     // more of them did not pay
+  };
+
+  void learn_factor(Link& link, const LinkSample& sample, Duration since) const;
+  static void learn_connections(Link& link, const LinkSample& sample, Duration since);
+  void divide(std::span<const LinkSample> links, Way Link::* way, std::uint64_t LinkSample::* bytes);
+
+  Capacity up_;
+  Capacity down_;
+  std::map<PeerId, Link> links_;
+};
+
+}  // namespace seaway::topology
