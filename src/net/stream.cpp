@@ -95,6 +95,7 @@ class PlainStream : public Stream {
             .received = info.tcpi_bytes_received,
             .sent = info.tcpi_bytes_sent,
             .resent = info.tcpi_bytes_retrans,
+            .out_of_order = info.tcpi_rcv_ooopack,
             .busy = microseconds(info.tcpi_busy_time),
             .held = microseconds(info.tcpi_sndbuf_limited + info.tcpi_rwnd_limited),
             .rtt = microseconds(info.tcpi_rtt),

@@ -37,8 +37,9 @@ struct PathFigures {
   std::uint64_t received = 0;
   std::uint64_t sent = 0;  // what was sent again included
   std::uint64_t resent = 0;
-  Duration busy = 0;  // something was under way, or waited to be
-  Duration held = 0;  // of busy: for want of room in the send buffer or in the receiver's window
+  std::uint64_t out_of_order = 0;  // packets that came so
+  Duration busy = 0;               // something was under way, or waited to be
+  Duration held = 0;               // of busy: for want of room in the send buffer or in the receiver's window
   Duration rtt = 0;
   Duration least_rtt = 0;
 };

@@ -17,6 +17,7 @@ void add(topology::LinkSample& sum, const net::PathFigures& now, const net::Path
   sum.received += now.received - before.received;
   sum.sent += now.sent - before.sent;
   sum.resent += now.resent - before.resent;
+  sum.out_of_order += now.out_of_order - before.out_of_order;
   sum.busy += now.busy - before.busy;
   sum.held += now.held - before.held;
   sum.rtt = std::max(sum.rtt, now.rtt);

@@ -25,8 +25,10 @@ constexpr int kStaysFor = 5;                    // samples
 constexpr Duration kNear = kMillisecond;        // below it a path is a LAN or the loopback, which needs no pace
 constexpr Duration kQueue = 10 * kMillisecond;  // this much, and half of the least round trip, above that
 constexpr std::uint32_t kDoubledUpTo = 8;
-constexpr int kHeldFor = 3;     // samples
-constexpr double kPays = 1.03;  // connections that were added bring at least that
+constexpr int kHoldsFor = 30;      // samples
+constexpr double kNearRate = 0.9;  // what paces leave free, and a little
+constexpr int kHeldFor = 3;        // samples
+constexpr double kPays = 1.03;     // connections that were added bring at least that
 
 double seconds(Duration duration) { return static_cast<double>(duration) / kSecond; }
 double rate_of(std::uint64_t bytes, Duration since) { return static_cast<double>(bytes) / seconds(since); }
@@ -36,9 +38,24 @@ bool meets_queue(const LinkSample& link) { return link.rtt > link.least_rtt + kQ
 
 }  // namespace
 
-void Pacing::Capacity::see(double now) {
-  rate = std::max(rate, std::min(now, last));
+void Pacing::Capacity::see(double now, bool lossy) {
+  const double fresh = (now + last) / 2;
+  const double sure = std::min(fresh, mean);
+  rate = std::max(rate, sure);
+  mean = fresh;
   last = now;
+  peak = std::max(peak, sure);
+  losses = losses || lossy;
+  samples += now > 0 ? 1 : 0;
+  if (samples < kHoldsFor) {
+    return;
+  }
+  if (losses && peak < kNearRate * rate) {
+    rate = peak / kNearRate;
+  }
+  peak = 0;
+  samples = 0;
+  losses = false;
 }
 
 void Pacing::sample(std::span<const LinkSample> links, Duration since) {
@@ -51,11 +68,11 @@ void Pacing::sample(std::span<const LinkSample> links, Duration since) {
   double delivered = 0;
   double received = 0;
   for (const LinkSample& link : links) {
-    delivered += is_near(link) ? 0 : rate_of(link.delivered, since);
-    received += is_near(link) ? 0 : rate_of(link.received, since);
+    delivered += is_near(link) || link.delivered < kFewBytes ? 0 : rate_of(link.delivered, since);
+    received += is_near(link) || link.received < kFewBytes ? 0 : rate_of(link.received, since);
   }
-  up_.see(delivered);
-  down_.see(received);
+  up_.see(delivered, std::ranges::any_of(links, [](const LinkSample& link) { return link.resent > 0; }));
+  down_.see(received, std::ranges::any_of(links, [](const LinkSample& link) { return link.out_of_order > 0; }));
   divide(links, &Link::out, &LinkSample::delivered);
   divide(links, &Link::in, &LinkSample::received);
   for (const LinkSample& sample : links) {

@@ -6,7 +6,7 @@
 //
 //   a link's pace = .95 * min(its share of my uplink, what the other end says it can take from me) * its factor
 //
-//   my uplink         the most that all links together delivered in each of two samples running
+//   my uplink         the most that all links together delivered in some samples running
 //   what I can take   the same of what came in; the share that each sender may have of it travels back in its ACKs
 //   a share           by how much the plan sends on each link, among those that carry anything now
 //   the factor        4 at first, which is no pace; then, at each sample of a link that had something to send
@@ -40,8 +40,9 @@ struct LinkSample {
   std::uint64_t received = 0;
   std::uint64_t sent = 0;  // what was sent again included
   std::uint64_t resent = 0;
-  Duration busy = 0;  // something was under way, or waited to be
-  Duration held = 0;  // of busy: for want of room in the send buffer or in the receiver's window
+  std::uint64_t out_of_order = 0;  // packets that came so: others had been lost, or were late
+  Duration busy = 0;               // something was under way, or waited to be
+  Duration held = 0;               // of busy: for want of room in the send buffer or in the receiver's window
   Duration rtt = 0;
   Duration least_rtt = 0;
   std::uint32_t connections = 1;  // that carry data
@@ -60,11 +61,16 @@ class Pacing {
   std::uint32_t connections(PeerId peer) const;
 
  private:
-  // The most that was seen twice running: a burst after a pause of the machine's is seen once.
+  // The most that two samples brought on average, twice running: bytes count as they are in order, so that after a loss they
+  // stand still and then come at once. Forgotten when in a while with losses nothing came near it.
   struct Capacity {
     double rate = 0;
-    double last = 0;
-    void see(double now);
+    double last = 0;  // sample
+    double mean = 0;  // of it and the one before
+    double peak = 0;  // since it was last asked whether the rate still holds
+    int samples = 0;  // the same
+    bool losses = false;
+    void see(double now, bool lossy);
   };
   // One direction of a link.
   struct Way {

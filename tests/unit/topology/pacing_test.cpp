@@ -74,11 +74,14 @@ class Sites {
         samples[from].push_back(sample);
         received_.resize(n, std::vector<double>(n));
         received_[to][from] = out * share;
+        late_.resize(n);
+        late_[to] = lost > 0;
       }
     }
     for (std::size_t me = 0; me < n; ++me) {
       for (LinkSample& sample : samples[me]) {
         sample.received = static_cast<std::uint64_t>(received_[me][sample.peer]);
+        sample.out_of_order = late_[me] ? 100 : 0;
       }
       pacing_[me].sample(samples[me], kStep);
     }
@@ -95,6 +98,7 @@ class Sites {
   std::vector<Pacing> pacing_;
   std::vector<std::vector<double>> received_;
   std::vector<double> total_;
+  std::vector<bool> late_;
   double lost_ = 0;
   std::size_t step_ = 0;
 };
