@@ -134,7 +134,7 @@ std::vector<std::byte> EngineDriver::draw_payload(Input& input, FrameHeader& hea
       return wire::encode_payload(hold);
     }
     case FrameType::ack: {
-      wire::Ack ack{input.one_in(8) ? input.number<std::uint64_t>() : input.byte(), {}};
+      wire::Ack ack{input.one_in(8) ? input.number<std::uint64_t>() : input.byte(), {}, {input.byte(), input.byte()}};
       for (std::uint32_t left = input.below(3); left > 0; --left) {
         ack.beyond.push_back(input.number<std::uint64_t>());
       }
