@@ -1,4 +1,4 @@
-// Element types and reductions, with the values they have on the wire and in the C API (pinned: never renumber).
+// Element types, reductions and codecs, with the values they have on the wire and in the C API (pinned: never renumber).
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,11 @@ constexpr bool is_valid(Reduction reduction) {
 }
 constexpr bool is_floating(DType dtype) { return static_cast<std::uint8_t>(dtype) <= 4; }
 
+// How values travel. `none`: as they are; the others carry f32 (codec/codec.h).
+enum class Codec : std::uint8_t { none = 0, bf16 = 1, q8 = 2, q4 = 3 };
+inline constexpr Codec kAllCodecs[] = {Codec::none, Codec::bf16, Codec::q8, Codec::q4};
+constexpr bool is_valid(Codec codec) { return static_cast<std::uint8_t>(codec) <= 3; }
+
 // Bytes of one element; 0 for a value that is no dtype.
 constexpr std::size_t size_of(DType dtype) {
   constexpr std::size_t sizes[] = {0, 4, 8, 2, 2, 1, 1, 2, 2, 4, 4, 8, 8};
@@ -49,6 +54,10 @@ constexpr const char* name_of(DType dtype) {
 constexpr const char* name_of(Reduction reduction) {
   constexpr const char* names[] = {"?", "sum", "avg", "min", "max", "prod"};
   return names[is_valid(reduction) ? static_cast<std::uint8_t>(reduction) : 0];
+}
+constexpr const char* name_of(Codec codec) {
+  constexpr const char* names[] = {"none", "bf16", "q8", "q4"};
+  return is_valid(codec) ? names[static_cast<std::uint8_t>(codec)] : "?";
 }
 
 }  // namespace seaway

@@ -22,7 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Lowest first. Folders of one row may not include one another.
 LEVELS = [
     ["base"],
-    ["wire", "reduce", "hash", "codec", "erasure"],
+    ["wire", "reduce", "hash", "erasure"],
+    ["codec"],
     ["topology"],
     ["collective"],
     ["core"],
