@@ -147,23 +147,31 @@ template <class Lanes, class Code>
   }
 }
 
-// With error feedback a tile is added up in a buffer first; so is the last tile of a chunk, with zeros behind it, which
-// change no scale and have the codes that the halves without an element want.
+// With error feedback a tile is added up in a buffer first.
 template <class Lanes, class Code>
-[[gnu::noinline]] void encode_staged(const EncodeArgs& args, const Tile& tile, std::size_t count) {
-  alignas(64) std::byte x[kTile * 4] = {};
-  alignas(64) std::byte residual[kTile * 4] = {};
+[[gnu::always_inline]] inline void encode_full(const EncodeArgs& args, const Tile& tile) {
+  if (tile.residual == nullptr) {
+    return encode_tile<Lanes>(Code{}, args, tile);
+  }
+  alignas(64) std::byte x[kTile * 4];
+  for (std::size_t at = 0; at < kTile * 4; at += Plain::kRowBytes) {
+    Lanes::store(x + at, Lanes::add(Lanes::load(tile.x + at), Lanes::load(tile.residual + at)));
+  }
+  encode_tile<Lanes>(Code{}, args, {x, tile.residual, tile.scales, tile.codes, tile.first});
+}
+
+// The last tile of a chunk has zeros behind it, which change no scale and have the codes that halves without an element want.
+template <class Lanes, class Code>
+[[gnu::noinline]] void encode_short(const EncodeArgs& args, const Tile& tile, std::size_t count) {
+  std::byte x[kTile * 4] = {};
+  std::byte residual[kTile * 4] = {};
   std::byte scales[kTileRows * 2];
   std::byte codes[kTileRows * Code::kRowBytes];
   std::memcpy(x, tile.x, count * 4);
   if (tile.residual != nullptr) {
     std::memcpy(residual, tile.residual, count * 4);
-    for (std::size_t row = 0; row < kTileRows; ++row) {
-      std::byte* at = x + row * Plain::kRowBytes;
-      Lanes::store(at, Lanes::add(Lanes::load(residual + row * Plain::kRowBytes), Lanes::load(at)));
-    }
   }
-  encode_tile<Lanes>(Code{}, args, {x, tile.residual != nullptr ? residual : nullptr, scales, codes, tile.first});
+  encode_full<Lanes, Code>(args, {x, tile.residual != nullptr ? residual : nullptr, scales, codes, tile.first});
   std::memcpy(tile.scales, scales, scale_bytes<Code>(count));
   std::memcpy(tile.codes, codes, code_bytes<Code>(count));
   if (tile.residual != nullptr) {
@@ -182,10 +190,10 @@ template <class Lanes, class Code>
   for (std::size_t at = args.piece.first; at < end; at += kTile) {
     const Tile tile{src + at * 4, residual != nullptr ? residual + at * 4 : nullptr, scales + scale_bytes<Code>(at),
                     codes + code_bytes<Code>(at), at};
-    if (residual == nullptr && end - at >= kTile) {
-      encode_tile<Lanes>(Code{}, args, tile);
+    if (end - at >= kTile) {
+      encode_full<Lanes, Code>(args, tile);
     } else {
-      encode_staged<Lanes, Code>(args, tile, end - at < kTile ? end - at : kTile);
+      encode_short<Lanes, Code>(args, tile, end - at);
     }
   }
 }

@@ -27,15 +27,6 @@ struct Q4 {
 inline constexpr std::uint32_t kLeastScale = 0x0080;  // 2^-126
 inline constexpr std::uint16_t kNanScale = Bf16::kNan;
 
-// A product that is never fused with the addition that follows it.
-SEAWAY_HD inline float product(float left, float right) {
-#ifdef __CUDA_ARCH__
-  return __fmul_rn(left, right);
-#else
-  return left * right;
-#endif
-}
-
 SEAWAY_HD inline std::uint32_t magnitude_bits(float value) { return bits_as<std::uint32_t>(value) & 0x7fffffffu; }
 
 // `largest` is the largest of the block's magnitude_bits: NaN and Inf are larger than every number.

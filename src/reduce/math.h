@@ -25,6 +25,15 @@ SEAWAY_HD inline To bits_as(From from) {
   return to;
 }
 
+// A product that is never fused with the addition that follows it.
+SEAWAY_HD inline float product(float left, float right) {
+#ifdef __CUDA_ARCH__
+  return __fmul_rn(left, right);
+#else
+  return left * right;
+#endif
+}
+
 // --- conversions -----------------------------------------------------------------------------------------------------
 
 SEAWAY_HD inline float bf16_to_f32(std::uint16_t half) { return bits_as<float>(std::uint32_t{half} << 16); }
@@ -264,5 +273,24 @@ struct IntegerMax : IntegerOperation<I> {
   using Value = typename I::Stored;
   SEAWAY_HD static Value combine(Value left, Value right) { return left > right ? left : right; }
 };
+
+// --- arithmetic on f32 vectors (reduce/vector.h) ---------------------------------------------------------------------
+
+SEAWAY_HD inline float canonical(float value) { return F32::widen(canonical<F32>(F32::narrow(value))); }
+
+// Exact: 24 digits twice are 48.
+SEAWAY_HD inline double square(float value) { return static_cast<double>(value) * static_cast<double>(value); }
+
+struct OuterState {
+  float theta;
+  float buf;
+};
+
+// One step of SGD with momentum, as PyTorch has it.
+SEAWAY_HD inline OuterState outer_step(OuterState state, float gradient, float rate, float momentum, bool nesterov) {
+  const float buf = product(momentum, state.buf) + gradient;
+  const float step = nesterov ? product(momentum, buf) + gradient : buf;
+  return {canonical(state.theta - product(rate, step)), canonical(buf)};
+}
 
 }  // namespace seaway::math
