@@ -49,6 +49,7 @@ enum class JobKind : std::uint8_t {
   reduce = 1,  // dst = reduction of the sources in order, hashed
   copy = 2,    // dst = sources[0], byte for byte, hashed (a broadcast's chunk, a result that landed in a slot)
   hash = 3,    // hash of dst, which is where it should be
+  zero = 4,    // dst = zeros, hashed (a gathered block of nobody who contributed)
 };
 struct JobSource {
   Region region;
@@ -66,7 +67,12 @@ struct Job {
   double weight_sum = 1;    // avg only
 };
 
-enum class OpKind : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3 };
+enum class OpKind : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3, reduce_scatter = 4, all_gather = 5 };
+
+// One block of data for each member of the generation's base, in its order: the input of a reduce-scatter, of which each
+// member gets the reduction of its own block, and the output of an all-gather, to which each gives its own.
+inline bool has_blocks(OpKind kind) { return kind == OpKind::reduce_scatter || kind == OpKind::all_gather; }
+inline bool reduces(OpKind kind) { return kind == OpKind::all_reduce || kind == OpKind::reduce_scatter; }
 
 // Tags from here on are the library's own.
 inline constexpr std::uint64_t kLibraryTags = 1ull << 63;
@@ -76,7 +82,8 @@ struct Descriptor {
   OpKind kind = OpKind::all_reduce;
   DType dtype = DType::f32;
   Reduction reduction = Reduction::sum;
-  std::uint64_t count = 0;    // elements; 0 is legal
+  std::uint64_t count = 0;    // elements; 0 is legal. Of ops of blocks: of one block
+  std::uint64_t blocks = 0;   // that the caller's memory has; 0 unless the op has any and count is above 0
   bool weighted = false;      // avg only: `weight` counts, otherwise everyone weighs 1
   double weight = 1;          // finite, >= 0
   bool fail_on_loss = false;  // on_loss = fail
@@ -109,6 +116,7 @@ struct Result {
   Outcome outcome = Outcome::committed;
   OpKey op;
   Value value;                            // of a committed op
+  std::uint64_t hash = 0;                 // of what this member got: value.bits, but of a reduce-scatter
   std::vector<Contributor> contributors;  // in roster order
   double weight_sum = 0;
   std::vector<PeerId> lost;    // in the op's first roster, not in its last

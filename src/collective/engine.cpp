@@ -26,13 +26,13 @@ constexpr std::size_t kMostOps = kMaxOpenOps / 4;             // in flight at on
 
 // "" or what is wrong with which argument.
 std::string what_is_wrong(const Descriptor& d) {
-  if (d.kind != OpKind::all_reduce && d.kind != OpKind::broadcast && d.kind != OpKind::barrier) {
-    return "kind is none of all_reduce, broadcast, barrier";
+  if (d.kind < OpKind::all_reduce || d.kind > OpKind::all_gather) {
+    return "kind is none of all_reduce, broadcast, barrier, reduce_scatter, all_gather";
   }
   if (!is_valid(d.dtype)) {
     return "dtype is none of the element types";
   }
-  if (d.weighted && (d.kind != OpKind::all_reduce || d.reduction != Reduction::avg)) {
+  if (d.weighted && (!reduces(d.kind) || d.reduction != Reduction::avg)) {
     return "weight counts for avg only";
   }
   if (!std::isfinite(d.weight) || d.weight < 0) {
@@ -41,11 +41,17 @@ std::string what_is_wrong(const Descriptor& d) {
   if (d.kind == OpKind::barrier) {
     return d.count == 0 ? "" : "a barrier has no data: count must be 0";
   }
-  if (d.count > kMostBytes / size_of(d.dtype)) {
+  if (d.count > kMostBytes / size_of(d.dtype) / std::max<std::uint64_t>(d.blocks, 1)) {
     return "count is above what one op may carry (2^50 bytes)";
   }
   if (d.kind == OpKind::broadcast) {
     return d.root == kNoPeer ? "root: a broadcast needs the member whose data it sends" : "";
+  }
+  if (has_blocks(d.kind) && d.in_place) {
+    return "in_place: what goes in and what comes out differ in size";
+  }
+  if (d.kind == OpKind::all_gather) {
+    return "";
   }
   if (!is_valid(d.reduction)) {
     return "op is none of sum, avg, min, max, prod";
@@ -77,9 +83,13 @@ std::string describe(const Descriptor& d) {
       text =
           std::string("broadcast ") + name_of(d.dtype) + " count " + std::to_string(d.count) + " root " + hex(d.root);
       break;
+    case OpKind::all_gather:
+      text = std::string("all_gather ") + name_of(d.dtype) + " count " + std::to_string(d.count);
+      break;
     case OpKind::all_reduce:
-      text = std::string("all_reduce ") + name_of(d.reduction) + (d.weighted ? " weighted " : " ") + name_of(d.dtype) +
-             " count " + std::to_string(d.count);
+    case OpKind::reduce_scatter:
+      text = std::string(d.kind == OpKind::all_reduce ? "all_reduce " : "reduce_scatter ") + name_of(d.reduction) +
+             (d.weighted ? " weighted " : " ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
   }
   return text + (d.fail_on_loss ? " on_loss fail" : "") + (d.layout != 0 ? " layout " + hex(d.layout) : "");
@@ -99,6 +109,9 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   }
   if (fenced_ || leaving_ || !is_member(config_.self)) {
     return {PostError::not_member, leaving_ ? "this peer is leaving" : "not a member of the run: join first", 0};
+  }
+  if (const std::string wrong = wrong_blocks(descriptor); !wrong.empty()) {
+    return {PostError::invalid, wrong, 0};
   }
   // Those that have ended and are remembered count too, but they are forgotten within a round trip.
   if (handles_.size() >= kMostOps || ops_.size() >= kMaxOpenOps) {
@@ -174,11 +187,12 @@ void Engine::drop_unfit_parts(Op& op) {
     for (auto it = side.parts.begin(); it != side.parts.end();) {
       auto& [chunk, part] = *it;
       const bool is_here = part.state == Part::State::landing || part.state == Part::State::present;
-      const bool fits = chunk < op.plan.chunks && (!is_here || part.length == op.plan.length_of(chunk));
-      if (!fits) {
+      const bool stays =
+          chunk < op.plan.chunks && fits(op, peer, chunk, is_here ? part.length : op.plan.length_of(chunk));
+      if (!stays) {
         drop_part(part);
       }
-      it = fits ? std::next(it) : side.parts.erase(it);
+      it = stays ? std::next(it) : side.parts.erase(it);
     }
   }
 }
@@ -217,8 +231,8 @@ std::optional<Progress> Engine::progress(OpHandle handle) const {
       progress.not_posted.push_back(peer);
     }
   }
-  progress.bytes_total = op.plan.bytes;
-  progress.bytes_done = std::min(op.plan.bytes, std::uint64_t{op.chunks_done} * op.plan.chunk_bytes);
+  progress.bytes_total = op.plan.blocks == Blocks::scattered ? op.plan.block_bytes : op.plan.bytes;
+  progress.bytes_done = std::min(progress.bytes_total, std::uint64_t{op.chunks_done} * op.plan.chunk_bytes);
   if (!op.open()) {
     progress.phase = "ending";
   } else if (frozen(op)) {

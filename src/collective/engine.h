@@ -1,4 +1,4 @@
-// The op engine: all-reduce, broadcast and barrier of one lane, under failures.
+// The op engine: the collectives of one lane, under failures.
 //
 // It is pure: frames and local calls in, frames, jobs and endings out. It is driven by core::Peer (membership) and by
 // whoever owns the connections. After each input everything that input touched is evaluated again (`settle`), so that
@@ -6,6 +6,7 @@
 //
 // How an op goes (docs/ARCHITECTURE.md follows one byte): post -> READY to all, parts to the roots of their chunks ->
 // the root reduces in roster order -> RESULT to all -> HOLD to all -> HOLD from everyone -> committed.
+// All-gather and reduce-scatter are the same with fewer phases (engine_blocks.cpp): nobody sends a RESULT on.
 // What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
 #pragma once
 
@@ -202,7 +203,6 @@ class Engine {
   // engine_run.cpp: the conditions of a running op, in order
   bool refuse_if_different(Op& op, Time now);
   void learn_contributors(Op& op);
-  std::vector<PlanMember> members_of(const wire::Base& base) const;
   void start_attempt(Op& op, Time now);
   std::size_t window_of(const Op& op) const;  // chunks that are asked for ahead of reduction
   void ask_for_parts(Op& op, Time now);
@@ -212,11 +212,20 @@ class Engine {
   void hold_if_whole(Op& op, Time now);
   void commit_if_all_hold(Op& op, Time now);
   bool holds(const Op& op) const;
+  std::uint64_t hash_of(const Op& op) const;  // of what this member got
   Value value_of(const Op& op) const;
   Region result_region(const Op& op, std::uint32_t chunk) const;
   void queue_job(Op& op, std::uint32_t chunk, Job job, bool commit_copy);
   void chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time now);
   void drop_used_parts(Op& op, std::uint32_t chunk);
+
+  // engine_blocks.cpp: what is different in ops of blocks
+  std::string wrong_blocks(const Descriptor& descriptor) const;
+  std::vector<PlanMember> base_of(std::uint32_t generation) const;
+  Region input_region(const Op& op, std::uint32_t chunk) const;
+  bool fits(const Op& op, PeerId sender, std::uint32_t chunk, std::uint32_t length) const;  // a part
+  bool try_gather(Op& op, std::uint32_t chunk);
+  static void mark_resumed_blocks(const Op& op);
 
   // engine_receive.cpp
   Landing begin_frame(ConnId conn, Connection& connection, Link& from, const wire::FrameHeader& header, Time now);

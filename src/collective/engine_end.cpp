@@ -22,6 +22,7 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
   op.result.ended = now;
   op.result.one_shot = op.plan.one_shot;
   if (success) {
+    op.result.hash = op.plan.blocks == Blocks::scattered ? hash_of(op) : op.my_value.bits;
     op.result.contributors = *op.contributors;
     op.result.weight_sum = op.weight_sum;
   }

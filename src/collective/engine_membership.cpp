@@ -220,6 +220,7 @@ void Engine::resume(Op& op, Time now) {
   if (had_root) {
     SEAWAY_MARK("resume with a root dead");
   }
+  mark_resumed_blocks(op);
   clear_results(op);
   const Plan before = std::move(op.plan);
   start_attempt(op, now);

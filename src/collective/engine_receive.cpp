@@ -160,7 +160,7 @@ Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader&
     if (std::find(op->roster.begin(), op->roster.end(), sender) == op->roster.end()) {
       return Sink{};
     }
-    if (header.chunk >= op->plan.chunks || header.length != op->plan.length_of(header.chunk)) {
+    if (!fits(*op, sender, header.chunk, header.length)) {
       // Its descriptor differs, which its READY will say; or it is no healthy peer, and then nothing is lost.
       return Sink{};
     }
@@ -226,6 +226,7 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
     return Refuse{"a result of an attempt that I have not said to be at"};
   }
   if (header.chunk >= op->plan.chunks || header.length != op->plan.length_of(header.chunk) ||
+      op->plan.blocks != Blocks::none ||
       (!op->plan.is_root(connection.peer, header.chunk) && MUTANT(m9_old_result_taken, true, false))) {
     return Refuse{"a result from a peer that is not its root"};
   }

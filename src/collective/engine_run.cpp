@@ -95,20 +95,11 @@ void Engine::learn_contributors(Op& op) {
 
 // --- Attempts -------------------------------------------------------------------------------------------------------
 
-std::vector<PlanMember> Engine::members_of(const wire::Base& base) const {
-  std::vector<PlanMember> members;
-  for (const wire::BaseMember& member : base.members) {
-    if (member.lane == config_.lane) {
-      members.push_back({member.id, member.rate_mbps});
-    }
-  }
-  return members;
-}
-
 // Of the direct plan: my parts of what the other is root of, and the results of what I am.
 std::vector<std::pair<PeerId, double>> Engine::traffic() const {
   std::vector<std::pair<PeerId, double>> traffic;
-  const std::vector<PlanMember> members = bases_.empty() ? std::vector<PlanMember>{} : members_of(bases_.back());
+  const std::vector<PlanMember> members =
+      bases_.empty() ? std::vector<PlanMember>{} : base_of(bases_.back().generation);
   const std::vector<double> shares = direct_shares(members);
   const auto me = std::ranges::find(members, config_.self, &PlanMember::id);
   const double mine = me == members.end() ? 0 : shares[static_cast<std::size_t>(me - members.begin())];
@@ -121,13 +112,17 @@ std::vector<std::pair<PeerId, double>> Engine::traffic() const {
 }
 
 void Engine::start_attempt(Op& op, Time now) {
-  const auto base = std::find_if(bases_.begin(), bases_.end(),
-                                 [&](const wire::Base& b) { return b.generation == op.key.generation; });
-  SEAWAY_ASSERT(base != bases_.end(), "EPOCH carries the base of every generation with open ops");
-  const std::vector<PlanMember> members = members_of(*base);
+  const std::vector<PlanMember> base = base_of(op.key.generation);
+  SEAWAY_ASSERT(!base.empty(), "EPOCH carries the base of every generation with open ops");
   const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
   const std::uint64_t bytes = op.descriptor.kind == OpKind::barrier ? 0 : op.descriptor.count * element;
-  op.plan = make_plan(members, op.roster, bytes, element, config_.limits);
+  if (has_blocks(op.descriptor.kind)) {
+    const Blocks blocks = op.descriptor.kind == OpKind::all_gather ? Blocks::gathered : Blocks::scattered;
+    op.plan = make_block_plan(blocks, base, bytes, element, config_.limits);
+    op.my_block = op.plan.start_of(config_.self);
+  } else {
+    op.plan = make_plan(base, op.roster, bytes, element, config_.limits);
+  }
   op.my_chunks = op.plan.chunks_of(config_.self);
   op.asked = 0;
   op.reduced = 0;
@@ -142,7 +137,8 @@ void Engine::start_attempt(Op& op, Time now) {
 std::size_t Engine::window_of(const Op& op) const {
   const std::size_t senders = std::max<std::size_t>(op.roster.size(), 2) - 1;
   const std::uint64_t each = std::max(config_.limits.window_bytes / senders, config_.limits.least_window_bytes);
-  return std::max<std::size_t>(1, each / std::max(op.plan.chunk_bytes, 1u));
+  const std::size_t chunks = std::max<std::size_t>(1, each / std::max(op.plan.chunk_bytes, 1u));
+  return op.plan.blocks == Blocks::gathered ? chunks * op.plan.owners.size() : chunks;  // each from one member alone
 }
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
@@ -174,6 +170,9 @@ void Engine::ask_for_parts(Op& op, Time now) {
     };
     for (std::size_t i = op.asked; i < upto; ++i) {
       const std::uint32_t chunk = op.my_chunks[i];
+      if (op.plan.blocks == Blocks::gathered && op.plan.owner_of(chunk) != peer) {
+        continue;
+      }
       Part& part = side.parts[chunk];
       if (part.state == Part::State::landing || part.state == Part::State::present) {
         continue;
@@ -207,7 +206,8 @@ void Engine::ask_for_parts(Op& op, Time now) {
 Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
   const Buffer in_place = MUTANT(m11_no_pre_image, Buffer::scratch, Buffer::input);
   const Buffer buffer = op.descriptor.has_data ? Buffer::input : op.descriptor.in_place ? in_place : Buffer::output;
-  return {buffer, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
+  const std::uint64_t start = op.plan.blocks == Blocks::scattered ? op.my_block : 0;
+  return {buffer, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
 
 void Engine::reduce_ready_chunks(Op& op) {
@@ -237,8 +237,11 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
     queue_job(op, chunk, std::move(job), false);
     return true;
   }
+  if (op.plan.blocks == Blocks::gathered) {
+    return try_gather(op, chunk);
+  }
   for (const Contributor& contributor : *op.contributors) {
-    Region source{Buffer::input, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
+    Region source = input_region(op, chunk);
     if (contributor.id != config_.self) {
       const auto& parts = op.sides.at(contributor.id).parts;
       const auto part = parts.find(chunk);
@@ -348,7 +351,7 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
     return;
   }
   ++op.reduced;
-  if (!op.plan.one_shot) {
+  if (!op.plan.one_shot && op.plan.blocks == Blocks::none) {
     for (const PeerId peer : op.roster) {
       if (peer == config_.self) {
         continue;
@@ -385,16 +388,28 @@ void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
 
 // I have the whole result of the op's attempt and know who contributed to it.
 bool Engine::holds(const Op& op) const {
-  return op.open() && op.contributors && (op.no_weight || op.chunks_done == op.chunks.size());
+  return op.open() && op.contributors && (op.no_weight || op.chunks_done >= op.whole());
 }
 
-Value Engine::value_of(const Op& op) const {
+std::uint64_t Engine::hash_of(const Op& op) const {
+  if (op.no_weight) {
+    return 0;
+  }
   std::vector<std::uint64_t> hashes;
   hashes.reserve(op.chunks.size());
-  for (const Chunk& chunk : op.chunks) {
-    hashes.push_back(chunk.hash);
+  for (std::uint32_t chunk = 0; chunk < op.chunks.size(); ++chunk) {
+    if (op.plan.blocks != Blocks::scattered || op.plan.is_root(config_.self, chunk)) {
+      hashes.push_back(op.chunks[chunk].hash);
+    }
   }
-  return {op.attempt, op.contributors_hash, op.no_weight ? 0 : combine(hashes)};
+  return combine(hashes);
+}
+
+// Of a reduce-scatter nobody has the bits that another member has, so that there is nothing to compare but the attempt and
+// the contributors, and with them what everybody's bits have to be (docs/PROTOCOL.md, "Ops of blocks").
+Value Engine::value_of(const Op& op) const {
+  const bool compared = op.plan.blocks != Blocks::scattered || MUTANT(scattered_bits_compared, false, true);
+  return {op.attempt, op.contributors_hash, compared ? hash_of(op) : 0};
 }
 
 void Engine::hold_if_whole(Op& op, Time now) {

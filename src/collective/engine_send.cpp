@@ -162,8 +162,7 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
     header.type = FrameType::part;
     header.chunk = parts.front();
     parts.pop_front();
-    region.offset = op.plan.offset_of(header.chunk);
-    region.length = op.plan.length_of(header.chunk);
+    region = input_region(op, header.chunk);
     side.sent[header.chunk] = true;
     if (!asked) {
       side.eager_bytes += region.length;
@@ -190,7 +189,11 @@ void Engine::queue_eager(Op& op) {
     Side& side = op.sides[peer];
     side.sent.resize(op.plan.chunks);
     if (!side.ready) {
-      side.eager.append(op.plan.chunks_of(peer));
+      std::vector<std::uint32_t> parts = op.plan.chunks_of(peer);
+      std::erase_if(parts, [&](std::uint32_t chunk) {
+        return op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, chunk);
+      });
+      side.eager.append(parts);
       offer(op, peer);
     }
   }
@@ -220,6 +223,9 @@ void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
     for (std::uint64_t chunk = range.first; chunk < std::uint64_t{range.first} + range.count; ++chunk) {
       if (chunk >= op.plan.chunks) {
         break;
+      }
+      if (op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
+        continue;  // READY asks for all of a small op
       }
       if (!side.sent[chunk] || (want.again && MUTANT(want_again_ignored, true, false))) {
         side.sent[chunk] = true;

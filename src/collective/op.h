@@ -90,6 +90,7 @@ struct Op {
   bool no_weight = false;
 
   std::vector<std::uint32_t> my_chunks;  // I am root of, in the order in which they are asked for
+  std::uint64_t my_block = 0;            // where it begins, of ops of blocks
   std::size_t asked = 0;                 // of my_chunks: parts asked for
   std::size_t reduced = 0;               // of my_chunks
   ChunkQueue candidates;                 // chunks of mine that may have become ready to reduce
@@ -113,6 +114,11 @@ struct Op {
   bool open() const { return stage == Stage::run; }
   bool ended() const { return stage == Stage::committed || stage == Stage::aborted; }
   bool has_result() const { return !no_weight && !chunks.empty(); }
+  // The chunks that this member is to have: all, but of a reduce-scatter its block alone.
+  std::size_t whole() const {
+    const std::size_t block = MUTANT(scattered_block_not_awaited, my_chunks.size(), my_chunks.size() / 2);
+    return plan.blocks == Blocks::scattered ? block : chunks.size();
+  }
 };
 
 }  // namespace seaway::collective

@@ -15,14 +15,6 @@ constexpr std::uint32_t kSmallestChunk = 16 * 1024;  // below it a frame costs m
 constexpr std::uint32_t kChunksPerRoot = 4;          // so that sending, reducing and sending back overlap
 constexpr int kBisections = 100;                     // more than the bits of a double: the same t on every machine
 
-// Chunks small enough that each root has a few, in whole elements.
-std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t element_bytes, const Limits& limits) {
-  const std::uint32_t smallest = std::min(kSmallestChunk, limits.chunk_bytes);
-  const std::uint64_t wanted = bytes / (members * kChunksPerRoot);
-  const auto size = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, smallest, limits.chunk_bytes));
-  return std::max(size / element_bytes, 1u) * element_bytes;
-}
-
 // Below this size one delay less is worth sending everything to everyone. The bound is bandwidth times one-way delay,
 // divided by what one-shot sends more than direct does (DESIGN 5).
 bool is_small(std::uint64_t bytes, std::uint64_t members, const Limits& limits) {
@@ -49,7 +41,17 @@ std::vector<std::uint32_t> apportion(std::span<const double> shares, std::uint32
 
 }  // namespace
 
+std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t element_bytes, const Limits& limits) {
+  const std::uint32_t smallest = std::min(kSmallestChunk, limits.chunk_bytes);
+  const std::uint64_t wanted = bytes / (members * kChunksPerRoot);
+  const auto size = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, smallest, limits.chunk_bytes));
+  return std::max(size / element_bytes, 1u) * element_bytes;
+}
+
 std::vector<std::uint32_t> Plan::chunks_of(PeerId peer) const {
+  if (blocks == Blocks::gathered) {
+    return chunks_in_turn(peer);
+  }
   std::vector<std::uint32_t> mine;
   for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
     if (is_root(peer, chunk)) {

@@ -9,6 +9,11 @@
 //           at t; n = 2: w = 1/2 (DESIGN 5). Members that say no rate count as fast as the mean of those that do.
 // A root that is lost has its chunks dealt to the attempt's roster; nobody else's chunks move, so that contributions
 // which were received stay useful.
+//
+// Ops of blocks (collective/block_plan.cpp) have one block for each member of the base, in its order, and no results that a
+// root sends on. Their plan is the same in every attempt: whom a block belongs to does not change when its owner is lost.
+// gathered: everybody is root of every chunk, and has it from the owner of its block.
+// scattered: the owner of a block is the root of its chunks, and nobody else gets them.
 #pragma once
 
 #include <cstdint>
@@ -25,26 +30,57 @@ struct PlanMember {
   std::uint32_t rate_mbps = 0;
 };
 
+enum class Blocks : std::uint8_t { none, gathered, scattered };
+
 struct Plan {
   bool one_shot = false;
   bool ready_asks = false;  // one-shot, and so little that nobody has to ask for it piece by piece
   std::uint64_t bytes = 0;
   std::uint32_t chunk_bytes = 0;  // of every chunk but the last
   std::uint32_t chunks = 0;
-  std::vector<PeerId> roots;  // of each chunk; empty when one-shot
+  std::vector<PeerId> roots;  // of each chunk; empty when one-shot, and with blocks
 
-  std::uint64_t offset_of(std::uint32_t chunk) const { return std::uint64_t{chunk} * chunk_bytes; }
+  Blocks blocks = Blocks::none;
+  std::vector<PeerId> owners;  // of each block
+  std::uint64_t block_bytes = 0;
+  std::uint32_t block_chunks = 0;
+
+  std::uint64_t offset_of(std::uint32_t chunk) const {
+    return blocks == Blocks::none
+               ? std::uint64_t{chunk} * chunk_bytes
+               : chunk / block_chunks * block_bytes + std::uint64_t{chunk % block_chunks} * chunk_bytes;
+  }
   std::uint32_t length_of(std::uint32_t chunk) const {
-    const std::uint64_t left = bytes - offset_of(chunk);
+    const std::uint64_t end = blocks == Blocks::none ? bytes : (chunk / block_chunks + 1) * block_bytes;
+    const std::uint64_t left = end - offset_of(chunk);
     return left < chunk_bytes ? static_cast<std::uint32_t>(left) : chunk_bytes;
   }
-  bool is_root(PeerId peer, std::uint32_t chunk) const { return one_shot || roots[chunk] == peer; }
+  bool is_root(PeerId peer, std::uint32_t chunk) const {
+    return one_shot || (blocks == Blocks::scattered ? owner_of(chunk) : roots[chunk]) == peer;
+  }
   std::vector<std::uint32_t> chunks_of(PeerId peer) const;
+
+  // Of ops of blocks.
+  PeerId owner_of(std::uint32_t chunk) const { return owners[chunk / block_chunks]; }
+  std::uint64_t start_of(PeerId owner) const;  // of its block
+  // One of each block and then the next of each, from the peer's own on: so that everybody sends at once, each to others.
+  std::vector<std::uint32_t> chunks_in_turn(PeerId peer) const;
+  // Whether a root of this chunk has it, or a contribution to it, from `sender`.
+  bool sends(PeerId sender, PeerId root, std::uint32_t chunk) const {
+    return owner_of(chunk) == (blocks == Blocks::gathered ? sender : root);
+  }
 };
 
 // `base` and `roster` in roster order; `roster` is a part of `base`, not empty. `bytes` is a multiple of element_bytes.
 Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster, std::uint64_t bytes,
                std::uint32_t element_bytes, const Limits& limits);
+
+// Of an op with a block of `block_bytes` for each member of the base.
+Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint64_t block_bytes,
+                     std::uint32_t element_bytes, const Limits& limits);
+
+// Chunks small enough that each of `members` roots has a few, in whole elements.
+std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t element_bytes, const Limits& limits);
 
 // The shares of the direct plan; they sum to 1. Exposed for tests and for whoever shows a plan.
 std::vector<double> direct_shares(std::span<const PlanMember> members);

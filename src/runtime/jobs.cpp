@@ -82,7 +82,10 @@ std::uint64_t JobRunner::run(const Job& job) {
   }
   staged_.resize(job.sources.size());
   std::uint64_t value = 0;
-  if (job.kind == JobKind::copy) {
+  if (job.kind == JobKind::zero) {
+    std::memset(dst, 0, job.dst.length);
+    value = hash(dst, job.dst.length);
+  } else if (job.kind == JobKind::copy) {
     std::memcpy(dst, readable(job.sources.at(0).region, staged_[0]), job.dst.length);
     value = hash(dst, job.dst.length);
   } else {

@@ -34,13 +34,19 @@ std::string Checker::text_of(const OpKey& op) const {
          std::to_string(op.tag) + " seq " + std::to_string(op.seq);
 }
 
-std::string Checker::record_of(const PlannedOp& planned, const Descriptor& descriptor, const Result& result) const {
-  return to_text({planned, descriptor, result.one_shot, world_->options.seed, result.contributors});
+std::string Checker::record_of(PeerId peer, const PlannedOp& planned, const Descriptor& descriptor,
+                               const Result& result) const {
+  const auto blocks = blocks_.find({planned, peer});
+  const std::vector<PeerId> owners = blocks == blocks_.end() ? std::vector<PeerId>{} : blocks->second;
+  return to_text({planned, descriptor, result.one_shot, world_->options.seed, result.contributors, {owners, peer}});
 }
 
 void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
                       std::span<const std::byte> input) {
   posted_[planned][peer.id()] = descriptor;
+  if (has_blocks(descriptor.kind)) {
+    blocks_[{planned, peer.id()}] = peer.core().base();
+  }
   if (planned.index >= kFirstSyncOp) {
     sync_inputs_[{planned, peer.id()}].assign(input.begin(), input.end());
   }
@@ -70,9 +76,9 @@ void Checker::on_ended(const PeerProcess& peer, const PlannedOp& planned, const 
   history.told.push_back({peer.id(), result.outcome});
   if (is_success(result.outcome)) {
     check_contributors(peer, planned, result);
-    check_essence(planned, descriptor, result);
+    check_essence(peer, planned, descriptor, result);
     if (result.outcome == Outcome::committed) {
-      check_reference(planned, descriptor, result, output);
+      check_reference(peer, planned, descriptor, result, output);
     }
     check_agreement(peer, history, result, output);
   } else if (result.outcome == Outcome::aborted || result.outcome == Outcome::refused) {
@@ -115,14 +121,15 @@ void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& plann
   }
 }
 
-void Checker::check_reference(const PlannedOp& planned, const Descriptor& descriptor, const Result& result,
-                              std::span<const std::byte> output) {
+void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
+                              const Result& result, std::span<const std::byte> output) {
   if (descriptor.kind == OpKind::barrier) {
     return;
   }
   std::vector<ReferenceInput> inputs;
   for (const Contributor& contributor : result.contributors) {
-    inputs.push_back({planned.index >= kFirstSyncOp
+    inputs.push_back({contributor.id,
+                      planned.index >= kFirstSyncOp
                           ? sync_inputs_.at({planned, contributor.id})
                           : input_of(world_->options.seed, contributor.id, planned, descriptor),
                       contributor.weight});
@@ -131,7 +138,9 @@ void Checker::check_reference(const PlannedOp& planned, const Descriptor& descri
     throw Violation("promise 2: op " + text_of(result.op) + " is a success of nobody");
   }
   ++checked_;
-  const std::vector<std::byte> expected = reference(descriptor, inputs);
+  const auto blocks = blocks_.find({planned, peer.id()});
+  const std::vector<PeerId> owners = blocks == blocks_.end() ? std::vector<PeerId>{} : blocks->second;
+  const std::vector<std::byte> expected = reference(descriptor, inputs, {owners, peer.id()});
   const bool right = std::equal(expected.begin(), expected.end(), output.begin(), output.end());
   // Two members see by their HOLDs that memory lies to one of them. Whoever is left alone can only believe its own.
   const auto has_posted = [&](const wire::MemberInfo& member) { return posted_.at(planned).contains(member.id); };
@@ -140,7 +149,7 @@ void Checker::check_reference(const PlannedOp& planned, const Descriptor& descri
   }
   if (!right) {
     throw Violation("promise 1: wrong bits, op " + text_of(result.op) + " after " + std::to_string(result.attempts) +
-                    " attempts; record: " + record_of(planned, descriptor, result));
+                    " attempts; record: " + record_of(peer.id(), planned, descriptor, result));
   }
 }
 
@@ -154,8 +163,11 @@ void Checker::check_agreement(const PeerProcess& peer, History& history, const R
     history.first = peer.id();
     return;
   }
-  const bool same_bits = result.outcome != Outcome::committed ||
-                         std::equal(history.bits.begin(), history.bits.end(), output.begin(), output.end());
+  // Of a reduce-scatter each has another block, and check_reference says whether it is the right one.
+  const bool comparable =
+      result.outcome == Outcome::committed && posted_.at(history.planned).at(peer.id()).kind != OpKind::reduce_scatter;
+  const bool same_bits =
+      !comparable || std::equal(history.bits.begin(), history.bits.end(), output.begin(), output.end());
   const bool same = history.value == result.value && history.contributors == result.contributors && same_bits;
   // A master without a store that hears none of those who took the last epoch goes on from an older one (PROTOCOL 1).
   const bool promised = world_->remembers() || (is_live_member(history.first) && is_live_member(peer.id()));
@@ -173,15 +185,16 @@ void Checker::check_agreement(const PeerProcess& peer, History& history, const R
 }
 
 // A success that is none by its own descriptor.
-void Checker::check_essence(const PlannedOp& planned, const Descriptor& descriptor, const Result& result) const {
+void Checker::check_essence(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
+                            const Result& result) const {
   if (result.outcome == Outcome::no_weight && !world_->options.stateful &&
       (!descriptor.weighted || descriptor.kind == OpKind::broadcast)) {
     throw Violation("an op without weights has no weight: " + text_of(result.op));
   }
-  const bool lost = std::ranges::any_of(result.lost, [&](PeerId peer) { return !left_.contains(peer); });
+  const bool lost = std::ranges::any_of(result.lost, [&](PeerId gone) { return !left_.contains(gone); });
   if (descriptor.fail_on_loss && lost) {
     throw Violation("an op that was to fail on a loss succeeds after one: " + text_of(result.op) + " " +
-                    record_of(planned, descriptor, result));
+                    record_of(peer.id(), planned, descriptor, result));
   }
 }
 

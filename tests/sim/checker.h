@@ -64,7 +64,7 @@ class Checker {
   void at_the_end() const;
   std::string text_of(const OpKey& op) const;
   // The record that `seaway_sim --reduce` takes.
-  std::string record_of(const PlannedOp& planned, const collective::Descriptor& descriptor,
+  std::string record_of(PeerId peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                         const collective::Result& result) const;
   const std::vector<wire::MemberInfo>& newest_roster() const { return newest_roster_; }
   std::uint64_t reductions_checked() const { return checked_; }
@@ -84,12 +84,12 @@ class Checker {
     PeerId first = kNoPeer;
   };
 
-  void check_reference(const PlannedOp& planned, const collective::Descriptor& descriptor,
+  void check_reference(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                        const collective::Result& result, std::span<const std::byte> output);
   void check_contributors(const PeerProcess& peer, const PlannedOp& planned, const collective::Result& result) const;
   void check_agreement(const PeerProcess& peer, History& history, const collective::Result& result,
                        std::span<const std::byte> output);
-  void check_essence(const PlannedOp& planned, const collective::Descriptor& descriptor,
+  void check_essence(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                      const collective::Result& result) const;
   void check_cause(const PlannedOp& planned, const collective::Descriptor& descriptor,
                    const collective::Result& result) const;
@@ -103,6 +103,7 @@ class Checker {
   std::map<PeerId, unsigned> run_of_;
   std::map<std::pair<unsigned, OpKey>, History> ops_;
   std::map<PlannedOp, std::map<PeerId, collective::Descriptor>> posted_;
+  std::map<std::pair<PlannedOp, PeerId>, std::vector<PeerId>> blocks_;  // whose each is, of ops of blocks
   std::set<PlannedOp> may_fail_;
   std::set<PlannedOp> flipped_;
   std::map<Epoch, std::vector<PeerId>> rosters_;

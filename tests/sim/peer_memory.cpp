@@ -82,7 +82,9 @@ void PeerProcess::run_job(const Job& job) {
     check_alone(job.dst, 0);
   }
   std::byte* dst = address(job.dst);
-  if (job.kind == JobKind::copy) {
+  if (job.kind == JobKind::zero) {
+    std::memset(dst, 0, job.dst.length);
+  } else if (job.kind == JobKind::copy) {
     std::memcpy(dst, address(job.sources.at(0).region), job.dst.length);
   } else if (job.kind == JobKind::reduce) {
     std::vector<Source> sources;

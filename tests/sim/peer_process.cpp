@@ -279,7 +279,9 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   memory.planned = planned;
   memory.input = std::move(input);
   memory.original = memory.input;
-  memory.output.resize(memory.input.size(), std::byte{0xAA});
+  const std::uint64_t block = descriptor.count * size_of(descriptor.dtype);
+  const bool gathers = descriptor.kind == collective::OpKind::all_gather;
+  memory.output.resize(block * (gathers ? descriptor.blocks : 1), std::byte{0xAA});
   if (descriptor.in_place) {
     memory.scratch.resize(memory.input.size(), std::byte{0xBB});
   }

@@ -21,8 +21,10 @@ std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) {
 
 Descriptor draw_op(Random& random, std::uint32_t most_elements) {
   Descriptor op;
-  const std::uint64_t kind = random.below(10);
-  op.kind = kind == 0 ? OpKind::barrier : kind <= 2 ? OpKind::broadcast : OpKind::all_reduce;
+  constexpr OpKind kDrawn[] = {OpKind::barrier,        OpKind::broadcast,  OpKind::broadcast, OpKind::reduce_scatter,
+                               OpKind::reduce_scatter, OpKind::all_gather, OpKind::all_gather};
+  const std::uint64_t kind = random.below(12);
+  op.kind = kind < std::size(kDrawn) ? kDrawn[kind] : OpKind::all_reduce;
   op.tag = random.below(3);
   if (op.kind == OpKind::barrier) {
     return op;
@@ -33,6 +35,9 @@ Descriptor draw_op(Random& random, std::uint32_t most_elements) {
   op.layout = random.one_in(4) ? random.below(4) : 0;
   if (op.kind == OpKind::broadcast) {
     op.root = 1 + random.below(8);  // a position; the program puts the incarnation there
+    return op;
+  }
+  if (op.kind == OpKind::all_gather) {
     return op;
   }
   do {
@@ -67,7 +72,8 @@ std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp
     return {};
   }
   Random random(mix({seed, peer, op.lane, op.update, op.index}));
-  std::vector<std::byte> bytes(descriptor.count * size_of(descriptor.dtype));
+  const std::uint64_t blocks = descriptor.kind == OpKind::reduce_scatter ? descriptor.blocks : 1;
+  std::vector<std::byte> bytes(descriptor.count * blocks * size_of(descriptor.dtype));
   if (random.one_in(8)) {
     return bytes;  // nothing but zeros: with or without it, the sum is the same
   }
@@ -128,13 +134,13 @@ void Program::synced() {
   peer_->later(world_->up_to(2 * kMillisecond), [this] { post_next(); });
 }
 
-// The position counts over the base of the generation, lost members included, so that everybody means the same one.
-PeerId Program::root_at(std::uint64_t position) const {
-  const std::vector<PeerId> base = peer_->core().base();
+// Lost members included, so that everybody means the same ones by a position, and by a number of blocks.
+std::vector<PeerId> Program::base() const {
+  std::vector<PeerId> base = peer_->core().base();
   if (base.empty()) {
     throw Violation("the base of a member's own generation is not in EPOCH");
   }
-  return base[position % base.size()];
+  return base;
 }
 
 void Program::post_next() {
@@ -171,8 +177,11 @@ void Program::post_one() {
   const bool tail = batch_.has_tail && index + 1 == batch_.ops.size();
   Random own(mix({world_->options.seed, peer_->id(), update_, index}));
   if (op.kind == OpKind::broadcast) {
-    op.root = root_at(op.root);
+    op.root = base()[op.root % base().size()];
     op.has_data = own.one_in(3);
+  }
+  if (collective::has_blocks(op.kind)) {
+    op.blocks = base().size();
   }
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;

@@ -25,9 +25,10 @@ struct PlannedOp {
 };
 
 struct Batch {
-  std::vector<collective::Descriptor> ops;  // broadcast: `root` is a position in the generation's base
-  bool at_once = false;                     // all posted before the first is waited for
-  bool has_tail = false;                    // the last one has a tag of its own and a deadline: a member may skip it
+  std::vector<collective::Descriptor>
+      ops;                // broadcast: `root` is a position in the generation's base, whose size `blocks` will be
+  bool at_once = false;   // all posted before the first is waited for
+  bool has_tail = false;  // the last one has a tag of its own and a deadline: a member may skip it
 };
 Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
                bool with_tails);
@@ -66,7 +67,7 @@ class Program {
   void post_next();
   void post_one();
   void batch_done();
-  PeerId root_at(std::uint64_t position) const;
+  std::vector<PeerId> base() const;  // of my generation
   std::map<OpHandle, PlannedOp> running() const;
 
   World* world_;

@@ -1,5 +1,6 @@
 #include "sim/record.h"
 
+#include <algorithm>
 #include <bit>
 #include <cinttypes>
 #include <cstdio>
@@ -76,6 +77,17 @@ Record parse(const std::string& text) {
   if (record.contributors.empty()) {
     throw std::invalid_argument("a result without contributors has no bits");
   }
+  if (has_blocks(record.descriptor.kind)) {
+    record.blocks.mine = number(fields, "mine");
+    std::istringstream owners(fields["blocks"]);
+    for (std::string item; std::getline(owners, item, ',');) {
+      record.blocks.owners.push_back(std::stoull(item));
+    }
+    record.descriptor.blocks = record.blocks.owners.size();
+    if (std::ranges::find(record.blocks.owners, record.blocks.mine) == record.blocks.owners.end()) {
+      throw std::invalid_argument("blocks= takes whose each block is, ID,ID,..., and mine= is one of them");
+    }
+  }
   return record;
 }
 
@@ -91,6 +103,12 @@ std::string to_text(const Record& record) {
   for (std::size_t i = 0; i < record.contributors.size(); ++i) {
     text << (i > 0 ? "," : "") << record.contributors[i].id << ":" << record.contributors[i].weight;
   }
+  if (has_blocks(d.kind)) {
+    text << " mine=" << record.blocks.mine << " blocks=";
+    for (std::size_t i = 0; i < record.blocks.owners.size(); ++i) {
+      text << (i > 0 ? "," : "") << record.blocks.owners[i];
+    }
+  }
   return text.str();
 }
 
@@ -99,9 +117,10 @@ int print_reference(const std::string& text) {
     const Record record = parse(text);
     std::vector<ReferenceInput> inputs;
     for (const collective::Contributor& contributor : record.contributors) {
-      inputs.push_back({input_of(record.seed, contributor.id, record.planned, record.descriptor), contributor.weight});
+      inputs.push_back({contributor.id, input_of(record.seed, contributor.id, record.planned, record.descriptor),
+                        contributor.weight});
     }
-    const std::vector<std::byte> bits = reference(record.descriptor, inputs);
+    const std::vector<std::byte> bits = reference(record.descriptor, inputs, record.blocks);
     std::printf("xxh3 %016" PRIx64 ", %zu bytes:", hash64(bits), bits.size());
     for (std::size_t i = 0; i < bits.size() && i < 32; ++i) {
       std::printf(" %02x", static_cast<unsigned>(bits[i]));

@@ -5,6 +5,7 @@
 
 #include "collective/boundary.h"
 #include "sim/program.h"
+#include "sim/reference.h"
 
 namespace seaway::sim {
 
@@ -14,6 +15,7 @@ struct Record {
   bool one_shot = false;
   std::uint64_t seed = 0;
   std::vector<collective::Contributor> contributors;  // in roster order
+  ReferenceBlocks blocks;                             // of ops of blocks
 };
 
 std::string to_text(const Record& record);

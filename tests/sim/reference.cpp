@@ -1,5 +1,6 @@
 #include "sim/reference.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -141,7 +142,44 @@ void reduce_all(const collective::Descriptor& d, std::span<const ReferenceInput>
 
 }  // namespace
 
-std::vector<std::byte> reference(const collective::Descriptor& d, std::span<const ReferenceInput> inputs) {
+namespace {
+
+// Everybody's input one after the other, zeros where there is none.
+std::vector<std::byte> gather(std::size_t block_bytes, std::span<const ReferenceInput> inputs,
+                              const ReferenceBlocks& blocks) {
+  std::vector<std::byte> out;
+  for (const PeerId owner : blocks.owners) {
+    const auto input = std::ranges::find(inputs, owner, &ReferenceInput::id);
+    const std::vector<std::byte> block = input == inputs.end() ? std::vector<std::byte>(block_bytes) : input->data;
+    out.insert(out.end(), block.begin(), block.end());
+  }
+  return out;
+}
+
+std::vector<ReferenceInput> only_my_block(std::size_t block_bytes, std::span<const ReferenceInput> inputs,
+                                          const ReferenceBlocks& blocks) {
+  const auto position = std::ranges::find(blocks.owners, blocks.mine) - blocks.owners.begin();
+  std::vector<ReferenceInput> mine;
+  for (const ReferenceInput& input : inputs) {
+    const auto begin = input.data.begin() + position * static_cast<std::ptrdiff_t>(block_bytes);
+    mine.push_back({input.id, {begin, begin + static_cast<std::ptrdiff_t>(block_bytes)}, input.weight});
+  }
+  return mine;
+}
+
+}  // namespace
+
+std::vector<std::byte> reference(const collective::Descriptor& d, std::span<const ReferenceInput> inputs,
+                                 const ReferenceBlocks& blocks) {
+  const std::size_t block_bytes = d.count * size_of(d.dtype);
+  if (d.kind == collective::OpKind::all_gather) {
+    return gather(block_bytes, inputs, blocks);
+  }
+  if (d.kind == collective::OpKind::reduce_scatter) {
+    collective::Descriptor reduced = d;
+    reduced.kind = collective::OpKind::all_reduce;
+    return reference(reduced, only_my_block(block_bytes, inputs, blocks), {});
+  }
   if (d.kind != collective::OpKind::all_reduce) {
     return inputs[0].data;
   }

@@ -11,11 +11,19 @@
 namespace seaway::sim {
 
 struct ReferenceInput {
+  PeerId id = kNoPeer;
   std::vector<std::byte> data;
   double weight = 1;
 };
 
+// Of ops of blocks: whose each is, and who has the result.
+struct ReferenceBlocks {
+  std::vector<PeerId> owners;
+  PeerId mine = kNoPeer;
+};
+
 // `inputs` in roster order, at least one.
-std::vector<std::byte> reference(const collective::Descriptor& descriptor, std::span<const ReferenceInput> inputs);
+std::vector<std::byte> reference(const collective::Descriptor& descriptor, std::span<const ReferenceInput> inputs,
+                                 const ReferenceBlocks& blocks);
 
 }  // namespace seaway::sim

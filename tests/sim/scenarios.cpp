@@ -124,6 +124,30 @@ void all_but_one_die(bool verbose) {
   cluster.finish();
 }
 
+// At any moment of it: when the first blocks have come, in the middle of them, when some hold.
+void owner_of_a_block_dies(collective::OpKind kind, bool verbose) {
+  for (Duration after = 0; after < 160 * kMillisecond; after += 8 * kMillisecond) {
+    Cluster cluster(quiet(4), verbose);
+    cluster.until([&] { return cluster.members() == 4; });
+    collective::Descriptor op;
+    op.kind = kind;
+    op.count = 150;
+    op.blocks = 4;
+    op.tag = 77;
+    for (std::size_t i = 0; i < 4; ++i) {
+      cluster.post(i, op, 900);
+    }
+    cluster.pass(after);
+    cluster.kill_for_good(2);
+    cluster.finish();
+  }
+}
+
+void owner_of_a_gathered_block_dies(bool verbose) { owner_of_a_block_dies(collective::OpKind::all_gather, verbose); }
+void owner_of_a_scattered_block_dies(bool verbose) {
+  owner_of_a_block_dies(collective::OpKind::reduce_scatter, verbose);
+}
+
 void master_dies_and_nobody_notices(bool verbose) {
   Cluster cluster(quiet(3), verbose);
   cluster.until_in_the_middle_of_an_op(0);
@@ -375,9 +399,11 @@ void seed_7646(bool verbose) { seed(7646, verbose); }
 
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all = {
-      {"a root dies in the middle of an all-reduce", root_dies},
+      {"a root dies in the middle of an op", root_dies},
       {"two die in one breath", two_die_in_one_breath},
       {"all but one die", all_but_one_die},
+      {"a member dies at any moment of an all-gather", owner_of_a_gathered_block_dies},
+      {"a member dies at any moment of a reduce-scatter", owner_of_a_scattered_block_dies},
       {"the master dies and ops run on", master_dies_and_nobody_notices},
       {"a member dies while there is no master", member_dies_without_master},
       {"the master dies between any two effects of resolving a loss", master_dies_between_effects},

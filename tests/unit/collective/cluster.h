@@ -66,7 +66,8 @@ class Cluster {
     if (posted.error == PostError::none) {
       Memory& memory = nodes_[i]->memory[posted.op];
       memory.input = std::move(input);
-      memory.output.resize(memory.input.size());
+      const bool gathers = descriptor.kind == OpKind::all_gather;
+      memory.output.resize(descriptor.count * (gathers ? descriptor.blocks : 1));
       memory.scratch.resize(memory.input.size());
     }
     return posted.op;
@@ -221,7 +222,9 @@ class Cluster {
 
   void run_job(Node& node, const Job& job) {
     std::byte* dst = address(node, job.dst);
-    if (job.kind == JobKind::copy) {
+    if (job.kind == JobKind::zero) {
+      std::memset(dst, 0, job.dst.length);
+    } else if (job.kind == JobKind::copy) {
       std::memcpy(dst, address(node, job.sources[0].region), job.dst.length);
     } else if (job.kind == JobKind::reduce) {
       std::vector<Source> sources;
