@@ -249,6 +249,11 @@ SEAWAY_API seaway_status seaway_view_info_get(const seaway_view* view, seaway_vi
 /* Member `index` in roster order (0 .. member_count-1): replicas by admission, the lanes of a replica together.
  * Returns: OK; INVALID (no such index, bad struct); CLOSED. */
 SEAWAY_API seaway_status seaway_view_member(const seaway_view* view, seaway_member* member, uint32_t index);
+/* Whose the blocks of seaway_reduce_scatter and seaway_all_gather are, in their order: the members of my lane with which my
+ * generation began. Those that were lost since still have theirs, so that the number changes in seaway_update and seaway_join only,
+ * and is the same for all. *count is that number; of `peers`, unless it is NULL, at most `capacity` are filled.
+ * Returns: OK; INVALID (count is NULL); CLOSED. */
+SEAWAY_API seaway_status seaway_view_blocks(const seaway_view* view, uint64_t* peers, size_t capacity, size_t* count);
 /* NULL is allowed. */
 SEAWAY_API void seaway_view_free(seaway_view* view);
 
@@ -327,7 +332,8 @@ typedef struct seaway_contributor {
   double weight;
 } seaway_contributor;
 
-/* What became of a committed op. Two members that were told of success were told the same value: contributors, weights and hash. */
+/* What became of a committed op. Two members that were told of success were told the same value: contributors, weights and
+ * hash (of a reduce-scatter, where each gets another block: contributors and weights). */
 typedef struct seaway_result {
   size_t struct_size;
   seaway_contributor* contributors; /* in: your array, or NULL. Filled in roster order */
@@ -343,7 +349,7 @@ typedef struct seaway_result {
   seaway_epoch attempt; /* the try that committed */
   uint32_t attempts;    /* 1: undisturbed */
   uint32_t seq;
-  uint64_t hash;              /* of the result's bytes */
+  uint64_t hash;              /* of the result's bytes; of a reduce-scatter, of this member's block */
   uint64_t contributors_hash; /* of contributors and weights */
   uint64_t bytes_sent;        /* payload, repeats included */
   uint64_t bytes_received;
@@ -367,6 +373,26 @@ SEAWAY_API seaway_status seaway_all_reduce(seaway_comm* comm, seaway_result* res
 SEAWAY_API seaway_status seaway_all_reduce_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
                                                  const seaway_buffer* in, size_t count, int32_t reduction,
                                                  const seaway_options* options);
+
+/* As seaway_all_reduce, but each member gets one block of the result. in[i] has a block of out[i].count elements for each member
+ * of the generation (seaway_view_blocks), one after the other; out[i] gets the reduction of this member's. Never in place.
+ * A member that is lost does not contribute, as there, and the block that was to be its own goes to nobody.
+ * Returns as seaway_all_reduce. Found after the start, if a seaway_update has run at the same time: INVALID. */
+SEAWAY_API seaway_status seaway_reduce_scatter(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                               const seaway_buffer* in, size_t count, int32_t reduction,
+                                               const seaway_options* options);
+SEAWAY_API seaway_status seaway_reduce_scatter_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                                     const seaway_buffer* in, size_t count, int32_t reduction,
+                                                     const seaway_options* options);
+
+/* Gives everyone everyone's in[0..count-1]. out[i] has a block of in[i].count elements for each member of the generation
+ * (seaway_view_blocks), one after the other. Never in place. Blocks of members that are not among result.contributors (lost before
+ * all had their block, or not counted because they have not synced) are zeros, on everyone.
+ * Returns as seaway_reduce_scatter. */
+SEAWAY_API seaway_status seaway_all_gather(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                           const seaway_buffer* in, size_t count, const seaway_options* options);
+SEAWAY_API seaway_status seaway_all_gather_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                                 const seaway_buffer* in, size_t count, const seaway_options* options);
 
 /* Copies the root's `buffers[0..count-1]` to everyone's. `root` is a member's incarnation (seaway_member.peer). If the root is
  * lost before all hold the data the op ends ABORTED; if it is no member, REFUSED. The root's buffers are only read. On the others

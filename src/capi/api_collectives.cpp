@@ -82,6 +82,16 @@ seaway_status run(seaway_comm* handle, seaway_result* result, Make&& make) {
   });
 }
 
+// How many blocks the ops of this peer's generation have; 0: it is no member.
+std::size_t blocks_of(seaway_comm* handle) {
+  std::shared_ptr<Comm> comm;
+  if (find(handle, comm) != Status::ok || !comm->runtime) {
+    return 0;
+  }
+  const std::shared_ptr<const runtime::View> view = comm->runtime->view();
+  return view ? view->base.size() : 0;
+}
+
 }  // namespace
 
 seaway_status seaway_options_init(seaway_options* options, size_t struct_size) {
@@ -105,6 +115,36 @@ seaway_status seaway_all_reduce_start(seaway_comm* comm, seaway_op** op, const s
                                       const seaway_options* options) {
   return start(comm, op, [&](runtime::OpRequest& request) {
     return all_reduce_request(request, out, in, count, reduction, options);
+  });
+}
+
+seaway_status seaway_reduce_scatter(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                    const seaway_buffer* in, size_t count, int32_t reduction,
+                                    const seaway_options* options) {
+  return run(comm, result, [&](runtime::OpRequest& request) {
+    return reduce_scatter_request(request, blocks_of(comm), out, in, count, reduction, options);
+  });
+}
+
+seaway_status seaway_reduce_scatter_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                          const seaway_buffer* in, size_t count, int32_t reduction,
+                                          const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) {
+    return reduce_scatter_request(request, blocks_of(comm), out, in, count, reduction, options);
+  });
+}
+
+seaway_status seaway_all_gather(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                const seaway_buffer* in, size_t count, const seaway_options* options) {
+  return run(comm, result, [&](runtime::OpRequest& request) {
+    return all_gather_request(request, blocks_of(comm), out, in, count, options);
+  });
+}
+
+seaway_status seaway_all_gather_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                      const seaway_buffer* in, size_t count, const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) {
+    return all_gather_request(request, blocks_of(comm), out, in, count, options);
   });
 }
 

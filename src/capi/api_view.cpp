@@ -1,6 +1,7 @@
 // Membership: updates and views.
 #include <seaway/seaway.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -98,6 +99,23 @@ seaway_status seaway_view_member(const seaway_view* view, seaway_member* member,
     copy_text(filled.name, sizeof filled.name, info.name);
     copy_text(filled.address, sizeof filled.address, info.addresses.empty() ? "" : info.addresses.front());
     give(member, filled);
+    return SEAWAY_OK;
+  });
+}
+
+seaway_status seaway_view_blocks(const seaway_view* view, uint64_t* peers, size_t capacity, size_t* count) {
+  return entry([&] {
+    const std::shared_ptr<const runtime::View> from = view_of(view);
+    if (!from) {
+      return SEAWAY_CLOSED;
+    }
+    if (count == nullptr) {
+      return SEAWAY_INVALID;
+    }
+    *count = from->base.size();
+    if (peers != nullptr) {
+      std::copy_n(from->base.begin(), std::min(capacity, from->base.size()), peers);
+    }
     return SEAWAY_OK;
   });
 }

@@ -145,9 +145,9 @@ Error check_weight(const seaway_options& options, const collective::Descriptor& 
   if (options.weighted != 0 && options.weighted != 1) {
     return invalid("options.weighted is " + std::to_string(options.weighted) + ": it is 0 or 1");
   }
-  const bool may_weigh = descriptor.kind == collective::OpKind::all_reduce && descriptor.reduction == Reduction::avg;
+  const bool may_weigh = collective::reduces(descriptor.kind) && descriptor.reduction == Reduction::avg;
   if (options.weighted == 1 && !may_weigh) {
-    return invalid("options.weighted is 1: weights count in an all-reduce with SEAWAY_AVG only");
+    return invalid("options.weighted is 1: weights count in reductions with SEAWAY_AVG only");
   }
   if (options.weighted == 0 && options.weight != 1) {
     return invalid(
@@ -217,6 +217,71 @@ Error check_alike(const seaway_buffer* out, const seaway_buffer* in, std::size_t
   return {};
 }
 
+// One side of an op of blocks.
+struct Side {
+  const char* list = "";
+  const seaway_buffer* buffers = nullptr;
+};
+
+// Each buffer of `whole` is as long as `blocks` of its neighbour's; 0: this peer is no member, which the start will say.
+Error check_blocks(const Side& whole, const Side& block, std::size_t count, std::size_t blocks) {
+  if (whole.buffers[0].dtype != block.buffers[0].dtype) {
+    return invalid(std::string(whole.list) + "[0].dtype is " + name_of(dtype_of(whole.buffers[0].dtype)) + " but " +
+                   block.list + "[0].dtype is " + name_of(dtype_of(block.buffers[0].dtype)) + ": they must be equal");
+  }
+  for (std::size_t i = 0; blocks > 0 && i < count; ++i) {
+    const std::uint64_t has = whole.buffers[i].count;
+    // Divided: a product may be too large.
+    if (has % blocks != 0 || has / blocks != block.buffers[i].count) {
+      const std::string name = "[" + std::to_string(i) + "].count is ";
+      std::string text = whole.list;
+      text.append(name).append(std::to_string(has)).append(", and ").append(block.list).append(name);
+      text.append(std::to_string(block.buffers[i].count)).append(": it must be ").append(std::to_string(blocks));
+      return invalid(text.append(" times that, a block for each member of the generation (seaway_view_blocks)"));
+    }
+  }
+  return {};
+}
+
+// The lists of an op of blocks, into the request.
+Error add_blocks(runtime::OpRequest& request, const seaway_buffer* out, const seaway_buffer* in, std::size_t count,
+                 std::size_t blocks, bool in_is_whole) {
+  if (Error error = check_list(in, count, "in"); error.status != Status::ok) {
+    return error;
+  }
+  if (out == nullptr) {
+    return invalid("out is NULL: what goes in and what comes out differ in size, so it is never in place");
+  }
+  std::vector<Piece> pieces;
+  if (Error error = add_buffers(in, count, "in", false, request.in, pieces); error.status != Status::ok) {
+    return error;
+  }
+  if (Error error = add_buffers(out, count, "out", true, request.out, pieces); error.status != Status::ok) {
+    return error;
+  }
+  const Side sides[] = {{"in", in}, {"out", out}};
+  const Side& block = sides[in_is_whole ? 1 : 0];
+  if (Error error = check_blocks(sides[in_is_whole ? 0 : 1], block, count, blocks); error.status != Status::ok) {
+    return error;
+  }
+  request.descriptor.dtype = dtype_of(in[0].dtype);
+  request.descriptor.count = elements(block.buffers, count);
+  request.descriptor.blocks = blocks;
+  return check_overlaps(pieces);
+}
+
+Error set_reduction(collective::Descriptor& descriptor, std::int32_t reduction) {
+  if (reduction < SEAWAY_SUM || reduction > SEAWAY_PROD) {
+    return invalid("reduction is " + std::to_string(reduction) + ", which is no seaway_reduction");
+  }
+  descriptor.reduction = static_cast<Reduction>(reduction);
+  if (descriptor.reduction == Reduction::avg && !is_floating(descriptor.dtype)) {
+    return invalid(std::string("reduction is SEAWAY_AVG but the buffers are ") + name_of(descriptor.dtype) +
+                   ": an average of integers would be rounded; use SEAWAY_SUM and divide");
+  }
+  return {};
+}
+
 }  // namespace
 
 seaway_options default_options() {
@@ -248,18 +313,35 @@ Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, 
   if (Error error = check_overlaps(pieces); error.status != Status::ok) {
     return error;
   }
-  if (reduction < SEAWAY_SUM || reduction > SEAWAY_PROD) {
-    return invalid("reduction is " + std::to_string(reduction) + ", which is no seaway_reduction");
-  }
   collective::Descriptor& descriptor = request.descriptor;
   descriptor.kind = collective::OpKind::all_reduce;
   descriptor.dtype = dtype_of(in[0].dtype);
-  descriptor.reduction = static_cast<Reduction>(reduction);
   descriptor.count = elements(in, count);
   descriptor.in_place = in_place;
-  if (descriptor.reduction == Reduction::avg && !is_floating(descriptor.dtype)) {
-    return invalid(std::string("reduction is SEAWAY_AVG but the buffers are ") + name_of(descriptor.dtype) +
-                   ": an average of integers would be rounded; use SEAWAY_SUM and divide");
+  if (Error error = set_reduction(descriptor, reduction); error.status != Status::ok) {
+    return error;
+  }
+  return apply_options(options, request);
+}
+
+Error reduce_scatter_request(runtime::OpRequest& request, std::size_t blocks, const seaway_buffer* out,
+                             const seaway_buffer* in, std::size_t count, std::int32_t reduction,
+                             const seaway_options* options) {
+  request.descriptor.kind = collective::OpKind::reduce_scatter;
+  if (Error error = add_blocks(request, out, in, count, blocks, true); error.status != Status::ok) {
+    return error;
+  }
+  if (Error error = set_reduction(request.descriptor, reduction); error.status != Status::ok) {
+    return error;
+  }
+  return apply_options(options, request);
+}
+
+Error all_gather_request(runtime::OpRequest& request, std::size_t blocks, const seaway_buffer* out,
+                         const seaway_buffer* in, std::size_t count, const seaway_options* options) {
+  request.descriptor.kind = collective::OpKind::all_gather;
+  if (Error error = add_blocks(request, out, in, count, blocks, false); error.status != Status::ok) {
+    return error;
   }
   return apply_options(options, request);
 }

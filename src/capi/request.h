@@ -15,6 +15,14 @@ namespace seaway::capi {
 Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, const seaway_buffer* in,
                          std::size_t count, std::int32_t reduction, const seaway_options* options);
 
+// `blocks`: of this peer's generation, 0 if it is no member.
+Error reduce_scatter_request(runtime::OpRequest& request, std::size_t blocks, const seaway_buffer* out,
+                             const seaway_buffer* in, std::size_t count, std::int32_t reduction,
+                             const seaway_options* options);
+
+Error all_gather_request(runtime::OpRequest& request, std::size_t blocks, const seaway_buffer* out,
+                         const seaway_buffer* in, std::size_t count, const seaway_options* options);
+
 Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffers, std::size_t count,
                         std::uint64_t root, const seaway_options* options);
 

@@ -35,7 +35,7 @@ void fill(seaway_result* result, const runtime::Operation& operation) {
   filled.attempt = {from.value.attempt.term, from.value.attempt.number};
   filled.attempts = from.attempts;
   filled.seq = from.op.seq;
-  filled.hash = from.value.bits;
+  filled.hash = from.hash;
   filled.contributors_hash = from.value.contributors;
   filled.bytes_sent = from.bytes_sent;
   filled.bytes_received = from.bytes_received;

@@ -72,10 +72,11 @@ struct Span {
 };
 
 struct OpRequest {
-  collective::Descriptor descriptor;  // count: elements of all spans; in_place: true when `out` is empty
-  double deadline_s = 0;              // 0: none; counted from the start (descriptor.deadline is set from it)
-  std::vector<Span> in;               // barrier: empty. broadcast: the root's data, or where the others want it
-  std::vector<Span> out;              // empty: in place
+  collective::Descriptor
+      descriptor;         // count: elements of all spans, or of one block of them all; in_place: set by `out`
+  double deadline_s = 0;  // 0: none; counted from the start (descriptor.deadline is set from it)
+  std::vector<Span> in;   // barrier: empty. broadcast: the root's data, or where the others want it
+  std::vector<Span> out;  // empty: in place. Never of ops of blocks
 };
 
 struct Event {

@@ -24,11 +24,17 @@ Memory::Block Memory::allocate(std::uint64_t bytes) {
   return Block(memory);
 }
 
-void Memory::add(OpHandle op, std::vector<Span> in, std::vector<Span> out, std::uint64_t bytes) {
-  const auto is_empty = [](const Span& span) { return span.bytes == 0; };
-  std::erase_if(in, is_empty);
-  std::erase_if(out, is_empty);
-  ops_.emplace(op, Buffers{std::move(in), std::move(out), bytes, nullptr});
+void Memory::add(OpHandle op, Pieces in, Pieces out) {
+  for (Pieces* side : {&in, &out}) {
+    std::erase_if(side->spans, [](const Span& span) { return span.bytes == 0; });
+    side->bytes = 0;
+    for (const Span& span : side->spans) {
+      SEAWAY_ASSERT(span.bytes % side->blocks == 0, "the blocks of a piece are equal");
+      side->bytes += span.bytes;
+    }
+  }
+  const std::uint64_t scratch_bytes = std::max(in.bytes, out.bytes);
+  ops_.emplace(op, Buffers{std::move(in), std::move(out), scratch_bytes, nullptr});
 }
 
 void Memory::remove(OpHandle op) {
@@ -36,9 +42,10 @@ void Memory::remove(OpHandle op) {
   if (it == ops_.end()) {
     return;
   }
-  if (it->second.scratch && it->second.bytes <= keep_ && it->second.bytes > spare_scratch_bytes_) {
-    spare_scratch_ = std::move(it->second.scratch);
-    spare_scratch_bytes_ = it->second.bytes;
+  Buffers& op_buffers = it->second;
+  if (op_buffers.scratch && op_buffers.scratch_bytes <= keep_ && op_buffers.scratch_bytes > spare_scratch_bytes_) {
+    spare_scratch_ = std::move(op_buffers.scratch);
+    spare_scratch_bytes_ = op_buffers.scratch_bytes;
   }
   ops_.erase(it);
 }
@@ -56,11 +63,11 @@ Memory::Buffers& Memory::buffers(OpHandle op) {
 
 std::byte* Memory::scratch(Buffers& buffers) {
   if (!buffers.scratch) {
-    if (spare_scratch_bytes_ >= buffers.bytes && spare_scratch_) {
+    if (spare_scratch_bytes_ >= buffers.scratch_bytes && spare_scratch_) {
       buffers.scratch = std::move(spare_scratch_);
       spare_scratch_bytes_ = 0;
     } else {
-      buffers.scratch = allocate(buffers.bytes);
+      buffers.scratch = allocate(buffers.scratch_bytes);
     }
   }
   return buffers.scratch.get();
@@ -108,21 +115,25 @@ void Memory::pieces(const Region& region, std::uint32_t from, std::vector<iovec>
     return;
   }
   Buffers& op = buffers(region.owner);
-  SEAWAY_ASSERT(region.offset + region.length <= op.bytes, "a region lies inside of its buffer");
-  if (region.buffer == Buffer::scratch || (region.buffer == Buffer::output && op.out.empty())) {
+  if (region.buffer == Buffer::scratch || (region.buffer == Buffer::output && op.out.spans.empty())) {
+    SEAWAY_ASSERT(region.offset + region.length <= op.scratch_bytes, "a region lies inside of its buffer");
     list.push_back({scratch(op) + region.offset + from, region.length - from});
     return;
   }
-  const std::vector<Span>& spans = region.buffer == Buffer::input ? op.in : op.out;
-  std::uint64_t skip = region.offset + from;
+  const Pieces& side = region.buffer == Buffer::input ? op.in : op.out;
+  SEAWAY_ASSERT(region.offset + region.length <= side.bytes, "a region lies inside of its buffer");
+  const std::uint64_t block_bytes = side.bytes / side.blocks;
+  const std::uint64_t block = (region.offset + from) / block_bytes;
+  std::uint64_t skip = (region.offset + from) % block_bytes;
   std::uint64_t left = region.length - from;
-  for (const Span& span : spans) {
-    if (skip >= span.bytes) {
-      skip -= span.bytes;
+  for (const Span& span : side.spans) {
+    const std::uint64_t bytes = span.bytes / side.blocks;
+    if (skip >= bytes) {
+      skip -= bytes;
       continue;
     }
-    const std::uint64_t take = std::min(left, span.bytes - skip);
-    list.push_back({span.data + skip, take});
+    const std::uint64_t take = std::min(left, bytes - skip);
+    list.push_back({span.data + block * bytes + skip, take});
     left -= take;
     skip = 0;
     if (left == 0) {

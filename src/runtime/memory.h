@@ -19,8 +19,16 @@ class Memory {
   // Up to `keep` bytes of freed slots and scratches are kept for the next op: fresh pages cost more than the reduction.
   Memory(std::uint32_t chunk_bytes, std::uint64_t keep) : chunk_bytes_(chunk_bytes), keep_(keep) {}
 
-  // The buffers of an op of `bytes` bytes. In place, without an output, results go to a scratch.
-  void add(OpHandle op, std::vector<Span> in, std::vector<Span> out, std::uint64_t bytes);
+  // The caller's pieces for one side of an op, which the engine sees as one buffer. Of `blocks` above 1 each piece has so many,
+  // one after the other, and block b of the buffer is that of the first piece, then that of the second, and so on.
+  struct Pieces {
+    std::vector<Span> spans;
+    std::uint64_t blocks = 1;
+    std::uint64_t bytes = 0;  // of all; set by `add`
+  };
+
+  // In place, without an output, results go to a scratch as large as the input.
+  void add(OpHandle op, Pieces in, Pieces out);
   void remove(OpHandle op);
   bool has_scratch(OpHandle op) const;
 
@@ -39,9 +47,9 @@ class Memory {
   };
   using Block = std::unique_ptr<std::byte, Free>;
   struct Buffers {
-    std::vector<Span> in;
-    std::vector<Span> out;
-    std::uint64_t bytes = 0;
+    Pieces in;
+    Pieces out;
+    std::uint64_t scratch_bytes = 0;
     Block scratch;
   };
   struct Slot {

@@ -95,7 +95,7 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
     descriptor.deadline = now() + static_cast<Duration>(request.deadline_s * kSecond);
   }
   const bool is_broadcast = descriptor.kind == collective::OpKind::broadcast;
-  descriptor.in_place = !is_broadcast && request.out.empty();
+  descriptor.in_place = !is_broadcast && !collective::has_blocks(descriptor.kind) && request.out.empty();
   const collective::Posted posted = peer_.engine().post(descriptor, now());
   if (posted.error != collective::PostError::none) {
     collective::Result result;
@@ -109,7 +109,11 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
   }
   posted_[posted.op] = {op, bytes, descriptor.tag};
   handles_[op] = posted.op;
-  memory_.add(posted.op, std::move(request.in), std::move(request.out), bytes);
+  const std::uint64_t blocks = std::max<std::uint64_t>(descriptor.blocks, 1);
+  const bool scatters = descriptor.kind == collective::OpKind::reduce_scatter;
+  const bool gathers = descriptor.kind == collective::OpKind::all_gather;
+  memory_.add(posted.op, {std::move(request.in), scatters ? blocks : 1},
+              {std::move(request.out), gathers ? blocks : 1});
   settle();
 }
 

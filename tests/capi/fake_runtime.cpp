@@ -25,6 +25,7 @@ class FakeOperation : public Operation {
     collective::Result result;
     result.op = {.lane = 0, .generation = 1, .tag = tag_, .seq = 5};
     result.value = {.attempt = {2, 3}, .contributors = 11, .bits = 12};
+    result.hash = 12;
     result.contributors = {{21, 1}, {22, 2}, {23, 0.5}};
     result.weight_sum = 3.5;
     result.lost = {31, 32};

@@ -22,6 +22,8 @@ static void every_call_returns(int32_t expected, seaway_comm* comm) {
   float data[2] = {1, 2};
   int fd = 7;
   seaway_buffer buffer = {data, 2, SEAWAY_F32, SEAWAY_HOST};
+  float result[2];
+  seaway_buffer out = {result, 2, SEAWAY_F32, SEAWAY_HOST};
   seaway_op* op = (seaway_op*)&op;
   seaway_view* view = (seaway_view*)&view;
   seaway_event event;
@@ -37,6 +39,10 @@ static void every_call_returns(int32_t expected, seaway_comm* comm) {
   CHECK_STATUS(expected, seaway_all_reduce(comm, NULL, NULL, &buffer, 1, SEAWAY_SUM, NULL));
   CHECK_STATUS(expected, seaway_all_reduce_start(comm, &op, NULL, &buffer, 1, SEAWAY_SUM, NULL));
   CHECK(op == NULL);
+  CHECK_STATUS(expected, seaway_reduce_scatter(comm, NULL, &out, &buffer, 1, SEAWAY_SUM, NULL));
+  CHECK_STATUS(expected, seaway_reduce_scatter_start(comm, &op, &out, &buffer, 1, SEAWAY_SUM, NULL));
+  CHECK_STATUS(expected, seaway_all_gather(comm, NULL, &out, &buffer, 1, NULL));
+  CHECK_STATUS(expected, seaway_all_gather_start(comm, &op, &out, &buffer, 1, NULL));
   CHECK_STATUS(expected, seaway_broadcast(comm, NULL, &buffer, 1, 1, NULL));
   CHECK_STATUS(expected, seaway_broadcast_start(comm, &op, &buffer, 1, 1, NULL));
   CHECK_STATUS(expected, seaway_barrier(comm, NULL, NULL));
@@ -60,11 +66,13 @@ static void every_op_call_returns(int32_t expected, seaway_op* op) {
 
 static void every_view_call_returns(int32_t expected, seaway_view* view) {
   seaway_view_info info;
+  size_t count = 0;
   seaway_member member;
   info.struct_size = sizeof info;
   member.struct_size = sizeof member;
   CHECK_STATUS(expected, seaway_view_info_get(view, &info));
   CHECK_STATUS(expected, seaway_view_member(view, &member, 0));
+  CHECK_STATUS(expected, seaway_view_blocks(view, NULL, 0, &count));
   seaway_view_free(view);
 }
 

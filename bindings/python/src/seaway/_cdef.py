@@ -105,6 +105,7 @@ typedef struct seaway_member {
 seaway_status seaway_view_get(seaway_comm* comm, seaway_view** view);
 seaway_status seaway_view_info_get(const seaway_view* view, seaway_view_info* info);
 seaway_status seaway_view_member(const seaway_view* view, seaway_member* member, uint32_t index);
+seaway_status seaway_view_blocks(const seaway_view* view, uint64_t* peers, size_t capacity, size_t* count);
 void seaway_view_free(seaway_view* view);
 typedef enum seaway_dtype {
   SEAWAY_F32 = 1,
@@ -187,6 +188,16 @@ seaway_status seaway_all_reduce(seaway_comm* comm, seaway_result* result, const 
 seaway_status seaway_all_reduce_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
                                                  const seaway_buffer* in, size_t count, int32_t reduction,
                                                  const seaway_options* options);
+seaway_status seaway_reduce_scatter(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                               const seaway_buffer* in, size_t count, int32_t reduction,
+                                               const seaway_options* options);
+seaway_status seaway_reduce_scatter_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                                     const seaway_buffer* in, size_t count, int32_t reduction,
+                                                     const seaway_options* options);
+seaway_status seaway_all_gather(seaway_comm* comm, seaway_result* result, const seaway_buffer* out,
+                                           const seaway_buffer* in, size_t count, const seaway_options* options);
+seaway_status seaway_all_gather_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out,
+                                                 const seaway_buffer* in, size_t count, const seaway_options* options);
 seaway_status seaway_broadcast(seaway_comm* comm, seaway_result* result, const seaway_buffer* buffers,
                                           size_t count, uint64_t root, const seaway_options* options);
 seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* buffers,

@@ -372,20 +372,120 @@ class Communicator:
     ) -> Operation:
         """Starts `all_reduce` with the same arguments and returns at once. The arrays belong to the library until it is final:
         x may be read meanwhile, nothing else."""
-        reduction = _REDUCTIONS.get(op)
-        if reduction is None:
-            raise InvalidError(f"op is {op!r}; give one of {', '.join(_REDUCTIONS)}")
+        reduction = self._reduction(op)
         options = self._options(tag, weight, on_loss, layout, timeout, deadline)
-        source, count, keep = buffers(x, "x", out is None)
-        target = NULL
-        if out is not None:
-            target, out_count, keep_out = buffers(out, "out", True)
-            if out_count != count:
-                raise InvalidError(f"out has {out_count} arrays and x has {count}")
-            keep = (keep, keep_out)
+        if out is None:
+            source, count, keep = buffers(x, "x", True)
+            target = NULL
+        else:
+            source, target, count, keep = self._both(x, out)
         pointer = _new(_OP)
         status = lib.seaway_all_reduce_start(self._handle, pointer, target, source, count, reduction, options)
         return self._started(status, pointer, keep, "all_reduce")
+
+    def reduce_scatter(
+        self,
+        x: Array | Sequence[Array],
+        out: Array | Sequence[Array],
+        op: str = "sum",
+        *,
+        tag: int = 0,
+        weight: float | None = None,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Result:
+        """Reduces x over all members and gives each one block of the result: as `all_reduce`, of which `out` gets a part.
+
+            blocks = comm.update().blocks
+            x = np.empty((len(blocks), n), np.float32)        # row b is for the member blocks[b]
+            comm.reduce_scatter(x, out)                       # out: n elements, the sum of the rows `comm.view.block`
+
+        A member that is lost does not contribute, as there, and the block that was to be its own goes to nobody.
+
+        Args:
+            x: as in `all_reduce`: len(blocks) blocks, one after the other, in each array.
+            out: a block for each array of x; no overlap with x, never in place.
+            op, tag, weight, on_loss, layout, timeout, deadline: as in `all_reduce`.
+
+        Raises:
+            As all_reduce.
+        """
+        return self.reduce_scatter_async(
+            x, out, op, tag=tag, weight=weight, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+        ).wait()
+
+    def reduce_scatter_async(
+        self,
+        x: Array | Sequence[Array],
+        out: Array | Sequence[Array],
+        op: str = "sum",
+        *,
+        tag: int = 0,
+        weight: float | None = None,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Operation:
+        """Starts `reduce_scatter` with the same arguments and returns at once."""
+        reduction = self._reduction(op)
+        options = self._options(tag, weight, on_loss, layout, timeout, deadline)
+        source, target, count, keep = self._both(x, out)
+        pointer = _new(_OP)
+        status = lib.seaway_reduce_scatter_start(self._handle, pointer, target, source, count, reduction, options)
+        return self._started(status, pointer, keep, "reduce_scatter")
+
+    def all_gather(
+        self,
+        x: Array | Sequence[Array],
+        out: Array | Sequence[Array],
+        *,
+        tag: int = 0,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Result:
+        """Gives everybody everybody's x.
+
+            blocks = comm.update().blocks
+            out = np.empty((len(blocks), *x.shape), x.dtype)
+            result = comm.all_gather(x, out)                  # out[b] is the x of the member blocks[b]
+
+        Blocks of members that are not among `result.contributors` (lost before all had their x, or not counted because they have
+        not synced) are zeros, on everybody.
+
+        Args:
+            x: as in `all_reduce`. Only read.
+            out: len(blocks) times as many elements for each array of x; no overlap with x.
+            tag, on_loss, layout, timeout, deadline: as in `all_reduce`.
+
+        Raises:
+            As all_reduce.
+        """
+        return self.all_gather_async(
+            x, out, tag=tag, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+        ).wait()
+
+    def all_gather_async(
+        self,
+        x: Array | Sequence[Array],
+        out: Array | Sequence[Array],
+        *,
+        tag: int = 0,
+        on_loss: str = "resume",
+        layout: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Operation:
+        """Starts `all_gather` with the same arguments and returns at once."""
+        options = self._options(tag, None, on_loss, layout, timeout, deadline)
+        source, target, count, keep = self._both(x, out)
+        pointer = _new(_OP)
+        status = lib.seaway_all_gather_start(self._handle, pointer, target, source, count, options)
+        return self._started(status, pointer, keep, "all_gather")
 
     def broadcast(
         self,
@@ -525,6 +625,21 @@ class Communicator:
         own = next(member for member in view.members if member.peer == view.me)
         peer = view.member(root, own.lane).peer
         return peer, peer == view.me
+
+    @staticmethod
+    def _reduction(op: str) -> int:
+        reduction = _REDUCTIONS.get(op)
+        if reduction is None:
+            raise InvalidError(f"op is {op!r}; give one of {', '.join(_REDUCTIONS)}")
+        return reduction
+
+    @staticmethod
+    def _both(x: Array | Sequence[Array], out: Array | Sequence[Array]) -> tuple[Any, Any, int, Any]:
+        source, count, keep = buffers(x, "x", False)
+        target, out_count, keep_out = buffers(out, "out", True)
+        if out_count != count:
+            raise InvalidError(f"out has {out_count} arrays and x has {count}")
+        return source, target, count, (keep, keep_out)
 
     @staticmethod
     def _options(

@@ -33,6 +33,10 @@ class View:
     `rank` is the position of this peer's replica in the roster and holds for this epoch only; `world_size` counts replicas.
     `members` are in roster order, oldest replica first, the lanes of a replica together. `generation` rises when somebody
     joins; `update_count` is the same number at the same point of every member's program. `me` is this peer's incarnation.
+
+    `blocks` are the incarnations whose the blocks of `reduce_scatter` and `all_gather` are, in their order: the members of this
+    peer's lane with which its generation began. Those that were lost since still have theirs, so that only `update()` and
+    `join()` change them.
     """
 
     epoch: Epoch
@@ -43,6 +47,12 @@ class View:
     lanes: int
     members: tuple[Member, ...]
     me: int
+    blocks: tuple[int, ...]
+
+    @property
+    def block(self) -> int:
+        """Which of the blocks is this peer's."""
+        return self.blocks.index(self.me)
 
     def member(self, rank: int, lane: int = 0) -> Member:
         """The member at a rank (0 .. world_size-1) and lane. IndexError if there is none."""
@@ -72,6 +82,16 @@ def _members(handle: Any, count: int) -> tuple[Member, ...]:
     return tuple(members)
 
 
+def _blocks(handle: Any) -> tuple[int, ...]:
+    count = ffi.new("size_t *")
+    lib.seaway_view_blocks(handle, ffi.NULL, 0, count)
+    peers = ffi.new("uint64_t[]", count[0])
+    status = lib.seaway_view_blocks(handle, peers, count[0], count)
+    if status != OK:
+        raise InternalError(f"seaway_view_blocks: {string(lib.seaway_status_string(status))}")
+    return tuple(peers)
+
+
 def take_view(handle: Any, before: View | None) -> View:
     """Reads a seaway_view and frees it. The members are those of `before` if its epoch is the same."""
     try:
@@ -96,6 +116,7 @@ def take_view(handle: Any, before: View | None) -> View:
             lanes=info.lanes,
             members=members,
             me=info.self,
+            blocks=_blocks(handle),
         )
     finally:
         lib.seaway_view_free(handle)
