@@ -290,6 +290,7 @@ typedef enum seaway_reduction {
 typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
 
 /* A piece of memory: `count` elements. Any alignment. Several pieces of one call are one op with one commit; all have one dtype.
+ * All members must have the same counts, one by one.
  * Pieces that are written must not overlap (those of a broadcast's root neither, so that all members may make the same call). At
  * most 2^20 pieces and 2^50 bytes. */
 typedef struct seaway_buffer {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "capi/entry.h"
 #include "capi/statuses.h"
 #include "capi/structs.h"
+#include "hash/hash.h"
 
 namespace seaway::capi {
 namespace {
@@ -156,7 +158,21 @@ Error check_weight(const seaway_options& options, const collective::Descriptor& 
   return {};
 }
 
-Error apply_options(const seaway_options* given, runtime::OpRequest& request) {
+// Members' pieces must be alike one by one: a sum of the counts says nothing of which tensor is which. One piece is its count.
+void cover_pieces(collective::Descriptor& descriptor, std::span<const seaway_buffer> buffers) {
+  if (buffers.size() < 2) {
+    return;
+  }
+  descriptor.pieces = buffers.size();
+  std::vector<std::uint64_t> covered{descriptor.layout};
+  covered.reserve(buffers.size() + 1);
+  for (const seaway_buffer& buffer : buffers) {
+    covered.push_back(buffer.count);
+  }
+  descriptor.layout = combine(covered);
+}
+
+Error apply_options(const seaway_options* given, runtime::OpRequest& request, std::span<const seaway_buffer> buffers) {
   seaway_options options = default_options();
   if (given != nullptr) {
     if (Error error = take(given, options); error.status != Status::ok) {
@@ -181,6 +197,7 @@ Error apply_options(const seaway_options* given, runtime::OpRequest& request) {
   descriptor.weight = options.weight;
   descriptor.fail_on_loss = options.on_loss == SEAWAY_FAIL;
   descriptor.layout = options.layout;
+  cover_pieces(descriptor, buffers);
   if (options.no_progress > 0 && options.no_progress < kForever) {
     // Something above 0 stays something.
     descriptor.no_progress = std::max<Duration>(1, std::llround(options.no_progress * kSecond));
@@ -321,7 +338,7 @@ Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, 
   if (Error error = set_reduction(descriptor, reduction); error.status != Status::ok) {
     return error;
   }
-  return apply_options(options, request);
+  return apply_options(options, request, {in, count});
 }
 
 Error reduce_scatter_request(runtime::OpRequest& request, std::size_t blocks, const seaway_buffer* out,
@@ -334,7 +351,7 @@ Error reduce_scatter_request(runtime::OpRequest& request, std::size_t blocks, co
   if (Error error = set_reduction(request.descriptor, reduction); error.status != Status::ok) {
     return error;
   }
-  return apply_options(options, request);
+  return apply_options(options, request, {out, count});
 }
 
 Error all_gather_request(runtime::OpRequest& request, std::size_t blocks, const seaway_buffer* out,
@@ -343,7 +360,7 @@ Error all_gather_request(runtime::OpRequest& request, std::size_t blocks, const 
   if (Error error = add_blocks(request, out, in, count, blocks, false); error.status != Status::ok) {
     return error;
   }
-  return apply_options(options, request);
+  return apply_options(options, request, {in, count});
 }
 
 Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffers, std::size_t count,
@@ -367,12 +384,12 @@ Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffer
   descriptor.count = elements(buffers, count);
   descriptor.in_place = true;
   descriptor.root = root;
-  return apply_options(options, request);
+  return apply_options(options, request, {buffers, count});
 }
 
 Error barrier_request(runtime::OpRequest& request, const seaway_options* options) {
   request.descriptor.kind = collective::OpKind::barrier;
-  return apply_options(options, request);
+  return apply_options(options, request, {});
 }
 
 Error check_state_buffer(const seaway_buffer* buffer, DType& dtype) {

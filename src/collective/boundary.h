@@ -84,6 +84,7 @@ struct Descriptor {
   Reduction reduction = Reduction::sum;
   std::uint64_t count = 0;    // elements; 0 is legal. Of ops of blocks: of one block
   std::uint64_t blocks = 0;   // that the caller's memory has; 0 unless the op has any and count is above 0
+  std::uint64_t pieces = 1;   // of the caller's memory; `layout` covers their counts when there are several
   bool weighted = false;      // avg only: `weight` counts, otherwise everyone weighs 1
   double weight = 1;          // finite, >= 0
   bool fail_on_loss = false;  // on_loss = fail

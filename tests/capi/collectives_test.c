@@ -191,6 +191,24 @@ static void refuse(struct member* member) {
   CHECK(data[0] == 10);
 }
 
+static void refuse_pieces(struct member* member) {
+  float data[8] = {5, 5, 5, 5, 5, 5, 5, 5};
+  const uint64_t first = member->index == 0 ? 3 : 4; /* as many in all */
+  seaway_buffer buffers[2] = {{data, 0, SEAWAY_F32, SEAWAY_HOST}, {data + 4, 4, SEAWAY_F32, SEAWAY_HOST}};
+  buffers[0].count = first;
+  buffers[1].count = 7 - first;
+  CHECK_STATUS(SEAWAY_REFUSED, seaway_all_reduce(member->comm, NULL, NULL, buffers, 2, SEAWAY_SUM, NULL));
+  CHECK_ERROR(member->comm, SEAWAY_REFUSED, "pieces 2");
+  CHECK(data[0] == 5 && data[7] == 5);
+}
+
+CASE(buffers_whose_counts_have_the_same_sum_are_not_alike) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 2));
+  each(&c, refuse_pieces, NULL);
+  cluster_stop(&c);
+}
+
 CASE(calls_that_differ_are_refused_on_everyone_and_the_text_names_both) {
   struct cluster c;
   REQUIRE(cluster_start(&c, 2));
