@@ -92,8 +92,8 @@ std::string describe(const Descriptor& d) {
              (d.weighted ? " weighted " : " ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
   }
-  return text + (d.pieces != 1 ? " pieces " + std::to_string(d.pieces) : "") + (d.fail_on_loss ? " on_loss fail" : "") +
-         (d.layout != 0 ? " layout " + hex(d.layout) : "");
+  return text + (d.pieces != 1 ? std::string(" pieces ") + std::to_string(d.pieces) : "") +
+         (d.fail_on_loss ? " on_loss fail" : "") + (d.layout != 0 ? " layout " + hex(d.layout) : "");
 }
 
 std::uint64_t digest_of(const Descriptor& descriptor) {
