@@ -23,14 +23,15 @@ constexpr std::array<std::uint32_t, 5> kLengths{64, 4, 32, 16, 0};  // of chunks
 
 Descriptor draw_descriptor(Input& input, PeerId self) {
   Descriptor d;
-  d.kind = static_cast<OpKind>(1 + input.below(3));
+  d.kind = static_cast<OpKind>(1 + input.below(5));
   const std::uint8_t flags = input.byte();
   d.count = d.kind == OpKind::barrier ? 0 : kCounts[flags % kCounts.size()];
   d.in_place = (flags & 8) != 0 && d.kind == OpKind::all_reduce;
   d.fail_on_loss = (flags & 16) != 0;
-  d.has_data = (flags & 32) != 0;
+  d.has_data = (flags & 32) != 0 && !has_blocks(d.kind);
+  d.blocks = has_blocks(d.kind) && d.count > 0 ? 1 + input.below(4) : 0;
   d.root = (flags & 64) != 0 ? self : self + 1;
-  if ((flags & 128) != 0 && d.kind == OpKind::all_reduce) {
+  if ((flags & 128) != 0 && reduces(d.kind)) {
     d.reduction = Reduction::avg;
     d.weighted = true;
     d.weight = input.below(3);
@@ -56,7 +57,10 @@ void EngineDriver::post(Input& input) {
   const OpKey key{0, generation, descriptor.tag, next_seq_[{generation, descriptor.tag}]++};
   descriptors_[key] = descriptor;
   posted_.insert(key);
-  memory_[posted.op] = {descriptor.count * size_of(descriptor.dtype), descriptor.in_place};
+  const std::uint64_t bytes = descriptor.count * size_of(descriptor.dtype);
+  memory_[posted.op] = {.input = descriptor.kind == OpKind::reduce_scatter ? bytes * descriptor.blocks : bytes,
+                        .output = descriptor.kind == OpKind::all_gather ? bytes * descriptor.blocks : bytes,
+                        .in_place = descriptor.in_place};
 }
 
 void EngineDriver::cancel(Input& input) {
@@ -298,7 +302,8 @@ void EngineDriver::check(const Region& region, bool may_be_new) {
   }
   const auto memory = memory_.find(region.owner);
   FUZZ_REQUIRE(memory != memory_.end(), "the buffers of an op that has ended are the caller's");
-  FUZZ_REQUIRE(end <= memory->second.bytes, "a region lies in its buffer");
+  FUZZ_REQUIRE(end <= (region.buffer == Buffer::input ? memory->second.input : memory->second.output),
+               "a region lies in its buffer");
   FUZZ_REQUIRE(region.buffer != Buffer::scratch || memory->second.in_place, "a scratch is there for an op in place");
 }
 

@@ -66,7 +66,8 @@ class EngineDriver {
     std::vector<std::byte> payload;
   };
   struct Memory {
-    std::uint64_t bytes = 0;
+    std::uint64_t input = 0;   // bytes
+    std::uint64_t output = 0;  // of the scratch too
     bool in_place = false;
   };
 
