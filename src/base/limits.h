@@ -17,7 +17,7 @@ inline constexpr std::uint32_t kMaxAddresses = 8;             // addresses a pee
 inline constexpr std::uint32_t kMaxReasonBytes = 1024;        // a reason in words
 inline constexpr std::uint32_t kMaxOpenOps = 4096;            // ops in a report, decisions in an epoch
 inline constexpr std::uint32_t kMaxOpenGenerations = 16;      // bases in an epoch; the next join waits for ops to end
-inline constexpr std::uint32_t kMaxDataConnections = 64;       // of one link, besides its control connection
+inline constexpr std::uint32_t kMaxDataConnections = 64;      // of one link, besides its control connection
 inline constexpr std::uint32_t kMaxControlBytes = 1u << 20;   // one message between a peer and the master
 inline constexpr std::uint32_t kMaxStrangerBytes = 4096;      // the same before its sender is known
 inline constexpr std::uint32_t kMaxKeyBytes = 128;            // a public key
@@ -46,12 +46,12 @@ struct Limits {
   // More than a path holds, or it runs dry: 64 MiB fill 2.7 Gbit/s at a round trip of 200 ms.
   std::uint64_t window_bytes = 64 << 20;
   std::uint64_t least_window_bytes = 4 << 20;
-  std::uint64_t kept_bytes = 1ull << 30;          // contributions kept after use, so that a loss costs little
-  std::uint64_t small_bytes = 4096;               // an op's data up to this travels with the messages: see link.h
-  std::uint32_t unposted_ops = 4096;              // per link: ops, and tags, that others use and I do not yet
-  std::uint32_t frames_ahead = 1u << 20;          // per link: received, while an earlier one is missing
-  std::uint32_t ack_every = 8;                    // frames received before an ACK is due at once
-  Duration ack_delay = 10 * kMillisecond;         // and the longest that a due ACK may wait
+  std::uint64_t kept_bytes = 1ull << 30;   // contributions kept after use, so that a loss costs little
+  std::uint64_t small_bytes = 4096;        // an op's data up to this travels with the messages: see link.h
+  std::uint32_t unposted_ops = 4096;       // per link: ops, and tags, that others use and I do not yet
+  std::uint32_t frames_ahead = 1u << 20;   // per link: received, while an earlier one is missing
+  std::uint32_t ack_every = 8;             // frames received before an ACK is due at once
+  Duration ack_delay = 10 * kMillisecond;  // and the longest that a due ACK may wait
 };
 
 // --- The timeout ladder: everything follows from one base, sent with the epoch (DESIGN 4). -------------------------

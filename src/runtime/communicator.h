@@ -37,7 +37,7 @@ struct CommunicatorConfig {
   std::uint32_t min_world = 1;
   std::string listen;                  // "": every address, a drawn port
   std::vector<std::string> advertise;  // empty: see seaway.h
-  std::uint32_t connections = 0;  // of each link; 0: as many as help
+  std::uint32_t connections = 0;       // of each link; 0: as many as help
   std::uint32_t rate_mbps = 0;
   std::uint64_t kept_bytes = 1ull << 30;
   bool plaintext = false;
