@@ -358,7 +358,12 @@ void Engine::forget(PeerId peer, Time now) {
   for (auto& [key, op] : ops_) {
     dirty_tags_.insert({key.generation, key.tag});
     const auto side = op.sides.find(peer);
-    if (side == op.sides.end() || op.stage != Stage::unposted) {
+    if (side == op.sides.end()) {
+      continue;
+    }
+    side->second.eager.clear();  // the credit went with the link; there may be another one before the op is resumed
+    side->second.eager_bytes = 0;
+    if (op.stage != Stage::unposted) {
       continue;
     }
     for (auto& [chunk, part] : side->second.parts) {

@@ -411,6 +411,19 @@ TEST_CASE("what was sent without being asked for is credit again once the other 
                     [](const OutFrame& frame) { return frame.header.type == wire::FrameType::part; }));
 }
 
+TEST_CASE("a member that is lost and linked again owes no credit of before") {
+  Cluster cluster(3);
+  cluster.hold_back(2, 0);  // nobody hears that it has posted
+  cluster.hold_back(2, 1);
+  cluster.post(0, sum_of(256), filled(256, 1));
+  cluster.run();
+  const auto reports = cluster.lose(2);
+  cluster.engine(0).attach(Cluster::id(2), 999, false, cluster.now);
+  cluster.engine(0).check_invariants();
+  cluster.resolve(all(reports[0], wire::Verdict::resume));
+  cluster.engine(0).check_invariants();
+}
+
 TEST_CASE("who is leaving posts nothing any more") {
   Cluster cluster(2);
   cluster.engine(0).cancel_all("leaving", cluster.now);
