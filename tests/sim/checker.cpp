@@ -277,8 +277,11 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     for (const wire::MemberInfo& member : newest_roster_) {
       if (std::find(ids.begin(), ids.end(), member.id) == ids.end()) {
         somebody_lost_ = true;
-        // A master that dies with a LEAVE in its ear leaves the next one with a peer that is silent.
-        const bool steady = world_->masters.size() == 1;
+        // A master that dies with a LEAVE in its ear leaves the next one with a peer that is silent; one that stood still may
+        // hear of it when it has decided.
+        const auto& kinds = world_->options.kinds;
+        const bool steady = world_->masters.size() == 1 && !kinds.contains(Fault::master_restart) &&
+                            !kinds.contains(Fault::master_stall);
         lost_at_ = steady && left_.contains(member.id) ? lost_at_ : world_->clock.now();
       }
     }
