@@ -91,7 +91,8 @@ class PlainStream : public Stream {
       return {};
     }
     const auto microseconds = [](std::uint64_t count) { return static_cast<Duration>(count) * kMicrosecond; };
-    return {.delivered = std::uint64_t{info.tcpi_delivered} * info.tcpi_snd_mss,
+    return {.delivered = info.tcpi_delivered,
+            .segment = info.tcpi_snd_mss,
             .received = info.tcpi_bytes_received,
             .sent = info.tcpi_bytes_sent,
             .resent = info.tcpi_bytes_retrans,

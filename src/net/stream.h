@@ -33,7 +33,8 @@ struct IoResult {
 
 // A connection's path, as the kernel sees it. Bytes are those of the stream, without headers.
 struct PathFigures {
-  std::uint64_t delivered = 0;  // the other end has acknowledged them
+  std::uint32_t delivered = 0;  // segments that the other end has, in order or not; wraps around
+  std::uint32_t segment = 0;    // the bytes of one: it may change
   std::uint64_t received = 0;
   std::uint64_t sent = 0;  // what was sent again included
   std::uint64_t resent = 0;

@@ -13,7 +13,7 @@ constexpr double kKib = 1024;
 constexpr double kWorthIt = 0.01;  // a pace that is nearer than that to the one before is not set
 
 void add(topology::LinkSample& sum, const net::PathFigures& now, const net::PathFigures& before) {
-  sum.delivered += now.delivered - before.delivered;
+  sum.delivered += std::uint64_t{now.delivered - before.delivered} * now.segment;
   sum.received += now.received - before.received;
   sum.sent += now.sent - before.sent;
   sum.resent += now.resent - before.resent;

@@ -117,7 +117,7 @@ void Pacing::divide(std::span<const LinkSample> links, Way Link::* way, std::uin
   }
 }
 
-void Pacing::learn_factor(Link& link, const LinkSample& sample, Duration since) const {
+void Pacing::learn_factor(Link& link, const LinkSample& sample, Duration since) {
   if (sample.sent < kFewBytes) {
     return;
   }

@@ -11,12 +11,12 @@
 //   a share           by how much the plan sends on each link, among those that carry anything now
 //   the factor        4 at first, which is no pace; then, at each sample of a link that had something to send
 //
-//     resent above 2 %                      at most 1, then times .85: the path has less than its ends
-//     resent above .5 %                     at most 1
-//     rtt above the least one: a queue      above 1 it sinks by 3 %
-//     none of it, and the pace was used     it rises by 2 %: there may be more
+//     resent above 2 %               at most 1, then times .85, not below .5: the path has less than its ends
+//     the pace was used              it rises, by .1 % first and more each time, up to 5 %; by .1 % while a queue stands
+//     up to                          1 / .95, which is all of the share; 1.15 for five samples after the share has grown, and then
+//                                    again after pauses that double: there may be more
 //
-// So a link that never meets a queue is never paced, and neither are small ops: nothing is learned from what was not full.
+// So a link that never loses anything is never paced, and neither are small ops: nothing is learned from what was not full.
 //
 // A connection can have no more under way than the kernel's buffers hold. When that is what its link waits for, it gets more of
 // them: twice as many, while that pays.
@@ -96,7 +96,7 @@ class Pacing {
     bool enough = false;     // more of them did not pay
   };
 
-  void learn_factor(Link& link, const LinkSample& sample, Duration since) const;
+  static void learn_factor(Link& link, const LinkSample& sample, Duration since);
   static void learn_connections(Link& link, const LinkSample& sample, Duration since);
   void divide(std::span<const LinkSample> links, Way Link::* way, std::uint64_t LinkSample::* bytes);
 

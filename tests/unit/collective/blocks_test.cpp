@@ -26,14 +26,6 @@ std::vector<float> blocks(std::size_t count, std::size_t members, Value&& value)
   return all;
 }
 
-std::vector<wire::Decision> resume_all(const std::vector<wire::OpReport>& reports) {
-  std::vector<wire::Decision> decisions;
-  for (const wire::OpReport& report : reports) {
-    decisions.push_back({report.op, wire::Verdict::resume, ""});
-  }
-  return decisions;
-}
-
 TEST_CASE("an all-gather gives everyone everyone's block, in the order of the base") {
   for (const std::uint64_t one_shot_bytes : {std::uint64_t{0}, std::uint64_t{1} << 20}) {
     for (const std::size_t members : {1u, 2u, 3u, 5u}) {
@@ -102,7 +94,7 @@ TEST_CASE("an all-gather goes on over a loss: blocks that came stay, the lost on
     ops.push_back(cluster.post(i, gather, std::vector<float>(64, static_cast<float>(i + 1))));
   }
   cluster.run();
-  cluster.resolve(resume_all(cluster.lose(3)[1]));
+  cluster.resolve(all(cluster.lose(3)[1], wire::Verdict::resume));
   cluster.run();
   for (std::size_t i = 0; i < 3; ++i) {
     REQUIRE(cluster.ended(i).size() == 1);
@@ -127,7 +119,7 @@ TEST_CASE("a reduce-scatter goes on over a loss: without the lost one's contribu
   const auto reports = cluster.lose(3);
   CHECK(reports[0][0].status == wire::OpStatus::holds);
   CHECK(reports[1][0].status == wire::OpStatus::running);
-  cluster.resolve(resume_all(reports[1]));
+  cluster.resolve(all(reports[1], wire::Verdict::resume));
   cluster.run();
   for (std::size_t i = 0; i < 3; ++i) {
     REQUIRE(cluster.ended(i).size() == 1);

@@ -20,6 +20,15 @@ struct Ended {
   Result result;
 };
 
+// Decides as the master does when nobody asked for anything else.
+inline std::vector<wire::Decision> all(const std::vector<wire::OpReport>& reports, wire::Verdict verdict) {
+  std::vector<wire::Decision> decisions;
+  for (const wire::OpReport& report : reports) {
+    decisions.push_back({report.op, verdict, "a test decided so"});
+  }
+  return decisions;
+}
+
 class Cluster {
  public:
   explicit Cluster(std::size_t members, Limits limits = small_limits()) {

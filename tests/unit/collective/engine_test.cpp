@@ -17,15 +17,6 @@ Descriptor sum_of(std::uint64_t count) {
 
 std::vector<float> filled(std::size_t count, float value) { return std::vector<float>(count, value); }
 
-// Decides as the master does when nobody asked for anything else.
-std::vector<wire::Decision> all(const std::vector<wire::OpReport>& reports, wire::Verdict verdict) {
-  std::vector<wire::Decision> decisions;
-  for (const wire::OpReport& report : reports) {
-    decisions.push_back({report.op, verdict, "a test decided so"});
-  }
-  return decisions;
-}
-
 TEST_CASE("an all-reduce over one-shot and over direct plans sums on every member, with one value") {
   for (const std::uint64_t one_shot_bytes : {std::uint64_t{0}, std::uint64_t{1} << 20}) {
     for (const std::size_t members : {1u, 2u, 3u, 5u}) {
