@@ -57,8 +57,17 @@ class TlsStream final : public Stream {
         end_(std::move(context), is_client, expect, std::move(session)),
         watches_(std::make_shared<Watches>()),
         fork_generation_(fork_generation()) {
-    below_->on_readable([this] { below_readable(); });
-    below_->on_writable([this] { below_writable(); });
+    // What is below may outlive this, for the bytes that have not left.
+    below_->on_readable([this, watches = watches_] {
+      if (watches->alive) {
+        below_readable();
+      }
+    });
+    below_->on_writable([this, watches = watches_] {
+      if (watches->alive) {
+        below_writable();
+      }
+    });
   }
 
   ~TlsStream() override {

@@ -181,6 +181,14 @@ TEST_CASE("what a stream has taken arrives, though the stream is destroyed at on
     CHECK(ends.server.ended == Io::closed);
     CHECK(ends.server.got == "ping" + text);
   }
+  SUBCASE("and what has come for it calls nobody") {  // both are readable in one turn of the loop, the server first
+    ends.server.stream->on_readable([&] { ends.client.stream.reset(); });
+    std::string word = "pong";
+    iovec answer{word.data(), word.size()};
+    CHECK(ends.server.stream->send({&answer, 1}).bytes == word.size());
+    run_what_there_is(ends.loop);
+    CHECK(ends.client.stream == nullptr);
+  }
   SUBCASE("unless the loop ends, too") { ends.client.stream.reset(); }
   SUBCASE("or the other end") {
     ends.client.stream.reset();
