@@ -1,4 +1,4 @@
-// The parent of an all-reduce benchmark: a master in this process, one worker process per peer, each at two pipes.
+// The parent of a collective's benchmark: a master in this process, one worker process per peer, each at two pipes.
 #include <fcntl.h>
 #include <seaway/master.h>
 #include <signal.h>
@@ -63,12 +63,6 @@ Worker spawn(const std::vector<std::string>& words) {
   return worker;
 }
 
-struct Measured {
-  bool good = false;
-  std::vector<double> seconds;  // of the slowest peer
-  double cpu_seconds = 0;
-};
-
 Measured measure(const std::vector<Worker>& workers, unsigned runs) {
   Measured measured;
   measured.seconds.resize(runs);
@@ -82,10 +76,18 @@ Measured measure(const std::vector<Worker>& workers, unsigned runs) {
       slowest = std::max(slowest, std::atof(worker.line().c_str()));
     }
     double cpu = 0;
-    if (std::sscanf(worker.line().c_str(), "cpu %lf", &cpu) != 1 || worker.line() != "done") {
+    unsigned long long peak = 0;
+    unsigned long long grown = 0;
+    unsigned threads = 0;
+    if (std::sscanf(worker.line().c_str(), "cpu %lf peak %llu grown %llu threads %u", &cpu, &peak, &grown, &threads) !=
+            4 ||
+        worker.line() != "done") {
       return {};
     }
     measured.cpu_seconds += cpu;
+    measured.peak_kib = std::max<std::uint64_t>(measured.peak_kib, peak);
+    measured.grown_kib = std::max<std::uint64_t>(measured.grown_kib, grown);
+    measured.threads = std::max(measured.threads, threads);
   }
   measured.good = true;
   return measured;
@@ -96,19 +98,18 @@ bool is_right(const std::vector<Worker>& workers) {
                      [](const Worker& worker) { return worker.say("check\n") && worker.line() == "right"; });
 }
 
-// A run for each line of standard input, one line of figures for each: so another program can take turns with another
-// library.
+// For each line of standard input as many runs as it says, 1 if it says nothing, and one line of figures: so another program
+// can take turns with another library.
 bool take_turns(const std::vector<Worker>& workers) {
   std::printf("ready\n");
   std::fflush(stdout);
   char line[64];
   while (std::fgets(line, sizeof line, stdin) != nullptr) {
-    const Measured run = measure(workers, 1);
-    if (!run.good) {
+    const Measured turn = measure(workers, static_cast<unsigned>(std::max(1, std::atoi(line))));
+    if (!turn.good) {
       return false;
     }
-    std::printf("{\"seconds\": %.9f, \"cpu_s\": %.9f}\n", run.seconds[0], run.cpu_seconds);
-    std::fflush(stdout);
+    print_turn(turn);
   }
   return true;
 }
@@ -133,13 +134,13 @@ bool drive(const Options& options, const std::vector<Worker>& workers) {
     std::fprintf(stderr, "seaway_bench: a result is wrong\n");
     return false;
   }
-  print_all_reduce(options, measured.seconds, measured.cpu_seconds);
+  print_collective(options, measured);
   return true;
 }
 
 }  // namespace
 
-int run_all_reduce(const Options& options) {
+int run_collective(const Options& options) {
   signal(SIGPIPE, SIG_IGN);
   seaway_master_config config;
   seaway_master_config_init(&config, sizeof config);

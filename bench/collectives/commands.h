@@ -6,7 +6,7 @@
 namespace seaway::bench {
 
 int run_floor(const Options& options);
-int run_all_reduce(const Options& options);
-int run_worker(const Options& options);  // one peer of run_all_reduce
+int run_collective(const Options& options);
+int run_worker(const Options& options);  // one peer of run_collective
 
 }  // namespace seaway::bench

@@ -14,21 +14,24 @@ constexpr const char* kHelp =
                             loop of the library and nothing above them. No all-reduce that commits can be faster than two of
                             these: one for the data, one for "I have the result"
   seaway_bench all_reduce   a master and --peers processes on the loopback, f32, sum
+  seaway_bench reduce_scatter       the same, but each peer gets its block of the sum
+  seaway_bench all_gather           the same, but each peer has a block and gets everyone's
 
-  --peers N       processes of all_reduce (default 2)
-  --bytes N       of each peer's input (default 64); also --floats N and --mib N. For floor: of the message
+  --peers N       processes (default 2)
+  --bytes N       of each peer's input (default 64), of all_gather each peer's result; also --floats N and --mib N. For
+                  floor: of the message
   --runs N        measured runs (default 1000)
   --warmup N      runs before them (default 100): the first ones connect, allocate and fault pages in
   --streams N     data connections per pair of peers; 0 (default): as many as help
-  --in-place      the result replaces the input (otherwise it goes to a buffer of its own)
-  --encrypted     all_reduce: over TLS, as a run is unless --plaintext was given
-  --lab           all_reduce: each peer in a site of the WAN lab that this runs in (stress/lab), the master where this is
+  --in-place      all_reduce: the result replaces the input (otherwise it goes to a buffer of its own)
+  --encrypted     over TLS, as a run is unless --plaintext was given
+  --lab           each peer in a site of the WAN lab that this runs in (stress/lab), the master where this is
   --json          one line of JSON
-  --turns         all_reduce: a run for each line of standard input, a line of JSON for each; bench/against_gloo uses it
+  --turns         for each line of standard input as many runs as it says, and a line of JSON: script/bench --peers uses it
 
 What is printed: p50 and p99 of the runs, where a run's time is that of its slowest peer; algbw = bytes / p50 and
-busbw = algbw * 2(n-1)/n, as in nccl-tests' doc/PERFORMANCE.md; the CPU seconds of a run, user and system, of all threads of
-all peers. The result of the last run is checked.
+busbw = algbw * 2(n-1)/n, of reduce_scatter and all_gather (n-1)/n, as in nccl-tests' doc/PERFORMANCE.md; the CPU seconds of a
+run, user and system, of all threads of all peers. The result of the last run is checked.
 
   seaway_bench floor --bytes 128
   seaway_bench floor --mib 256 --runs 20 --warmup 3        (what TCP alone takes of the all-reduce below)
@@ -54,6 +57,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   Options options;
+  const bool is_collective = to_collective(command, options.collective);
   std::string problem;
   if (!parse({words.begin() + 1, words.end()}, options, problem)) {
     std::fprintf(stderr, "seaway_bench: %s; seaway_bench --help says what is\n", problem.c_str());
@@ -62,8 +66,8 @@ int main(int argc, char** argv) {
   if (command == "floor") {
     return run_floor(options);
   }
-  if (command == "all_reduce") {
-    return run_all_reduce(options);
+  if (is_collective) {
+    return run_collective(options);
   }
   if (command == "worker") {
     return run_worker(options);

@@ -15,7 +15,28 @@ bool to_number(const std::string& text, std::uint64_t& number) {
   return !text.empty() && text[0] != '-' && *end == '\0' && errno == 0;
 }
 
+const std::map<std::string, Collective> kCollectives{{"all_reduce", Collective::all_reduce},
+                                                     {"reduce_scatter", Collective::reduce_scatter},
+                                                     {"all_gather", Collective::all_gather}};
+
 }  // namespace
+
+const char* name_of(Collective collective) {
+  for (const auto& [name, one] : kCollectives) {
+    if (one == collective) {
+      return name.c_str();
+    }
+  }
+  return "";
+}
+
+bool to_collective(const std::string& name, Collective& collective) {
+  const auto found = kCollectives.find(name);
+  if (found != kCollectives.end()) {
+    collective = found->second;
+  }
+  return found != kCollectives.end();
+}
 
 bool parse(const std::vector<std::string>& words, Options& options, std::string& problem) {
   const std::map<std::string, bool*> flags{{"--in-place", &options.in_place},
@@ -37,6 +58,11 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
     std::uint64_t number = 0;
     if (word == "--master") {
       options.master = value;
+    } else if (word == "--collective") {
+      if (!to_collective(value, options.collective)) {
+        problem = "there is no collective \"" + value + "\"";
+        return false;
+      }
     } else if (!to_number(value, number)) {
       problem = word + ": \"" + value + "\" is no number";
       return false;
@@ -69,11 +95,21 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
     problem = "--bytes is a multiple of 4: the elements are f32";
     return false;
   }
-  return true;
+  if (options.collective != Collective::all_reduce) {
+    const std::string name = name_of(options.collective);
+    if (options.in_place) {
+      problem = name + " is never in place";
+    } else if (options.bytes % (sizeof(float) * options.peers) != 0) {
+      problem = name + ": --bytes has a block of the same size for each of " + std::to_string(options.peers) + " peers";
+    }
+  }
+  return problem.empty();
 }
 
 std::vector<std::string> worker_words(const Options& options) {
   std::vector<std::string> words{"worker",
+                                 "--collective",
+                                 name_of(options.collective),
                                  "--peers",
                                  std::to_string(options.peers),
                                  "--bytes",

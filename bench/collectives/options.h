@@ -7,9 +7,12 @@
 
 namespace seaway::bench {
 
+enum class Collective { all_reduce, reduce_scatter, all_gather };
+
 struct Options {
+  Collective collective = Collective::all_reduce;
   unsigned peers = 2;
-  std::uint64_t bytes = 64;  // of each peer's input
+  std::uint64_t bytes = 64;  // of the whole vector: of each peer's input, and of all_gather each peer's result
   unsigned runs = 1000;
   unsigned warmup = 100;
   unsigned streams = 0;  // data connections per pair of peers; 0: as many as help
@@ -23,6 +26,9 @@ struct Options {
   std::string master;  // its address, or a join string
   unsigned rank = 0;
 };
+
+const char* name_of(Collective collective);
+bool to_collective(const std::string& name, Collective& collective);
 
 // False, and `problem` in words, when a word is not understood.
 bool parse(const std::vector<std::string>& words, Options& options, std::string& problem);

@@ -1,6 +1,6 @@
 // One peer: a program that uses libseaway as anybody's does. Says "ready", then obeys standard input:
 //
-//   run N     N all-reduces, one after the other; their seconds, a line each, then "cpu SECONDS" and "done"
+//   run N     N ops, one after the other; their seconds, a line each, then "cpu SECONDS peak KIB grown KIB threads N" and "done"
 //   check     is every element of the last result right? "right" or "wrong"
 //   (its end) leaves the run
 #include <seaway/seaway.h>
@@ -8,8 +8,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "collectives/commands.h"
@@ -35,12 +40,28 @@ double cpu_seconds() {
   return of(usage.ru_utime) + of(usage.ru_stime);
 }
 
+// Of this process, a field of /proc/self/status that is a number; 0 where there is none.
+unsigned long long status_of(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field + ":")) {
+      return std::strtoull(line.c_str() + field.size() + 1, nullptr, 10);
+    }
+  }
+  return 0;
+}
+
+// Elements of a vector of which a peer has all, or, on that side of its collective, a block.
+std::size_t elements(const Options& options, Collective with_blocks) {
+  return options.bytes / sizeof(float) / (options.collective == with_blocks ? options.peers : 1);
+}
+
 class Worker {
  public:
   explicit Worker(const Options& options)
       : options_(options),
-        in_(options.bytes / sizeof(float)),
-        out_(options.in_place ? 0 : in_.size()),
+        in_(elements(options, Collective::all_gather)),
+        out_(options.in_place ? 0 : elements(options, Collective::reduce_scatter)),
         expected_(static_cast<float>(options.peers) * static_cast<float>(options.peers + 1) / 2) {}
 
   int run() {
@@ -48,6 +69,7 @@ class Worker {
       return 1;
     }
     refill();
+    kib_when_ready_ = status_of("VmRSS");
     std::printf("ready\n");
     std::fflush(stdout);
     char line[64];
@@ -57,9 +79,7 @@ class Worker {
       if (std::sscanf(line, "run %u", &runs) == 1) {
         good = measure(runs);
       } else if (std::strcmp(line, "check\n") == 0) {
-        const std::vector<float>& result = options_.in_place ? in_ : out_;
-        const bool right = std::all_of(result.begin(), result.end(), [&](float x) { return x == expected_; });
-        std::printf("%s\n", right ? "right" : "wrong");
+        std::printf("%s\n", is_right() ? "right" : "wrong");
       }
       std::fflush(stdout);
     }
@@ -109,10 +129,9 @@ class Worker {
         cpu_before = cpu_seconds();
       }
       const double began = seconds_now();
-      const seaway_status status =
-          seaway_all_reduce(comm_, nullptr, options_.in_place ? nullptr : &out, &in, 1, SEAWAY_SUM, nullptr);
+      const seaway_status status = perform(out, in);
       seconds.push_back(seconds_now() - began);
-      if (!is_ok("all_reduce", status)) {
+      if (!is_ok(name_of(options_.collective), status)) {
         return false;
       }
     }
@@ -120,8 +139,41 @@ class Worker {
     for (const double time : seconds) {
       std::printf("%.9f\n", time);
     }
-    std::printf("cpu %.9f\ndone\n", cpu);
+    const unsigned long long peak = status_of("VmHWM");
+    std::printf("cpu %.9f peak %llu grown %llu threads %llu\ndone\n", cpu, peak, peak - std::min(peak, kib_when_ready_),
+                status_of("Threads"));
     return true;
+  }
+
+  seaway_status perform(const seaway_buffer& out, const seaway_buffer& in) {
+    switch (options_.collective) {
+      case Collective::reduce_scatter:
+        return seaway_reduce_scatter(comm_, nullptr, &out, &in, 1, SEAWAY_SUM, nullptr);
+      case Collective::all_gather:
+        return seaway_all_gather(comm_, nullptr, &out, &in, 1, nullptr);
+      case Collective::all_reduce:
+        break;
+    }
+    return seaway_all_reduce(comm_, nullptr, options_.in_place ? nullptr : &out, &in, 1, SEAWAY_SUM, nullptr);
+  }
+
+  bool is_right() const {
+    const std::vector<float>& result = options_.in_place ? in_ : out_;
+    const auto all_are = [](auto begin, auto end, float expected) {
+      return std::all_of(begin, end, [&](float x) { return x == expected; });
+    };
+    if (options_.collective != Collective::all_gather || result.empty()) {
+      return all_are(result.begin(), result.end(), expected_);
+    }
+    // Blocks stand in the order of admission, which is nobody's rank: each is one peer's, and all are there.
+    std::set<float> seen;
+    for (auto block = result.begin(); block != result.end(); block += static_cast<std::ptrdiff_t>(in_.size())) {
+      if (!all_are(block, block + static_cast<std::ptrdiff_t>(in_.size()), *block)) {
+        return false;
+      }
+      seen.insert(*block);
+    }
+    return seen.size() == options_.peers && *seen.begin() == 1 && *seen.rbegin() == static_cast<float>(options_.peers);
   }
 
   void refill() { std::fill(in_.begin(), in_.end(), static_cast<float>(options_.rank + 1)); }
@@ -144,6 +196,7 @@ class Worker {
   std::vector<float> in_;
   std::vector<float> out_;
   float expected_;
+  unsigned long long kib_when_ready_ = 0;
   seaway_comm* comm_ = nullptr;
 };
 
