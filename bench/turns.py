@@ -9,6 +9,7 @@ import pathlib
 import select
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BENCH = ROOT / "build" / "release" / "bench" / "seaway_bench"
@@ -47,8 +48,9 @@ def python_with(check, *packages):
 
 
 def python_with_torch():
-    version = TORCH.removeprefix("torch==").partition("+")[0]
-    return python_with(f"import sys, numpy, torch; sys.exit(not torch.__version__.startswith('{version}'))", TORCH, "numpy")
+    version = TORCH.removeprefix("torch==").partition("+")[0]  # looked up: an import takes seconds
+    check = f"import sys, importlib.metadata as packages; sys.exit(not packages.version('torch').startswith('{version}'))"
+    return python_with(check, TORCH, "numpy")
 
 
 def lab_sites(scenario):
@@ -60,7 +62,7 @@ def lab_sites(scenario):
 
 
 def in_lab(scenario, site, command):
-    """The command there, in a lab of its own. What the lab says of itself stands at the end, behind what the command says."""
+    """The command there, in a lab of its own. What the lab says of itself at the end is among what the side's `end` returns."""
     return [LAB, scenario, "--at", site, "--", *command]
 
 
@@ -70,7 +72,8 @@ class Side:
     def __init__(self, name, command):
         self.name = name
         words = [str(word) for word in command]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.said = tempfile.TemporaryFile("w+", errors="replace")
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True)
         self.greeting = ""
         self.turns = []
 
@@ -82,19 +85,20 @@ class Side:
             self.process.stdin.write(f"{ops}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise Failure(f"{self.name} has ended early; what it said is above") from None
+            raise self._failure("has ended early") from None
         self.turns.append(json.loads(self._line()))
         return self.turns[-1]
 
     def end(self):
-        """What it said after its last answer."""
+        """What it said on stderr."""
+        self.process.stdin.close()
         try:
-            said, _ = self.process.communicate(timeout=PATIENCE)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name} does not end") from None
+            raise self._failure("does not end") from None
         if self.process.returncode != 0:
-            raise Failure(f"{self.name} failed, exit code {self.process.returncode}; what it said is above")
-        return said
+            raise self._failure(f"failed, exit code {self.process.returncode}")
+        return self._stderr()
 
     def kill(self):
         if self.process.poll() is None:
@@ -104,8 +108,16 @@ class Side:
     def _line(self):
         # An answer is one line and nothing follows it unasked, so none is ever left in the file's buffer.
         if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
-            raise Failure(f"{self.name} has said nothing for {PATIENCE} s")
+            raise self._failure(f"has said nothing for {PATIENCE} s")
         text = self.process.stdout.readline()
         if not text:
-            raise Failure(f"{self.name} has ended early; what it said is above")
+            raise self._failure("has ended early")
         return text.strip()
+
+    def _stderr(self):
+        self.said.seek(0)
+        return self.said.read()
+
+    def _failure(self, what):
+        last = self._stderr().strip().splitlines()[-12:]
+        return Failure("\n".join([f"{self.name} {what}; it said:", *(f"  {line}" for line in last)]) if last else f"{self.name} {what}")
