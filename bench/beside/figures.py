@@ -51,7 +51,7 @@ class Figures:
 def figures(record, name):
     turns = record["sides"][name]
     seconds = [time for turn in turns for time in turn["seconds"]]
-    p50 = percentile(seconds, .5)
+    p50 = statistics.median(seconds)
     cpu = statistics.median(turn["cpu_s"] / len(turn["seconds"]) for turn in turns) / record["peers"]
     return Figures(
         p50=p50, p99=percentile(seconds, .99), algbw=record["bytes"] / p50,

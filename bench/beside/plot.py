@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-from beside.figures import medians, ratios, spread
+from beside.figures import figures, medians, ratios, spread
 from beside.table import digits, unit_of
 
 COLOURS = {"seaway, plaintext": "#0b6e99", "seaway, encrypted": "#5fa8c8"}
@@ -33,13 +33,14 @@ def panel(axes, record):
     for place, name in enumerate(names):
         values = [time / size for time in times[name]]
         one = spread(values)
+        median = figures(record, name).p50 / size
         colour = colour_of(name, names)
-        axes.barh(place, one.median, height=.62, color=colour, alpha=.45, linewidth=0)
+        axes.barh(place, median, height=.62, color=colour, alpha=.45, linewidth=0)
         shift = [.22 * ((i % 5) / 2 - 1) for i in range(len(values))]
         axes.scatter([min(value, edge) for value in values], [place + y for y in shift], s=9, color=colour, linewidths=0, zorder=3)
         axes.plot([one.low, one.high], [place, place], color=INK, linewidth=1.6, solid_capstyle="butt", zorder=4)
-        axes.plot([one.median] * 2, [place - .31, place + .31], color=INK, linewidth=1.6, zorder=4)
-        words = [f"{digits(one.median)} {unit}"]
+        axes.plot([median] * 2, [place - .31, place + .31], color=INK, linewidth=1.6, zorder=4)
+        words = [f"{digits(median)} {unit}"]
         if name.startswith("Gloo"):
             words.append(f"seaway {ratios(record, name, names[0]).median:.2f}×")
         beyond = sum(value > edge for value in values)

@@ -24,14 +24,17 @@ def table(head, rows):
 
 
 def ratio_words(record, slower, faster):
+    if slower not in record["sides"]:
+        return ""
     one = ratios(record, slower, faster)
     return f"**{one.median:.2f}** ({one.low:.2f} to {one.high:.2f})"
 
 
 def summary(records):
     lines = ["How many times as fast seaway is: the median of the rounds' ratios, in brackets their quartiles.", ""]
-    others = [name for name in records[0]["sides"] if name.startswith("Gloo")]
-    seaways = [name for name in records[0]["sides"] if name.startswith("seaway")]
+    names = list(dict.fromkeys(name for record in records for name in record["sides"]))
+    others = [name for name in names if name.startswith("Gloo")]
+    seaways = [name for name in names if name.startswith("seaway")]
     head = ["", *(f"{ours.partition(', ')[2]} against {theirs}" for ours in seaways for theirs in others), "plaintext against encrypted"]
     rows = [[record["title"], *(ratio_words(record, theirs, ours) for ours in seaways for theirs in others),
              ratio_words(record, seaways[1], seaways[0])] for record in records]
