@@ -67,7 +67,8 @@ def in_lab(scenario, site, command):
 
 
 class Side:
-    """One of those that take turns. `greet` waits for "ready", so that several can get ready at once."""
+    """One of those that take turns. `greet` waits for "ready", so that several can get ready at once. They warm up one after the
+    other: what one learns of its links beside another's all-reduce it would believe for a long time."""
 
     def __init__(self, name, command):
         self.name = name
@@ -79,6 +80,11 @@ class Side:
 
     def greet(self):
         self.greeting = self._line().removeprefix("ready").strip()
+
+    def warm_up(self, ops):
+        if ops:
+            self.turn(ops)
+            self.turns.clear()
 
     def turn(self, ops=1):
         try:

@@ -63,9 +63,9 @@ def parse(name):
     return Setting(name, where, peers or sites, floats)
 
 
-def sides(setting, python, chunks, warmup):
+def sides(setting, python, chunks):
     """Names and commands. Without a Python that has torch: seaway alone."""
-    same = ["--peers", setting.peers, "--floats", setting.floats, "--warmup", warmup, *(["--lab"] if setting.lab else [])]
+    same = ["--peers", setting.peers, "--floats", setting.floats, "--warmup", 0, *(["--lab"] if setting.lab else [])]
     seaway = [turns.BENCH, "all_reduce", *same, "--turns"]
     commands = {"seaway, plaintext": seaway, "seaway, encrypted": [*seaway, "--encrypted"]}
     if python:
