@@ -2,13 +2,17 @@
 //
 // | it starts with  | then                                                                                         |
 // |-----------------|----------------------------------------------------------------------------------------------|
-// | a stored record | term := stored + 1, compared and written; the stored epoch is announced under it; a resolved |
-// |                 | cut is resolved again with the stored decisions, an unresolved one asks for new reports      |
+// | a stored record | term := the next one, compared and written; the stored epoch is announced under it; a         |
+// |                 | resolved cut is resolved again with the stored decisions, an unresolved one asks for reports  |
 // | an empty store  | term := {1, 32 random bits}, written; a new run, or one that its peers know                 |
 // | no store        | no term until it knows which run this is                                                     |
 //
+// The next term is {upper 32 bits + 1, 32 random bits}: no two masters share one, not even when the second started from
+// an older copy of the record that somebody had put in its place. With a term in common both could raise an epoch of
+// the same number, and that epoch would have two rosters.
+//
 // A master that knows no epoch and hears a HELLO naming one adopts that run. It collects HELLOs until every member of
-// the highest epoch has said one, or `evict` is over since the first; takes {highest term heard + 1, 32 random bits};
+// the highest epoch has said one, or `evict` is over since the first; takes the next term after the highest heard;
 // raises at once the cut {term, number + 1} whose roster is the members of that epoch that came back, in whole
 // replicas, even if all did. It never announces the old epoch again, holds no cut for resolved, and carries the union
 // of the final decisions it heard. Everyone else of that run is EVICTED. Majority rule: it takes more
@@ -23,8 +27,9 @@
 
 namespace seaway::core {
 
-// Drawn, so that the first epoch of a run whose beginning was forgotten is not taken for the one that was announced.
-std::uint64_t Master::State::first_term() { return (1ull << 32) | (random.next() >> 32); }
+std::uint64_t Master::State::term_after(std::uint64_t term) {
+  return (((term >> 32) + 1) << 32) | (random.next() >> 32);
+}
 
 void Master::State::load(const StoredRun& stored) {
   run.run = config.run;
@@ -37,7 +42,7 @@ void Master::State::load(const StoredRun& stored) {
   if (run.run == Uuid{}) {
     run.run = config.run;
   }
-  run.term = stored.term == 0 ? first_term() : stored.term + 1;
+  run.term = term_after(stored.term);
   run.author = random.next();
   // A new run, or one that was in plaintext: somebody has to be able to let others in.
   const bool has_operator = std::any_of(run.tokens.begin(), run.tokens.end(), [](const wire::Token& token) {
@@ -151,7 +156,7 @@ void Master::State::take_over(const wire::EpochMessage& highest, const std::vect
   }
   std::sort(run.decisions.begin(), run.decisions.end(),
             [](const wire::Decision& a, const wire::Decision& b) { return a.op < b.op; });
-  run.term = (((term >> 32) + 1) << 32) | (random.next() >> 32);
+  run.term = term_after(term);
   run.epoch = MUTANT(storeless_keeps_old_epoch, (Epoch{run.term, highest.epoch.number + 1}), highest.epoch);
   run.cut = MUTANT(storeless_keeps_old_epoch, run.epoch, highest.cut);
   run.resolved = false;
@@ -222,7 +227,7 @@ bool Master::State::form() {
     return false;
   }
   if (run.term == 0) {
-    run.term = first_term();
+    run.term = term_after(0);
   }
   admit(founders, 0);
   return true;

@@ -239,7 +239,7 @@ struct Master::State {
   // --- Parts of the rules --------------------------------------------------------------------------------------------
 
   void load(const StoredRun& stored);
-  std::uint64_t first_term();
+  std::uint64_t term_after(std::uint64_t term);
   void step_down(const std::string& reason);
   // master_liveness.cpp
   std::string why_lost(const Member& m) const;  // "": it is not

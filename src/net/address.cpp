@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -38,7 +39,9 @@ std::optional<HostPort> parse_host_port(std::string_view text, std::string& prob
     problem = quoted + " has no port between 0 and 65535 after its last colon";
     return std::nullopt;
   }
-  if (host.size() > 253 || host.find_first_of(" \t/\\") != std::string_view::npos) {
+  // Brackets inside would be read otherwise than they are written; a NUL ends what inet_pton sees.
+  const bool is_printable = std::all_of(host.begin(), host.end(), [](char c) { return c > ' ' && c < 127; });
+  if (host.size() > 253 || !is_printable || host.find_first_of("/\\[]") != std::string_view::npos) {
     problem = quoted + " names no host";
     return std::nullopt;
   }

@@ -107,7 +107,7 @@ class Script {
   }
 
   // The master dies with its memory; a new one starts with what the store has.
-  void restart_master() {
+  void restart_master(std::uint64_t seed = 0) {
     for (auto& [id, actor] : actors) {
       actor.conn.reset();
       actor.known.clear();
@@ -118,7 +118,7 @@ class Script {
     if (!config.has_store) {
       store = StoredRun{};
     }
-    master = std::make_unique<Master>(config, Random(store.version + 77));
+    master = std::make_unique<Master>(config, Random(store.version + 77 + 1000 * seed));
     start();
   }
 
