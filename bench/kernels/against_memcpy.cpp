@@ -130,6 +130,10 @@ std::vector<Case> all_cases() {
   if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("f16c") != 0) {
     reductions.push_back(avx2_kernels());
   }
+  if (avx512_kernels() != nullptr && __builtin_cpu_supports("avx512bw") != 0 &&
+      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0) {
+    reductions.push_back(avx512_kernels());
+  }
 #endif
   std::vector<Case> cases;
   for (const CodecKernels* kernels : codecs) {

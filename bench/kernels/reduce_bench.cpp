@@ -45,6 +45,10 @@ void register_all() {
   if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("f16c") != 0) {
     variants.push_back(avx2_kernels());
   }
+  if (avx512_kernels() != nullptr && __builtin_cpu_supports("avx512bw") != 0 &&
+      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0) {
+    variants.push_back(avx512_kernels());
+  }
 #endif
   std::vector<Shape> shapes;
   for (DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16}) {

@@ -128,4 +128,35 @@ void reduce_with(const ReduceArgs& args) {
   fold_all<Lanes, kUnroll>(args);
 }
 
+// --- arithmetic, for whatever vectors of floats F has ------------------------------------------------------------------
+
+template <class F>
+struct SumLanes : F {
+  using typename F::Value;
+  using typename F::Weight;
+  static constexpr bool kWeighted = false;
+  static Value load(const std::byte* data, Weight) { return F::widen(data); }
+  static Value combine(Value a, Value b) { return F::add(a, b); }
+  static void store(std::byte* data, Value a, const math::Finish<Weight>& finish) {
+    F::narrow(data, finish.canonical ? F::canonical(a) : a);
+  }
+};
+
+template <class F>
+struct ProdLanes : SumLanes<F> {
+  using typename F::Value;
+  static Value combine(Value a, Value b) { return F::multiply(a, b); }
+};
+
+template <class F>
+struct AvgLanes : SumLanes<F> {
+  using typename F::Value;
+  using typename F::Weight;
+  static constexpr bool kWeighted = true;
+  static Value load(const std::byte* data, Weight weight) { return F::multiply(F::widen(data), weight); }
+  static void store(std::byte* data, Value a, const math::Finish<Weight>& finish) {
+    SumLanes<F>::store(data, F::divide(a, finish.weight_sum), finish);
+  }
+};
+
 }  // namespace seaway

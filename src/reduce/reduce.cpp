@@ -15,7 +15,7 @@ ReduceFunction Kernels::reduce(DType dtype, Reduction reduction) const {
 }
 
 const Kernels* kernels_by_name(std::string_view name) {
-  for (const Kernels* kernels : {&scalar_kernels(), avx2_kernels()}) {
+  for (const Kernels* kernels : {&scalar_kernels(), avx2_kernels(), avx512_kernels()}) {
     if (kernels != nullptr && name == kernels->name) {
       return kernels;
     }

@@ -53,6 +53,7 @@ struct Kernels {
 
 const Kernels& scalar_kernels();                        // "scalar": runs everywhere
 const Kernels* avx2_kernels();                          // "avx2": needs AVX2 and F16C; null when not compiled in
+const Kernels* avx512_kernels();                        // "avx512": needs F, BW, DQ, VL too; null likewise
 const Kernels* kernels_by_name(std::string_view name);  // null for a name that is not compiled in
 
 }  // namespace seaway

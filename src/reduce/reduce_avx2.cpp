@@ -102,35 +102,6 @@ struct Bf16Lanes : HalfLanes {
   }
 };
 
-template <class F>
-struct SumLanes : F {
-  using typename F::Value;
-  using typename F::Weight;
-  static constexpr bool kWeighted = false;
-  static Value load(const std::byte* data, Weight) { return F::widen(data); }
-  static Value combine(Value a, Value b) { return F::add(a, b); }
-  static void store(std::byte* data, Value a, const math::Finish<Weight>& finish) {
-    F::narrow(data, finish.canonical ? F::canonical(a) : a);
-  }
-};
-
-template <class F>
-struct ProdLanes : SumLanes<F> {
-  using typename F::Value;
-  static Value combine(Value a, Value b) { return F::multiply(a, b); }
-};
-
-template <class F>
-struct AvgLanes : SumLanes<F> {
-  using typename F::Value;
-  using typename F::Weight;
-  static constexpr bool kWeighted = true;
-  static Value load(const std::byte* data, Weight weight) { return F::multiply(F::widen(data), weight); }
-  static void store(std::byte* data, Value a, const math::Finish<Weight>& finish) {
-    SumLanes<F>::store(data, F::divide(a, finish.weight_sum), finish);
-  }
-};
-
 // --- integers --------------------------------------------------------------------------------------------------------
 
 struct IntegerLanes {
@@ -281,9 +252,9 @@ consteval Kernels avx2_table() {
   return kernels;
 }
 
-constinit const Kernels kAvx2Kernels = avx2_table();
-
 }  // namespace
+
+constinit const Kernels kAvx2Kernels = avx2_table();
 
 const Kernels* avx2_kernels() { return &kAvx2Kernels; }
 

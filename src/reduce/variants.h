@@ -7,6 +7,7 @@
 namespace seaway {
 
 extern const Kernels kScalarKernels;
+extern const Kernels kAvx2Kernels;  // where it is compiled in
 
 consteval void set(Kernels& kernels, DType dtype, Reduction reduction, ReduceFunction function) {
   kernels.functions[static_cast<std::size_t>(dtype)][static_cast<std::size_t>(reduction)] = function;

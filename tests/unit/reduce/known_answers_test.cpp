@@ -182,7 +182,8 @@ TEST_CASE("reduce: the tables have what the contract says, by name") {
   REQUIRE(kernels_by_name("scalar") == &scalar_kernels());
   CHECK(kernels_by_name("avx2") == avx2_kernels());
   CHECK(kernels_by_name("") == nullptr);
-  CHECK(kernels_by_name("avx512") == nullptr);
+  CHECK(kernels_by_name("avx512") == avx512_kernels());
+  CHECK(kernels_by_name("avx1024") == nullptr);
   for (const Kernels* k : runnable_kernels()) {
     CAPTURE(k->name);
     for (DType dtype : kAllDTypes) {

@@ -19,6 +19,11 @@ inline std::vector<const Kernels*> runnable_kernels() {
   if (avx2_kernels() != nullptr && __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("f16c") != 0) {
     kernels.push_back(avx2_kernels());
   }
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+                          __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  if (avx512_kernels() != nullptr && has_avx512) {
+    kernels.push_back(avx512_kernels());
+  }
 #endif
   return kernels;
 }
