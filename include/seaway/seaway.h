@@ -305,6 +305,22 @@ typedef enum seaway_on_loss {
   SEAWAY_FAIL = 1    /* a member dies: ABORTED with inputs intact, unless all already held the result */
 } seaway_on_loss;
 
+/* How f32 travels in fewer bytes, of a sum or an average, or gathered. Bits are equal on everybody, as without.
+ * Each block of elements (of all pieces, one after the other) has a scale: its largest magnitude by the largest code, rounded up
+ * to a bf16. Each element then differs by at most half a scale, with stochastic rounding by less than one.
+ * A block with a NaN or an infinity becomes NaN. bf16 has no blocks: it keeps 8 significant bits of each. */
+typedef enum seaway_codec {
+  SEAWAY_CODEC_NONE = 0,
+  SEAWAY_CODEC_BF16 = 1, /* half the bytes */
+  SEAWAY_CODEC_Q8 = 2,   /* -127..127 times the scale of 256 elements: .252 of the bytes */
+  SEAWAY_CODEC_Q4 = 3    /* -7..7 times the scale of 32 elements: .141 of the bytes */
+} seaway_codec;
+
+typedef enum seaway_rounding {
+  SEAWAY_NEAREST = 0,   /* ties to even */
+  SEAWAY_STOCHASTIC = 1 /* up or down at random, so that the mean over many ops is the number itself */
+} seaway_rounding;
+
 typedef struct seaway_options {
   size_t struct_size;
   uint64_t tag; /* below 2^62. Ops of one tag match by their order; default 0 */
@@ -318,6 +334,22 @@ typedef struct seaway_options {
       no_progress; /* seconds without any byte of this op, after which the master decides it: committed if everyone holds the
                           result, else aborted. 0: none. A slow peer is then the end of the op, so be generous */
   double deadline; /* seconds from the start, after which the same happens. 0: none */
+  /* Codecs are seaway_codecs, f32 only. All members must say the same of these three; the default is 0.
+   * codec_up: of what members contribute. A contribution is encoded once, and its own member takes for it what the others get.
+   * codec_down: of an all-reduce's results on their way from the members that reduced them. Of two members, and of small ops,
+   * everybody reduces for himself, and no result travels.
+   * rounding: a seaway_rounding, of contributions. Results are rounded to nearest. */
+  int32_t codec_up;
+  int32_t codec_down;
+  int32_t rounding;
+  /* Of what this peer sends: an op goes before all of a lower priority, those of one priority share the links, a frame each.
+   * Each member chooses for itself, and does better to choose like the others. Default 0. */
+  int32_t priority;
+  /* Error feedback, with a codec_up: as many f32 as all pieces of `in` have together, zeros at first. They are added to the input
+   * before it is encoded, and become what encoding has lost once the op has committed with this member's contribution (and
+   * a weight above 0); an op that ends otherwise leaves them as they were. The library's while the op runs; no overlap with any
+   * buffer. NULL (the default): what is lost is lost. Each member chooses for itself. */
+  float* residual;
 } seaway_options;
 
 /* Returns: OK; INVALID. */
@@ -352,10 +384,10 @@ typedef struct seaway_result {
   uint32_t seq;
   uint64_t hash;              /* of the result's bytes; of a reduce-scatter, of this member's block */
   uint64_t contributors_hash; /* of contributors and weights */
-  uint64_t bytes_sent;        /* payload, repeats included */
+  uint64_t bytes_sent;        /* payload as it travels, encoded, repeats included */
   uint64_t bytes_received;
   uint64_t bytes_resent;  /* of bytes_sent, because of losses */
-  uint64_t scratch_bytes; /* memory that the library took because the op was in place */
+  uint64_t scratch_bytes; /* memory that the library took because the op was in place, or had a codec */
   double seconds;         /* from start to end */
 } seaway_result;
 

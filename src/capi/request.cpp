@@ -158,6 +158,78 @@ Error check_weight(const seaway_options& options, const collective::Descriptor& 
   return {};
 }
 
+Error check_codec(std::int32_t codec, const char* field) {
+  if (codec < SEAWAY_CODEC_NONE || codec > SEAWAY_CODEC_Q4) {
+    return invalid(std::string("options.") + field + " is " + std::to_string(codec) + ", which is no seaway_codec");
+  }
+  return {};
+}
+
+// How it travels. What kinds of op and what dtypes a codec is for the engine says as well; here the fields have their names.
+Error apply_codecs(const seaway_options& options, collective::Descriptor& descriptor) {
+  for (Error error : {check_codec(options.codec_up, "codec_up"), check_codec(options.codec_down, "codec_down")}) {
+    if (error.status != Status::ok) {
+      return error;
+    }
+  }
+  if (options.rounding != SEAWAY_NEAREST && options.rounding != SEAWAY_STOCHASTIC) {
+    return invalid("options.rounding is " + std::to_string(options.rounding) + ", which is no seaway_rounding");
+  }
+  const bool up = options.codec_up != SEAWAY_CODEC_NONE;
+  const bool down = options.codec_down != SEAWAY_CODEC_NONE;
+  if (!up && options.rounding != SEAWAY_NEAREST) {
+    return invalid("options.rounding is of contributions that are encoded: set codec_up too");
+  }
+  if (!up && options.residual != nullptr) {
+    return invalid("options.residual is of contributions that are encoded: set codec_up too");
+  }
+  if (down && descriptor.kind != collective::OpKind::all_reduce) {
+    return invalid("options.codec_down is set: only an all-reduce has results that travel");
+  }
+  const bool reduces = collective::reduces(descriptor.kind);
+  if (up && !reduces && descriptor.kind != collective::OpKind::all_gather) {
+    return invalid("options.codec_up is set: codecs are for all_reduce, reduce_scatter and all_gather");
+  }
+  if ((up || down) && descriptor.dtype != DType::f32) {
+    return invalid(std::string("options have a codec, and the buffers are ") + name_of(descriptor.dtype) +
+                   ": codecs are for SEAWAY_F32");
+  }
+  if ((up || down) && reduces && descriptor.reduction != Reduction::sum && descriptor.reduction != Reduction::avg) {
+    return invalid("options have a codec, and reduction is neither SEAWAY_SUM nor SEAWAY_AVG");
+  }
+  descriptor.up = static_cast<Codec>(options.codec_up);
+  descriptor.down = static_cast<Codec>(options.codec_down);
+  descriptor.rounding = static_cast<Rounding>(options.rounding);
+  descriptor.feeds_back = options.residual != nullptr;
+  return {};
+}
+
+// As many elements as `in` has, and apart from every buffer of the call.
+Error add_residual(const seaway_options& options, runtime::OpRequest& request) {
+  std::uint64_t bytes = 0;
+  for (const runtime::Span& span : request.in) {
+    bytes += span.bytes;
+  }
+  if (options.residual == nullptr || bytes == 0) {
+    return {};
+  }
+  const auto begin = reinterpret_cast<std::uintptr_t>(options.residual);
+  if (begin > UINTPTR_MAX - bytes) {
+    return invalid("options.residual reaches beyond the end of the address space");
+  }
+  for (const auto* side : {&request.in, &request.out}) {
+    for (const runtime::Span& span : *side) {
+      const auto start = reinterpret_cast<std::uintptr_t>(span.data);
+      if (span.bytes > 0 && start < begin + bytes && begin < start + span.bytes) {
+        return invalid(std::string("options.residual overlaps a buffer of ") + (side == &request.in ? "in" : "out") +
+                       ": it is written, and may overlap nothing else");
+      }
+    }
+  }
+  request.residual = {{reinterpret_cast<std::byte*>(options.residual), bytes}};
+  return {};
+}
+
 // Members' pieces must be alike one by one: a sum of the counts says nothing of which tensor is which. One piece is its count.
 void cover_pieces(collective::Descriptor& descriptor, std::span<const seaway_buffer> buffers) {
   if (buffers.size() < 2) {
@@ -186,8 +258,8 @@ Error apply_options(const seaway_options* given, runtime::OpRequest& request, st
   if (options.on_loss != SEAWAY_RESUME && options.on_loss != SEAWAY_FAIL) {
     return invalid("options.on_loss is " + std::to_string(options.on_loss) + ", which is no seaway_on_loss");
   }
-  for (Error error : {check_weight(options, descriptor), check_seconds(options.no_progress, "no_progress"),
-                      check_seconds(options.deadline, "deadline")}) {
+  for (Error error : {apply_codecs(options, descriptor), check_weight(options, descriptor),
+                      check_seconds(options.no_progress, "no_progress"), check_seconds(options.deadline, "deadline")}) {
     if (error.status != Status::ok) {
       return error;
     }
@@ -197,13 +269,14 @@ Error apply_options(const seaway_options* given, runtime::OpRequest& request, st
   descriptor.weight = options.weight;
   descriptor.fail_on_loss = options.on_loss == SEAWAY_FAIL;
   descriptor.layout = options.layout;
+  descriptor.priority = options.priority;
   cover_pieces(descriptor, buffers);
   if (options.no_progress > 0 && options.no_progress < kForever) {
     // Something above 0 stays something.
     descriptor.no_progress = std::max<Duration>(1, std::llround(options.no_progress * kSecond));
   }
   request.deadline_s = options.deadline < kForever ? options.deadline : 0;
-  return {};
+  return add_residual(options, request);
 }
 
 std::uint64_t elements(const seaway_buffer* buffers, std::size_t count) {

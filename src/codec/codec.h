@@ -67,6 +67,8 @@ struct EncodeArgs {
   // one op different streams (its first element, say): equal draws would make errors add up instead of cancelling.
   std::uint64_t key;
   std::uint64_t stream;
+  // The residual is added and not rewritten: whoever does not yet know whether this will count encodes again once he does.
+  bool residual_stays = false;
 };
 
 struct EncodedSource {

@@ -73,10 +73,11 @@ template <class Code>
 
 // --- encode ----------------------------------------------------------------------------------------------------------
 
-// Eight rows of one chunk, at `first` of it; residual may be null.
+// Eight rows of one chunk, at `first` of it; residual may be null, and `lost`, which is where the new one goes.
 struct Tile {
   const std::byte* x;
-  std::byte* residual;
+  const std::byte* residual;
+  std::byte* lost;
   std::byte* scales;
   std::byte* codes;
   std::size_t first;
@@ -99,8 +100,8 @@ struct Draws {
 template <class Lanes>
 [[gnu::always_inline]] inline void keep_lost(const Tile& tile, std::size_t row, const typename Lanes::Row& wanted,
                                              const typename Lanes::Row& sent) {
-  if (tile.residual != nullptr) {
-    Lanes::store(tile.residual + row * Plain::kRowBytes, Lanes::lost(wanted, sent));
+  if (tile.lost != nullptr) {
+    Lanes::store(tile.lost + row * Plain::kRowBytes, Lanes::lost(wanted, sent));
   }
 }
 
@@ -157,7 +158,7 @@ template <class Lanes, class Code>
   for (std::size_t at = 0; at < kTile * 4; at += Plain::kRowBytes) {
     Lanes::store(x + at, Lanes::add(Lanes::load(tile.x + at), Lanes::load(tile.residual + at)));
   }
-  encode_tile<Lanes>(Code{}, args, {x, tile.residual, tile.scales, tile.codes, tile.first});
+  encode_tile<Lanes>(Code{}, args, {x, nullptr, tile.lost, tile.scales, tile.codes, tile.first});
 }
 
 // The last tile of a chunk has zeros behind it, which change no scale and have the codes that halves without an element want.
@@ -165,17 +166,19 @@ template <class Lanes, class Code>
 [[gnu::noinline]] void encode_short(const EncodeArgs& args, const Tile& tile, std::size_t count) {
   std::byte x[kTile * 4] = {};
   std::byte residual[kTile * 4] = {};
+  std::byte lost[kTile * 4];
   std::byte scales[kTileRows * 2];
   std::byte codes[kTileRows * Code::kRowBytes];
   std::memcpy(x, tile.x, count * 4);
   if (tile.residual != nullptr) {
     std::memcpy(residual, tile.residual, count * 4);
   }
-  encode_full<Lanes, Code>(args, {x, tile.residual != nullptr ? residual : nullptr, scales, codes, tile.first});
+  encode_full<Lanes, Code>(args, {x, tile.residual != nullptr ? residual : nullptr,
+                                  tile.lost != nullptr ? lost : nullptr, scales, codes, tile.first});
   std::memcpy(tile.scales, scales, scale_bytes<Code>(count));
   std::memcpy(tile.codes, codes, code_bytes<Code>(count));
-  if (tile.residual != nullptr) {
-    std::memcpy(tile.residual, residual, count * 4);
+  if (tile.lost != nullptr) {
+    std::memcpy(tile.lost, lost, count * 4);
   }
 }
 
@@ -186,10 +189,15 @@ template <class Lanes, class Code>
   std::byte* const codes = scales + scale_bytes<Code>(args.piece.chunk);
   const std::byte* const src = static_cast<const std::byte*>(args.src);
   std::byte* const residual = static_cast<std::byte*>(args.residual);
+  std::byte* const lost = args.residual_stays ? nullptr : residual;
   const std::size_t end = args.piece.first + args.piece.count;
   for (std::size_t at = args.piece.first; at < end; at += kTile) {
-    const Tile tile{src + at * 4, residual != nullptr ? residual + at * 4 : nullptr, scales + scale_bytes<Code>(at),
-                    codes + code_bytes<Code>(at), at};
+    const Tile tile{src + at * 4,
+                    residual != nullptr ? residual + at * 4 : nullptr,
+                    lost != nullptr ? lost + at * 4 : nullptr,
+                    scales + scale_bytes<Code>(at),
+                    codes + code_bytes<Code>(at),
+                    at};
     if (end - at >= kTile) {
       encode_full<Lanes, Code>(args, tile);
     } else {

@@ -7,8 +7,8 @@
 
 namespace seaway::collective {
 
-Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint64_t block_bytes,
-                     std::uint32_t element_bytes, const Limits& limits) {
+Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint64_t block_bytes, std::uint32_t grain,
+                     const Limits& limits) {
   SEAWAY_ASSERT(!base.empty() && blocks != Blocks::none, "a block is somebody's");
   Plan plan;
   plan.blocks = blocks;
@@ -18,7 +18,7 @@ Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint6
   }
   plan.block_bytes = block_bytes;
   plan.bytes = block_bytes * base.size();
-  plan.chunk_bytes = chunk_size(plan.bytes, base.size(), element_bytes, limits);
+  plan.chunk_bytes = chunk_size(plan.bytes, base.size(), grain, limits);
   // No chunk lies in two blocks: it has one owner.
   plan.block_chunks = static_cast<std::uint32_t>((block_bytes + plan.chunk_bytes - 1) / plan.chunk_bytes);
   plan.chunks = plan.block_chunks * static_cast<std::uint32_t>(base.size());

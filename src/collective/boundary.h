@@ -10,17 +10,32 @@
 #include "base/dtype.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "codec/codec.h"
 #include "wire/frame.h"
 
 namespace seaway::collective {
 
 // input, output: the caller's. scratch: as large as the input, the library's, exists while an in-place op runs.
 // slot: the library's, one chunk; memory comes into being when the engine first names it and goes with `FreeSlot`.
-enum class Buffer : std::uint8_t { input = 1, output = 2, scratch = 3, slot = 4 };
+// coded_input, coded_result: the library's, of ops with a codec: the chunks of the input and of the result, encoded, one after
+// the other (`coded_bytes` of descriptor.up and down). residual: the caller's, as large as the input (Descriptor::feeds_back).
+enum class Buffer : std::uint8_t {
+  input = 1,
+  output = 2,
+  scratch = 3,
+  slot = 4,
+  coded_input = 5,
+  coded_result = 6,
+  residual = 7,
+};
+// Whether these change with an attempt: results do.
+inline bool is_of_results(Buffer buffer) {
+  return buffer == Buffer::output || buffer == Buffer::scratch || buffer == Buffer::coded_result;
+}
 
 struct Region {
   Buffer buffer = Buffer::input;
-  std::uint64_t owner = 0;   // OpHandle of input, output, scratch; SlotId of a slot
+  std::uint64_t owner = 0;   // SlotId of a slot, OpHandle of any other
   std::uint64_t offset = 0;  // bytes
   std::uint32_t length = 0;  // bytes
   bool operator==(const Region&) const = default;
@@ -50,6 +65,8 @@ enum class JobKind : std::uint8_t {
   copy = 2,    // dst = sources[0], byte for byte, hashed (a broadcast's chunk, a result that landed in a slot)
   hash = 3,    // hash of dst, which is where it should be
   zero = 4,    // dst = zeros, hashed (a gathered block of nobody who contributed)
+  encode = 5,  // dst = sources[0] by the codec, no hash; with `residual` added, and kept as it is unless `feeds_back`
+  decode = 6,  // dst = what sources[0] says in the codec, hashed
 };
 struct JobSource {
   Region region;
@@ -65,6 +82,15 @@ struct Job {
   Reduction reduction = Reduction::sum;
   std::uint64_t count = 0;  // elements
   double weight_sum = 1;    // avg only
+
+  Codec codec = Codec::none;  // of the sources, or of an encode's dst
+  // reduce: what is reduced is encoded into `coded` by this codec, and dst is what that says. None: dst is the reduction.
+  Codec coded_by = Codec::none;
+  Region coded;
+  Rounding rounding = Rounding::nearest;  // of an encode
+  std::uint64_t key = 0;                  // and of its draws
+  Region residual;                        // of an encode; length 0: none
+  bool feeds_back = false;                // the residual becomes what the encoding has lost
 };
 
 enum class OpKind : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3, reduce_scatter = 4, all_gather = 5 };
@@ -77,7 +103,8 @@ inline bool reduces(OpKind kind) { return kind == OpKind::all_reduce || kind == 
 // Tags from here on are the library's own.
 inline constexpr std::uint64_t kLibraryTags = 1ull << 63;
 
-// What the caller wants. The same on every member but for weight, has_data, in_place and the time-outs.
+// What the caller wants. The same on every member but for weight, has_data, in_place, feeds_back,
+// priority and the time-outs.
 struct Descriptor {
   OpKind kind = OpKind::all_reduce;
   DType dtype = DType::f32;
@@ -93,9 +120,20 @@ struct Descriptor {
   bool has_data = false;  // broadcast: the input holds the data already; it is read, sent to others, and never written
   std::uint64_t tag = 0;  // below kLibraryTags the caller's
   std::uint64_t layout = 0;  // a hash of what else must be alike (names, shapes); part of the digest
-  Duration no_progress = 0;  // 0: none. No READY and no byte of this op for that long asks the master to decide
-  Time deadline = kNever;    // absolute; asks the master to decide
+  Codec up = Codec::none;    // how contributions travel, and gathered blocks: f32 only; sum or avg where it reduces
+  Codec down = Codec::none;  // how an all-reduce's results travel from their roots. A one-shot plan sends none
+  Rounding rounding = Rounding::nearest;  // of contributions; results are rounded to nearest
+  bool feeds_back = false;    // with `up`: a residual is added to what I contribute, and rewritten when the op commits
+  std::int32_t priority = 0;  // on what this member sends: before all that is lower; what is equal shares
+  Duration no_progress = 0;   // 0: none. No READY and no byte of this op for that long asks the master to decide
+  Time deadline = kNever;     // absolute; asks the master to decide
 };
+
+// Bytes of a buffer that holds the input, or the result, encoded; 0 without a codec.
+inline std::uint64_t coded_bytes(const Descriptor& d, Codec codec) {
+  const std::uint64_t blocks = d.kind == OpKind::reduce_scatter ? d.blocks : 1;
+  return codec == Codec::none ? 0 : encoded_bytes(codec, d.count) * blocks;
+}
 
 enum class Outcome : std::uint8_t {
   committed = 1,
@@ -123,7 +161,8 @@ struct Result {
   std::vector<PeerId> lost;    // in the op's first roster, not in its last
   std::uint32_t attempts = 0;  // 1: undisturbed
   bool one_shot = false;
-  std::uint64_t bytes_sent = 0;  // payload, repeats included
+  std::uint32_t chunk_bytes = 0;  // of the input: the streams of stochastic rounding begin with chunks
+  std::uint64_t bytes_sent = 0;   // payload as it travels, repeats included
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_resent = 0;  // of bytes_sent, because of losses
   Time posted = 0;
@@ -140,11 +179,15 @@ struct OpEnded {  // final; the buffers are the caller's again
 // Whoever moves bytes must stop touching the op's input, output and scratch: a connection that is sending from them
 // copies the rest of its frame aside, one that is receiving into them goes on into a sink. Then on_released(op), once
 // for each Release.
-// With `results_only` (the next attempt is about to write results anew) it is about output and scratch alone.
+// With `results_only` (the next attempt is about to write results anew) it is about buffers of results alone.
 struct Release {
   OpHandle op = 0;
   bool results_only = false;
 };
+inline bool concerns(const Release& release, const Region& region) {
+  return region.length > 0 && region.owner == release.op && region.buffer != Buffer::slot &&
+         (!release.results_only || is_of_results(region.buffer));
+}
 struct FreeSlot {
   SlotId slot = 0;
 };

@@ -19,6 +19,8 @@ class ChunkQueue {
       clear();
     }
   }
+  const std::uint32_t* begin() const { return chunks_.data() + next_; }
+  const std::uint32_t* end() const { return chunks_.data() + chunks_.size(); }
   void clear() {
     chunks_.clear();
     next_ = 0;

@@ -73,6 +73,19 @@ std::string as_reason(const std::string& text) {
 
 }  // namespace
 
+namespace {
+std::string described_codecs(const Descriptor& d) {
+  std::string text;
+  if (d.up != Codec::none || d.down != Codec::none) {
+    text.append(" codec ").append(name_of(d.up));
+  }
+  if (d.down != Codec::none) {
+    text.append(" down ").append(name_of(d.down));
+  }
+  return text + (d.rounding == Rounding::stochastic ? " stochastic" : "");
+}
+}  // namespace
+
 std::string describe(const Descriptor& d) {
   std::string text;
   switch (d.kind) {
@@ -92,7 +105,7 @@ std::string describe(const Descriptor& d) {
              (d.weighted ? " weighted " : " ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
   }
-  return text + (d.pieces != 1 ? std::string(" pieces ") + std::to_string(d.pieces) : "") +
+  return text + (d.pieces != 1 ? std::string(" pieces ") + std::to_string(d.pieces) : "") + described_codecs(d) +
          (d.fail_on_loss ? " on_loss fail" : "") + (d.layout != 0 ? " layout " + hex(d.layout) : "");
 }
 
@@ -105,8 +118,10 @@ std::uint64_t digest_of(const Descriptor& descriptor) {
 Engine::Engine(EngineConfig config) : config_(config) {}
 
 Posted Engine::post(const Descriptor& descriptor, Time now) {
-  if (const std::string wrong = what_is_wrong(descriptor); !wrong.empty()) {
-    return {PostError::invalid, wrong, 0};
+  for (const std::string& wrong : {what_is_wrong(descriptor), wrong_codecs(descriptor)}) {
+    if (!wrong.empty()) {
+      return {PostError::invalid, wrong, 0};
+    }
   }
   if (fenced_ || leaving_ || !is_member(config_.self)) {
     return {PostError::not_member, leaving_ ? "this peer is leaving" : "not a member of the run: join first", 0};
@@ -188,8 +203,7 @@ void Engine::drop_unfit_parts(Op& op) {
     for (auto it = side.parts.begin(); it != side.parts.end();) {
       auto& [chunk, part] = *it;
       const bool is_here = part.state == Part::State::landing || part.state == Part::State::present;
-      const bool stays =
-          chunk < op.plan.chunks && fits(op, peer, chunk, is_here ? part.length : op.plan.length_of(chunk));
+      const bool stays = chunk < op.plan.chunks && fits(op, peer, chunk, is_here ? part.length : op.part_length(chunk));
       if (!stays) {
         drop_part(part);
       }

@@ -128,6 +128,7 @@ class Engine {
   // --- Jobs --------------------------------------------------------------------------------------------------------
 
   bool next_job(Job& job);
+  bool has_jobs() const { return !jobs_.empty(); }  // on_done and pull make some
   void on_done(JobId job, std::uint64_t hash, Time now);
 
   // --- Time --------------------------------------------------------------------------------------------------------
@@ -160,11 +161,13 @@ class Engine {
     bool doomed = false;     // to be freed with the last pin
     bool kept = false;       // counts against Limits::kept_bytes
   };
+  // What a job is for: a chunk of the result; a chunk of my input, encoded; the last step of a committed op.
+  enum class JobFor : std::uint8_t { result, encoding, last_step };
   struct RunningJob {
     OpKey op;
     std::uint32_t chunk = 0;
     Cut attempt;
-    bool commit_copy = false;
+    JobFor purpose = JobFor::result;
     std::vector<SlotId> pinned;
   };
   // One tag of one generation.
@@ -215,7 +218,7 @@ class Engine {
   std::uint64_t hash_of(const Op& op) const;  // of what this member got
   Value value_of(const Op& op) const;
   Region result_region(const Op& op, std::uint32_t chunk) const;
-  void queue_job(Op& op, std::uint32_t chunk, Job job, bool commit_copy);
+  void queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose);
   void chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time now);
   void drop_used_parts(Op& op, std::uint32_t chunk);
 
@@ -226,6 +229,17 @@ class Engine {
   bool fits(const Op& op, PeerId sender, std::uint32_t chunk, std::uint32_t length) const;  // a part
   bool try_gather(Op& op, std::uint32_t chunk);
   static void mark_resumed_blocks(const Op& op);
+
+  // engine_codec.cpp: how contributions and results travel encoded
+  static std::string wrong_codecs(const Descriptor& descriptor);
+  Region part_region(const Op& op, std::uint32_t chunk) const;
+  Region sent_result_region(const Op& op, std::uint32_t chunk) const;
+  void encode(Op& op, std::uint32_t chunk);
+  void encode_next(Op& op, const ChunkQueue& chunks);
+  Job encoding_job(const Op& op, std::uint32_t chunk) const;
+  void encoding_done(Op& op, std::uint32_t chunk);
+  bool is_to_feed_back(const Op& op) const;
+  void feed_back(Op& op);
 
   // engine_receive.cpp
   Landing begin_frame(ConnId conn, Connection& connection, Link& from, const wire::FrameHeader& header, Time now);

@@ -49,7 +49,7 @@ Region Engine::input_region(const Op& op, std::uint32_t chunk) const {
 
 // Whether it is a part that a peer which posted what I did would send me.
 bool Engine::fits(const Op& op, PeerId sender, std::uint32_t chunk, std::uint32_t length) const {
-  return chunk < op.plan.chunks && length == op.plan.length_of(chunk) &&
+  return chunk < op.plan.chunks && length == op.part_length(chunk) &&
          (op.plan.blocks == Blocks::none || op.plan.sends(sender, config_.self, chunk));
 }
 
@@ -59,12 +59,17 @@ bool Engine::try_gather(Op& op, std::uint32_t chunk) {
   const bool contributes = std::any_of(op.contributors->begin(), op.contributors->end(),
                                        [&](const Contributor& contributor) { return contributor.id == owner; });
   Job job;
-  job.kind = JobKind::copy;
+  job.kind = op.descriptor.up == Codec::none ? JobKind::copy : JobKind::decode;
+  job.codec = op.descriptor.up;
   if (!contributes) {
     SEAWAY_MARK("a block of nobody who contributed is zeros");
     job.kind = MUTANT(lost_block_not_zeroed, JobKind::zero, JobKind::hash);
   } else if (owner == config_.self) {
-    job.sources.push_back({input_region(op, chunk), 1});
+    encode(op, chunk);
+    if (!op.encoded(chunk)) {
+      return false;
+    }
+    job.sources.push_back({part_region(op, chunk), 1});
   } else {
     const auto& parts = op.sides.at(owner).parts;
     const auto part = parts.find(chunk);
@@ -76,7 +81,7 @@ bool Engine::try_gather(Op& op, std::uint32_t chunk) {
     }
     job.sources.push_back({{Buffer::slot, part->second.slot, 0, part->second.length}, 1});
   }
-  queue_job(op, chunk, std::move(job), false);
+  queue_job(op, chunk, std::move(job), JobFor::result);
   return true;
 }
 

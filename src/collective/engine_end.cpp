@@ -21,6 +21,7 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
   op.result.value = success ? op.my_value : Value{};
   op.result.ended = now;
   op.result.one_shot = op.plan.one_shot;
+  op.result.chunk_bytes = op.plan.chunk_bytes;
   if (success) {
     op.result.hash = op.plan.blocks == Blocks::scattered ? hash_of(op) : op.my_value.bits;
     op.result.contributors = *op.contributors;
@@ -41,7 +42,7 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
   }
   cancel_queued_jobs(op);
   ++op.releases;
-  effects_.push_back(Release{op.handle, false});
+  effects_.emplace_back(Release{op.handle, false});
   if (MUTANT(release_not_awaited, false, true)) {
     op.releases = 0;
   }
@@ -56,7 +57,9 @@ void Engine::cancel_queued_jobs(Op& op) {
       for (const SlotId slot : running->second.pinned) {
         unpin(slot);
       }
-      op.chunks[running->second.chunk].job = 0;
+      if (running->second.purpose == JobFor::result) {
+        op.chunks[running->second.chunk].job = 0;
+      }
       running_jobs_.erase(running);
       --op.jobs;
     }
@@ -91,23 +94,32 @@ void Engine::finish_if_released(Op& op, Time now) {
   if (op.told || op.handle == 0 || op.releases > 0 || op.jobs > 0) {
     return;
   }
-  const bool copy = op.stage == Stage::committed && op.descriptor.in_place && op.has_result() &&
-                    MUTANT(m11_no_pre_image, true, false);
-  if (copy && !op.copying) {
-    copy_in_place(op);
-    return;
+  // The residual first: it is of the input that the copy overwrites.
+  if (op.last_step == LastStep::none) {
+    op.last_step = LastStep::feed_back;
+    if (is_to_feed_back(op)) {
+      feed_back(op);
+      return;
+    }
+  }
+  if (op.last_step == LastStep::feed_back) {
+    op.last_step = LastStep::copy;
+    if (op.stage == Stage::committed && op.descriptor.in_place && op.has_result() &&
+        MUTANT(m11_no_pre_image, true, false)) {
+      copy_in_place(op);
+      return;
+    }
   }
   tell(op, now);
 }
 
 void Engine::copy_in_place(Op& op) {
-  op.copying = true;
   for (std::uint32_t chunk = 0; chunk < op.plan.chunks; ++chunk) {
     Job job;
     job.kind = JobKind::copy;
     job.dst = {Buffer::input, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
     job.sources.push_back({{Buffer::scratch, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)}, 1});
-    queue_job(op, chunk, std::move(job), true);
+    queue_job(op, chunk, std::move(job), JobFor::last_step);
   }
 }
 
@@ -136,6 +148,7 @@ void Engine::clear_sides(Op& op) {
   }
   op.sides.clear();
   op.chunks.clear();
+  op.encodings.clear();
   op.candidates.clear();
 }
 

@@ -273,7 +273,7 @@ void Engine::clear_results(Op& op) {
   }
   if (MUTANT(results_overwritten_while_sent, true, false)) {
     ++op.releases;
-    effects_.push_back(Release{op.handle, true});
+    effects_.emplace_back(Release{op.handle, true});
   }
 }
 

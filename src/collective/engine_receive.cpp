@@ -225,7 +225,7 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
   if (header.attempt > op->attempt) {
     return Refuse{"a result of an attempt that I have not said to be at"};
   }
-  if (header.chunk >= op->plan.chunks || header.length != op->plan.length_of(header.chunk) ||
+  if (header.chunk >= op->plan.chunks || header.length != op->result_length(header.chunk) ||
       op->plan.blocks != Blocks::none ||
       (!op->plan.is_root(connection.peer, header.chunk) && MUTANT(m9_old_result_taken, true, false))) {
     return Refuse{"a result from a peer that is not its root"};
@@ -237,7 +237,8 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
   Incoming& incoming = connection.incoming;
   incoming.attempt = op->attempt;
   incoming.op = op->handle;
-  if (chunk.lease == 0 && chunk.job == 0 && op->releases == 0) {
+  const bool is_plain = op->down() == Codec::none;
+  if (is_plain && chunk.lease == 0 && chunk.job == 0 && op->releases == 0) {
     chunk.lease = conn;
     incoming.kind = Incoming::Kind::result;
     return Land{result_region(*op, header.chunk)};
@@ -277,7 +278,7 @@ void Engine::result_landed(Connection& connection, ConnId conn) {
   } else if (chunk.job == 0 && !chunk.done) {
     Job job;
     job.kind = JobKind::hash;
-    queue_job(*op, incoming.header.chunk, std::move(job), false);
+    queue_job(*op, incoming.header.chunk, std::move(job), JobFor::result);
   }
 }
 

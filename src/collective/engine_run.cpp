@@ -115,19 +115,22 @@ void Engine::start_attempt(Op& op, Time now) {
   const std::vector<PlanMember> base = base_of(op.key.generation);
   SEAWAY_ASSERT(!base.empty(), "EPOCH carries the base of every generation with open ops");
   const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
+  const bool coded = op.descriptor.up != Codec::none || op.descriptor.down != Codec::none;
+  const std::uint32_t grain = coded ? kCodecGrain : element;
   const std::uint64_t bytes = op.descriptor.kind == OpKind::barrier ? 0 : op.descriptor.count * element;
   if (has_blocks(op.descriptor.kind)) {
     const Blocks blocks = op.descriptor.kind == OpKind::all_gather ? Blocks::gathered : Blocks::scattered;
-    op.plan = make_block_plan(blocks, base, bytes, element, config_.limits);
+    op.plan = make_block_plan(blocks, base, bytes, grain, config_.limits);
     op.my_block = op.plan.start_of(config_.self);
   } else {
-    op.plan = make_plan(base, op.roster, bytes, element, config_.limits);
+    op.plan = make_plan(base, op.roster, bytes, grain, config_.limits);
   }
   op.my_chunks = op.plan.chunks_of(config_.self);
   op.asked = 0;
   op.reduced = 0;
   op.contributors.reset();
   op.chunks.resize(op.plan.chunks);
+  op.encodings.resize(op.descriptor.up == Codec::none ? 0 : op.plan.chunks);
   op.hold_sent = false;
   op.mismatch = false;
   op.progress_at = now;
@@ -137,7 +140,8 @@ void Engine::start_attempt(Op& op, Time now) {
 std::size_t Engine::window_of(const Op& op) const {
   const std::size_t senders = std::max<std::size_t>(op.roster.size(), 2) - 1;
   const std::uint64_t each = std::max(config_.limits.window_bytes / senders, config_.limits.least_window_bytes);
-  const std::size_t chunks = std::max<std::size_t>(1, each / std::max(op.plan.chunk_bytes, 1u));
+  const std::uint32_t length = op.plan.chunks == 0 ? 1 : op.part_length(0);
+  const std::size_t chunks = std::max<std::size_t>(1, each / length);
   return op.plan.blocks == Blocks::gathered ? chunks * op.plan.owners.size() : chunks;  // each from one member alone
 }
 
@@ -234,15 +238,20 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
   job.kind = op.descriptor.kind == OpKind::broadcast ? JobKind::copy : JobKind::reduce;
   if (op.descriptor.has_data) {  // it is where it should be
     job.kind = JobKind::hash;
-    queue_job(op, chunk, std::move(job), false);
+    queue_job(op, chunk, std::move(job), JobFor::result);
     return true;
   }
   if (op.plan.blocks == Blocks::gathered) {
     return try_gather(op, chunk);
   }
   for (const Contributor& contributor : *op.contributors) {
-    Region source = input_region(op, chunk);
-    if (contributor.id != config_.self) {
+    Region source = part_region(op, chunk);
+    if (contributor.id == config_.self) {
+      encode(op, chunk);
+      if (!op.encoded(chunk)) {
+        return false;
+      }
+    } else {
       const auto& parts = op.sides.at(contributor.id).parts;
       const auto part = parts.find(chunk);
       if (part == parts.end() || part->second.state != Part::State::present) {
@@ -255,11 +264,16 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
   if (MUTANT(reduce_in_wrong_order, false, true) && job.sources.size() > 2) {
     std::swap(job.sources[0], job.sources[2]);
   }
-  queue_job(op, chunk, std::move(job), false);
+  job.codec = op.descriptor.up;
+  job.coded_by = MUTANT(root_keeps_what_it_reduced, op.down(), Codec::none);
+  if (op.down() != Codec::none) {
+    job.coded = sent_result_region(op, chunk);
+  }
+  queue_job(op, chunk, std::move(job), JobFor::result);
   return true;
 }
 
-// A result that landed in a slot, because its region had a writer, goes to its place.
+// A result that landed in a slot, because its region had a writer or it came encoded, goes to its place.
 void Engine::copy_aside(Op& op, std::uint32_t chunk) {
   Chunk& at = op.chunks[chunk];
   if (!at.aside_here || at.job != 0 || at.lease != 0 || op.releases > 0) {
@@ -270,32 +284,38 @@ void Engine::copy_aside(Op& op, std::uint32_t chunk) {
     at.aside_here = false;
     return;
   }
-  SEAWAY_MARK("a result that landed aside is copied to its place");
   Job job;
   job.kind = JobKind::copy;
-  job.sources.push_back({{Buffer::slot, at.aside, 0, op.plan.length_of(chunk)}, 1});
-  queue_job(op, chunk, std::move(job), false);
+  if (op.down() == Codec::none) {
+    SEAWAY_MARK("a result that landed aside is copied to its place");
+  } else {
+    job.kind = JobKind::decode;
+    job.codec = op.down();
+  }
+  job.sources.push_back({{Buffer::slot, at.aside, 0, op.result_length(chunk)}, 1});
+  queue_job(op, chunk, std::move(job), JobFor::result);
 }
 
-void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, bool commit_copy) {
+// The region of an encoding, and of a last step, is the caller's to say.
+void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose) {
   job.id = next_id_++;
   job.op = op.handle;
-  if (!commit_copy) {
+  if (purpose == JobFor::result) {
     job.dst = result_region(op, chunk);
   }
   job.dtype = op.descriptor.dtype;
   job.reduction = op.descriptor.reduction;
   const std::size_t element = size_of(job.dtype);
-  job.count = element == 0 ? 0 : job.dst.length / element;
+  job.count = element == 0 ? 0 : op.plan.length_of(chunk) / element;
   job.weight_sum = op.weight_sum;
-  RunningJob running{op.key, chunk, op.attempt, commit_copy, {}};
+  RunningJob running{op.key, chunk, op.attempt, purpose, {}};
   for (const JobSource& source : job.sources) {
     if (source.region.buffer == Buffer::slot) {
       ++slots_.at(source.region.owner).pins;
       running.pinned.push_back(source.region.owner);
     }
   }
-  if (!commit_copy) {
+  if (purpose == JobFor::result) {
     op.chunks[chunk].job = job.id;
   }
   ++op.jobs;
@@ -325,7 +345,9 @@ void Engine::on_done(JobId id, std::uint64_t hash, Time now) {
   SEAWAY_ASSERT(op != nullptr && op->jobs > 0, "an op outlives its jobs");
   --op->jobs;
   touch(job.op);
-  if (op->open()) {
+  if (op->open() && job.purpose == JobFor::encoding) {
+    encoding_done(*op, job.chunk);
+  } else if (op->open()) {
     Chunk& chunk = op->chunks[job.chunk];
     chunk.job = 0;
     op->progress_at = now;

@@ -1,5 +1,5 @@
 // Frames that leave. They are made when a connection can take them (late binding): first what the link has (an ACK that
-// is due, frames to repeat, messages), then results, then parts, ops in the order of their posting.
+// is due, frames to repeat, messages), then of the op whose turn it is (turns.h) results, then parts.
 //
 // A part goes to a root that asked for it, or, until that root's READY is here, within the link's eager credit. A
 // result goes to who has shown to be at the attempt, so that nobody ever has to park one.
@@ -31,6 +31,8 @@ bool has_queued_for(const Op& op, PeerId peer) {
   return op.open() && side != op.sides.end() &&
          !(side->second.results.empty() && side->second.wanted.empty() && side->second.eager.empty());
 }
+
+bool may_go(const Op& op, const ChunkQueue& parts) { return !parts.empty() && op.encoded(parts.front()); }
 
 bool may_have_results(const Op& op, const Side& side) {
   return !side.results.empty() &&
@@ -104,16 +106,16 @@ wire::Offer Engine::offered_by(PeerId peer) const {
   return it == links_.end() ? wire::Offer{} : it->second.offered();
 }
 
-// The op has queued something for the peer; it stands in the link's list until it has nothing left.
+// The op has queued something for the peer; it takes its turns until it has nothing left.
 void Engine::offer(const Op& op, PeerId peer) {
   if (const auto to = links_.find(peer); to != links_.end()) {
-    to->second.sources.insert(op.handle);
+    to->second.turns.add(op.descriptor.priority, op.handle);
     stir(peer);
   }
 }
 
 bool Engine::has_data_for(ConnId conn, PeerId peer, const Link& to) const {
-  return std::any_of(to.sources.begin(), to.sources.end(), [&](OpHandle handle) {
+  return to.turns.any([&](OpHandle handle) {
     const auto key = handles_.find(handle);
     if (key == handles_.end()) {
       return false;
@@ -129,19 +131,21 @@ bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
     return false;
   }
   const Side& side = it->second;
-  return may_have_results(op, side) || !side.wanted.empty() ||
-         (!side.eager.empty() && to.eager_used + op.plan.length_of(side.eager.front()) <= config_.limits.eager_bytes);
+  return may_have_results(op, side) || may_go(op, side.wanted) ||
+         (may_go(op, side.eager) && to.eager_used + op.part_length(side.eager.front()) <= config_.limits.eager_bytes);
 }
 
 std::optional<OutFrame> Engine::next_data(ConnId conn, PeerId peer, Link& to, Time now) {
-  for (auto it = to.sources.begin(); it != to.sources.end();) {
-    Op* op = find(*it);
-    if (op != nullptr && to.carries(conn, op->plan.bytes) && has_data_for(*op, peer, to)) {
-      return next_data_of(*op, conn, peer, to, now);
-    }
-    it = op == nullptr || !has_queued_for(*op, peer) ? to.sources.erase(it) : std::next(it);
-  }
-  return std::nullopt;
+  const OpHandle next = to.turns.next(
+      [&](OpHandle handle) {
+        const Op* op = find(handle);
+        return op != nullptr && to.carries(conn, op->plan.bytes) && has_data_for(*op, peer, to);
+      },
+      [&](OpHandle handle) {
+        const Op* op = find(handle);
+        return op == nullptr || !has_queued_for(*op, peer);
+      });
+  return next == 0 ? std::nullopt : std::optional(next_data_of(*find(next), conn, peer, to, now));
 }
 
 OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time now) {
@@ -155,14 +159,15 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
     header.attempt = op.attempt;
     header.chunk = side.results.front();
     side.results.pop_front();
-    region = result_region(op, header.chunk);
+    region = sent_result_region(op, header.chunk);
   } else {
-    const bool asked = !side.wanted.empty();
+    const bool asked = may_go(op, side.wanted);
     ChunkQueue& parts = asked ? side.wanted : side.eager;
     header.type = FrameType::part;
     header.chunk = parts.front();
     parts.pop_front();
-    region = input_region(op, header.chunk);
+    encode_next(op, parts);
+    region = part_region(op, header.chunk);
     side.sent[header.chunk] = true;
     if (!asked) {
       side.eager_bytes += region.length;
@@ -194,6 +199,7 @@ void Engine::queue_eager(Op& op) {
         return op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, chunk);
       });
       side.eager.append(parts);
+      encode_next(op, side.eager);
       offer(op, peer);
     }
   }
@@ -233,9 +239,11 @@ void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
       }
     }
   }
+  encode_next(op, side.wanted);
   offer(op, peer);
   // What is asked for is not also sent without being asked.
   side.eager.remove_if([&](std::uint32_t chunk) { return side.sent[chunk]; });
+  encode_next(op, side.eager);
 }
 
 }  // namespace seaway::collective

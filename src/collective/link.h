@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "base/time.h"
 #include "collective/boundary.h"
+#include "collective/turns.h"
 #include "wire/frame.h"
 
 namespace seaway::collective {
@@ -86,7 +87,7 @@ class Link {
   // When something becomes due that is not yet. What is due already shows in wants_to_send.
   Time deadline(Time now) const;
 
-  std::set<OpHandle> sources;        // ops that may have results or parts for the peer
+  Turns turns;                       // of ops that may have results or parts for the peer
   std::uint64_t eager_used = 0;      // bytes of parts sent for ops that the peer is not known to have posted
   std::uint64_t unposted_bytes = 0;  // bytes of its parts that I keep for ops that I have not posted
   std::uint32_t unposted_ops = 0;    // ops that exist here only because of its frames

@@ -63,10 +63,16 @@ struct Chunk {
   bool aside_here = false;
 };
 
+// A chunk of my input, of an op with a codec: it travels, and is reduced, as it was encoded once.
+enum class Encoding : std::uint8_t { none, queued, done };
+
 // Whatever the others are. The library's own ops (a state sync) are everyone's: it is how a newcomer gets its standing.
 inline bool may_contribute(const OpKey& op, Standing standing) {
   return standing != Standing::unsynced || (op.tag >= kLibraryTags && MUTANT(newcomer_not_in_the_table, true, false));
 }
+
+// What a committed op does before its caller is told.
+enum class LastStep : std::uint8_t { none, feed_back, copy };
 
 struct Op {
   OpKey key;
@@ -96,6 +102,7 @@ struct Op {
   ChunkQueue candidates;                 // chunks of mine that may have become ready to reduce
   std::vector<Chunk> chunks;
   std::uint32_t chunks_done = 0;
+  std::vector<Encoding> encodings;  // by chunk; of no attempt, as the input is not. Empty without a codec
 
   bool hold_sent = false;
   Value my_value;               // once I hold
@@ -103,17 +110,22 @@ struct Op {
   std::uint8_t mismatches = 0;  // attempts that ended so
   std::string cancel_reason;    // the master was asked to abort it
 
-  // The end: buffers are asked back, jobs run out, an in-place result is copied, the caller is told.
+  // The end: buffers are asked back, jobs run out, the residual is rewritten, an in-place result is copied, the caller is told.
   std::uint32_t releases = 0;  // Release effects not yet answered: results may still be read or written
   bool told = false;
   std::uint32_t jobs = 0;  // queued or running
-  bool copying = false;
+  LastStep last_step = LastStep::none;
   Result result;
   Time progress_at = 0;  // the last READY or byte of this op
 
   bool open() const { return stage == Stage::run; }
   bool ended() const { return stage == Stage::committed || stage == Stage::aborted; }
   bool has_result() const { return !no_weight && !chunks.empty(); }
+  bool encoded(std::uint32_t chunk) const { return descriptor.up == Codec::none || encodings[chunk] == Encoding::done; }
+  std::uint32_t part_length(std::uint32_t chunk) const { return plan.coded_length_of(descriptor.up, chunk); }
+  std::uint32_t result_length(std::uint32_t chunk) const { return plan.coded_length_of(down(), chunk); }
+  // How results travel: where everybody reduces for itself, none does.
+  Codec down() const { return plan.one_shot ? Codec::none : descriptor.down; }
   // The chunks that this member is to have: all, but of a reduce-scatter its block alone.
   std::size_t whole() const {
     const std::size_t block = MUTANT(scattered_block_not_awaited, my_chunks.size(), my_chunks.size() / 2);

@@ -41,11 +41,20 @@ std::vector<std::uint32_t> apportion(std::span<const double> shares, std::uint32
 
 }  // namespace
 
-std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t element_bytes, const Limits& limits) {
+std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t grain, const Limits& limits) {
   const std::uint32_t smallest = std::min(kSmallestChunk, limits.chunk_bytes);
   const std::uint64_t wanted = bytes / (members * kChunksPerRoot);
   const auto size = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, smallest, limits.chunk_bytes));
-  return std::max(size / element_bytes, 1u) * element_bytes;
+  return std::max(size / grain, 1u) * grain;
+}
+
+std::uint64_t Plan::coded_offset_of(Codec codec, std::uint32_t chunk) const {
+  if (codec == Codec::none) {
+    return offset_of(chunk);
+  }
+  const std::uint64_t before = blocks == Blocks::none ? 0 : chunk / block_chunks;
+  const std::uint64_t within = offset_of(chunk) - before * block_bytes;
+  return before * encoded_bytes(codec, block_bytes / sizeof(float)) + encoded_bytes(codec, within / sizeof(float));
 }
 
 std::vector<std::uint32_t> Plan::chunks_of(PeerId peer) const {
@@ -100,11 +109,11 @@ std::vector<double> direct_shares(std::span<const PlanMember> members) {
 }
 
 Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster, std::uint64_t bytes,
-               std::uint32_t element_bytes, const Limits& limits) {
+               std::uint32_t grain, const Limits& limits) {
   SEAWAY_ASSERT(!roster.empty() && !base.empty(), "a plan is made for somebody");
   Plan plan;
   plan.bytes = bytes;
-  plan.chunk_bytes = chunk_size(bytes, base.size(), element_bytes, limits);
+  plan.chunk_bytes = chunk_size(bytes, base.size(), grain, limits);
   plan.chunks = static_cast<std::uint32_t>((bytes + plan.chunk_bytes - 1) / plan.chunk_bytes);
   plan.ready_asks = is_small(bytes, base.size(), limits);
   plan.one_shot = plan.ready_asks || (base.size() == 2 && limits.one_shot_bytes > 0);

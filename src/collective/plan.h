@@ -22,6 +22,7 @@
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "codec/codec.h"
 
 namespace seaway::collective {
 
@@ -55,6 +56,14 @@ struct Plan {
     const std::uint64_t left = end - offset_of(chunk);
     return left < chunk_bytes ? static_cast<std::uint32_t>(left) : chunk_bytes;
   }
+  // The chunk as it travels, and where it stands among the others in a buffer that holds them so. Chunks of ops with a codec
+  // are whole blocks of it, so that the bits of a result do not depend on how it was cut.
+  std::uint32_t coded_length_of(Codec codec, std::uint32_t chunk) const {
+    return codec == Codec::none ? length_of(chunk)
+                                : static_cast<std::uint32_t>(encoded_bytes(codec, length_of(chunk) / sizeof(float)));
+  }
+  std::uint64_t coded_offset_of(Codec codec, std::uint32_t chunk) const;
+
   bool is_root(PeerId peer, std::uint32_t chunk) const {
     return one_shot || (blocks == Blocks::scattered ? owner_of(chunk) : roots[chunk]) == peer;
   }
@@ -71,16 +80,18 @@ struct Plan {
   }
 };
 
-// `base` and `roster` in roster order; `roster` is a part of `base`, not empty. `bytes` is a multiple of element_bytes.
+// `base` and `roster` in roster order; `roster` is a part of `base`, not empty. Every chunk but the last is whole grains: an
+// element, or with a codec a block of it (kCodecGrain).
 Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster, std::uint64_t bytes,
-               std::uint32_t element_bytes, const Limits& limits);
+               std::uint32_t grain, const Limits& limits);
+inline constexpr std::uint32_t kCodecGrain = kPieceGrain * sizeof(float);
 
 // Of an op with a block of `block_bytes` for each member of the base.
-Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint64_t block_bytes,
-                     std::uint32_t element_bytes, const Limits& limits);
+Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint64_t block_bytes, std::uint32_t grain,
+                     const Limits& limits);
 
-// Chunks small enough that each of `members` roots has a few, in whole elements.
-std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t element_bytes, const Limits& limits);
+// Chunks small enough that each of `members` roots has a few, in whole grains.
+std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t grain, const Limits& limits);
 
 // The shares of the direct plan; they sum to 1. Exposed for tests and for whoever shows a plan.
 std::vector<double> direct_shares(std::span<const PlanMember> members);

@@ -73,10 +73,11 @@ struct Span {
 
 struct OpRequest {
   collective::Descriptor
-      descriptor;         // count: elements of all spans, or of one block of them all; in_place: set by `out`
-  double deadline_s = 0;  // 0: none; counted from the start (descriptor.deadline is set from it)
-  std::vector<Span> in;   // barrier: empty. broadcast: the root's data, or where the others want it
-  std::vector<Span> out;  // empty: in place. Never of ops of blocks
+      descriptor;              // count: elements of all spans, or of one block of them all; in_place: set by `out`
+  double deadline_s = 0;       // 0: none; counted from the start (descriptor.deadline is set from it)
+  std::vector<Span> in;        // barrier: empty. broadcast: the root's data, or where the others want it
+  std::vector<Span> out;       // empty: in place. Never of ops of blocks
+  std::vector<Span> residual;  // of an op that feeds back; as long as `in`
 };
 
 struct Event {
@@ -97,7 +98,7 @@ class Operation {
   virtual Status status() const = 0;                // pending until final
   virtual collective::Result result() const = 0;    // of a final op
   virtual Epoch ended_epoch() const = 0;            // when it ended
-  virtual std::uint64_t scratch_bytes() const = 0;  // that the library took because it was in place
+  virtual std::uint64_t scratch_bytes() const = 0;  // that the library took for it, besides slots
   virtual Error error() const = 0;  // of a final op that failed, or where a pending one is (status pending)
   virtual void cancel(const std::string& reason) = 0;
   virtual const Communicator* communicator() const = 0;

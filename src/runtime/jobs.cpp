@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "hash/hash.h"
 
@@ -18,20 +19,38 @@ using collective::Region;
 
 namespace {
 bool runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"); }
+bool runs_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+bool is_forced(std::string_view name) {
+  const char* forced = std::getenv("SEAWAY_KERNELS");
+  return forced != nullptr && name == forced;
+}
 }  // namespace
 
 const Kernels& pick_kernels() {
-  if (const char* forced = std::getenv("SEAWAY_KERNELS")) {
-    const Kernels* kernels = kernels_by_name(forced);
-    if (kernels != nullptr && (kernels == &scalar_kernels() || runs_avx2())) {
-      return *kernels;
-    }
+  if (is_forced("scalar") || avx2_kernels() == nullptr || !runs_avx2()) {
+    return scalar_kernels();
   }
-  return avx2_kernels() != nullptr && runs_avx2() ? *avx2_kernels() : scalar_kernels();
+  return avx512_kernels() != nullptr && runs_avx512() && !is_forced("avx2") ? *avx512_kernels() : *avx2_kernels();
+}
+
+const CodecKernels& pick_codec_kernels() {
+  if (is_forced("scalar")) {
+    return scalar_codec_kernels();
+  }
+  if (avx512_codec_kernels() != nullptr && runs_avx512() && !is_forced("avx2")) {
+    return *avx512_codec_kernels();
+  }
+  return avx2_codec_kernels() != nullptr && runs_avx2() ? *avx2_codec_kernels() : scalar_codec_kernels();
 }
 
 JobRunner::JobRunner(Memory& memory)
-    : memory_(&memory), kernels_(&pick_kernels()), hasher_(kernels_ == avx2_kernels() ? avx2_hasher() : nullptr) {
+    : memory_(&memory),
+      kernels_(&pick_kernels()),
+      hasher_(kernels_ == &scalar_kernels() ? nullptr : avx2_hasher()),
+      codecs_(&pick_codec_kernels()) {
   if (!hasher_) {
     hasher_ = scalar_hasher();
   }
@@ -64,6 +83,56 @@ std::uint64_t JobRunner::reduce(const Job& job, std::byte* dst) {
   return hasher_->value();
 }
 
+// Block by block as above. What is encoded is decoded again at once: the result is what its encoding says.
+std::uint64_t JobRunner::fold(const Job& job, std::byte* dst) {
+  encoded_.clear();
+  for (const Source& source : sources_) {
+    encoded_.push_back({source.data, job.codec, source.weight});
+  }
+  const auto function = job.kind == JobKind::reduce && job.reduction == Reduction::avg ? codecs_->avg : codecs_->sum;
+  std::byte* const coded = job.coded_by == Codec::none ? nullptr : memory_->whole(job.coded);
+  const std::size_t chunk = job.count;
+  constexpr std::size_t kAtOnce = kBlockBytes / sizeof(float);
+  static_assert(kAtOnce % kPieceGrain == 0);
+  hasher_->reset();
+  for (std::size_t first = 0; first < chunk; first += kAtOnce) {
+    const Piece piece{first, std::min(kAtOnce, chunk - first), chunk};
+    function({dst, encoded_, piece, job.weight_sum});
+    if (coded != nullptr) {
+      codecs_->encode({job.coded_by, coded, dst, piece, nullptr, Rounding::nearest, 0, 0});
+      codecs_->decode(job.coded_by, dst, coded, piece);
+    }
+    hasher_->add({dst + first * sizeof(float), piece.count * sizeof(float)});
+  }
+  return hasher_->value();
+}
+
+void JobRunner::encode(const Job& job, std::byte* dst) {
+  const Region& from = job.sources.at(0).region;
+  EncodeArgs args{.codec = job.codec,
+                  .dst = dst,
+                  .src = readable(from, staged_[0]),
+                  .piece = whole(job.count),
+                  .residual = nullptr,
+                  .rounding = job.rounding,
+                  .key = job.key,
+                  .stream = from.offset / sizeof(float),
+                  .residual_stays = !job.feeds_back};
+  if (job.residual.length == 0) {
+    codecs_->encode(args);
+    return;
+  }
+  std::byte* const whole = memory_->whole(job.residual);
+  if (whole == nullptr) {
+    readable(job.residual, staged_residual_);
+  }
+  args.residual = whole != nullptr ? whole : staged_residual_.data();
+  codecs_->encode(args);
+  if (whole == nullptr && job.feeds_back) {
+    memory_->copy_in(job.residual, staged_residual_.data());
+  }
+}
+
 std::uint64_t JobRunner::hash(const std::byte* data, std::size_t bytes) {
   hasher_->reset();
   hasher_->add({data, bytes});
@@ -85,6 +154,8 @@ std::uint64_t JobRunner::run(const Job& job) {
   if (job.kind == JobKind::zero) {
     std::memset(dst, 0, job.dst.length);
     value = hash(dst, job.dst.length);
+  } else if (job.kind == JobKind::encode) {
+    encode(job, dst);
   } else if (job.kind == JobKind::copy) {
     std::memcpy(dst, readable(job.sources.at(0).region, staged_[0]), job.dst.length);
     value = hash(dst, job.dst.length);
@@ -93,7 +164,8 @@ std::uint64_t JobRunner::run(const Job& job) {
     for (std::size_t i = 0; i < job.sources.size(); ++i) {
       sources_.push_back({readable(job.sources[i].region, staged_[i]), job.sources[i].weight});
     }
-    value = reduce(job, dst);
+    const bool is_coded = job.codec != Codec::none || job.coded_by != Codec::none;
+    value = is_coded ? fold(job, dst) : reduce(job, dst);
   }
   if (is_staged) {
     memory_->copy_in(job.dst, dst);

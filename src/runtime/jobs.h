@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "codec/codec.h"
 #include "collective/boundary.h"
 #include "hash/hash.h"
 #include "reduce/reduce.h"
@@ -13,8 +14,10 @@
 
 namespace seaway::runtime {
 
-// The fastest kernels that this processor runs; SEAWAY_KERNELS=scalar|avx2 in the environment forces one.
+// The fastest kernels that this processor runs; SEAWAY_KERNELS=scalar|avx2|avx512 in the environment forces one. What has no
+// variant of that name takes the one before it.
 const Kernels& pick_kernels();
+const CodecKernels& pick_codec_kernels();
 
 class JobRunner {
  public:
@@ -27,15 +30,20 @@ class JobRunner {
 
   std::uint64_t hash(const std::byte* data, std::size_t bytes);
   std::uint64_t reduce(const collective::Job& job, std::byte* dst);  // of sources_
+  std::uint64_t fold(const collective::Job& job, std::byte* dst);    // the same, where anything is encoded
+  void encode(const collective::Job& job, std::byte* dst);
 
   Memory* memory_;
   const Kernels* kernels_;
   std::unique_ptr<Hasher64> hasher_;
   std::vector<Source> sources_;
   std::vector<Source> block_;
+  const CodecKernels* codecs_;
+  std::vector<EncodedSource> encoded_;
   // For regions that lie across the edge between two of the caller's buffers.
   std::vector<std::vector<std::byte>> staged_;
   std::vector<std::byte> staged_dst_;
+  std::vector<std::byte> staged_residual_;
 };
 
 }  // namespace seaway::runtime

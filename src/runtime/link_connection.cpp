@@ -10,7 +10,6 @@
 
 namespace seaway::runtime {
 
-using collective::Buffer;
 using collective::Region;
 using net::Io;
 using net::IoResult;
@@ -281,11 +280,6 @@ void LinkConnection::write() {
       out_.pop_front();
     }
   }
-}
-
-bool LinkConnection::concerns(const collective::Release& effect, const Region& region) const {
-  return region.length > 0 && region.owner == effect.op && region.buffer != Buffer::slot &&
-         (!effect.results_only || region.buffer != Buffer::input);
 }
 
 void LinkConnection::release(const collective::Release& effect) {

@@ -76,7 +76,6 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   bool end_payload();
   void end(bool closed, const std::string& why);
   std::size_t fill(std::vector<iovec>& list);
-  bool concerns(const collective::Release& effect, const collective::Region& region) const;
 
   LinkOwner* owner_;
   ConnId id_;

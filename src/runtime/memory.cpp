@@ -24,8 +24,8 @@ Memory::Block Memory::allocate(std::uint64_t bytes) {
   return Block(memory);
 }
 
-void Memory::add(OpHandle op, Pieces in, Pieces out) {
-  for (Pieces* side : {&in, &out}) {
+void Memory::add(OpHandle op, Sides sides) {
+  for (Pieces* side : {&sides.in, &sides.out, &sides.residual}) {
     std::erase_if(side->spans, [](const Span& span) { return span.bytes == 0; });
     side->bytes = 0;
     for (const Span& span : side->spans) {
@@ -33,8 +33,9 @@ void Memory::add(OpHandle op, Pieces in, Pieces out) {
       side->bytes += span.bytes;
     }
   }
-  const std::uint64_t scratch_bytes = std::max(in.bytes, out.bytes);
-  ops_.emplace(op, Buffers{std::move(in), std::move(out), scratch_bytes, nullptr});
+  const std::uint64_t scratch_bytes = std::max(sides.in.bytes, sides.out.bytes);
+  ops_.emplace(op, Buffers{std::move(sides.in), std::move(sides.out), std::move(sides.residual),
+                           Own{scratch_bytes, nullptr}, Own{sides.coded_in, nullptr}, Own{sides.coded_out, nullptr}});
 }
 
 void Memory::remove(OpHandle op) {
@@ -42,17 +43,21 @@ void Memory::remove(OpHandle op) {
   if (it == ops_.end()) {
     return;
   }
-  Buffers& op_buffers = it->second;
-  if (op_buffers.scratch && op_buffers.scratch_bytes <= keep_ && op_buffers.scratch_bytes > spare_scratch_bytes_) {
-    spare_scratch_ = std::move(op_buffers.scratch);
-    spare_scratch_bytes_ = op_buffers.scratch_bytes;
+  for (Own* taken : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out}) {
+    give_back(*taken);
   }
   ops_.erase(it);
 }
 
-bool Memory::has_scratch(OpHandle op) const {
+std::uint64_t Memory::taken(OpHandle op) const {
   const auto it = ops_.find(op);
-  return it != ops_.end() && it->second.scratch != nullptr;
+  std::uint64_t bytes = 0;
+  if (it != ops_.end()) {
+    for (const Own* own : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out}) {
+      bytes += own->block ? own->bytes : 0;
+    }
+  }
+  return bytes;
 }
 
 Memory::Buffers& Memory::buffers(OpHandle op) {
@@ -61,16 +66,50 @@ Memory::Buffers& Memory::buffers(OpHandle op) {
   return it->second;
 }
 
-std::byte* Memory::scratch(Buffers& buffers) {
-  if (!buffers.scratch) {
-    if (spare_scratch_bytes_ >= buffers.scratch_bytes && spare_scratch_) {
-      buffers.scratch = std::move(spare_scratch_);
-      spare_scratch_bytes_ = 0;
+// A spare one may be larger than what is asked for, but not so much that it would be missed elsewhere.
+std::byte* Memory::own(Own& own) {
+  if (!own.block) {
+    const auto spare = spare_.lower_bound(own.bytes);
+    if (spare != spare_.end() && spare->first <= own.bytes * 2) {
+      own.bytes = spare->first;
+      own.block = std::move(spare->second);
+      spare_bytes_ -= spare->first;
+      spare_.erase(spare);
     } else {
-      buffers.scratch = allocate(buffers.scratch_bytes);
+      own.block = allocate(own.bytes);
     }
   }
-  return buffers.scratch.get();
+  return own.block.get();
+}
+
+// The larger ones are dearer to make anew.
+void Memory::give_back(Own& own) {
+  if (!own.block || own.bytes > keep_) {
+    return;
+  }
+  while (spare_bytes_ + own.bytes > keep_ && spare_.begin()->first < own.bytes) {
+    spare_bytes_ -= spare_.begin()->first;
+    spare_.erase(spare_.begin());
+  }
+  if (spare_bytes_ + own.bytes <= keep_) {
+    spare_bytes_ += own.bytes;
+    spare_.emplace(own.bytes, std::move(own.block));
+  }
+}
+
+Memory::Own* Memory::own_of(Buffers& buffers, Buffer buffer) {
+  switch (buffer) {
+    case Buffer::output:
+      return buffers.out.spans.empty() ? &buffers.scratch : nullptr;
+    case Buffer::scratch:
+      return &buffers.scratch;
+    case Buffer::coded_input:
+      return &buffers.coded_in;
+    case Buffer::coded_result:
+      return &buffers.coded_out;
+    default:
+      return nullptr;
+  }
 }
 
 std::byte* Memory::slot(const Region& region) {
@@ -115,12 +154,12 @@ void Memory::pieces(const Region& region, std::uint32_t from, std::vector<iovec>
     return;
   }
   Buffers& op = buffers(region.owner);
-  if (region.buffer == Buffer::scratch || (region.buffer == Buffer::output && op.out.spans.empty())) {
-    SEAWAY_ASSERT(region.offset + region.length <= op.scratch_bytes, "a region lies inside of its buffer");
-    list.push_back({scratch(op) + region.offset + from, region.length - from});
+  if (Own* const taken = own_of(op, region.buffer)) {
+    SEAWAY_ASSERT(region.offset + region.length <= taken->bytes, "a region lies inside of its buffer");
+    list.push_back({own(*taken) + region.offset + from, region.length - from});
     return;
   }
-  const Pieces& side = region.buffer == Buffer::input ? op.in : op.out;
+  const Pieces& side = region.buffer == Buffer::input ? op.in : region.buffer == Buffer::output ? op.out : op.residual;
   SEAWAY_ASSERT(region.offset + region.length <= side.bytes, "a region lies inside of its buffer");
   const std::uint64_t block_bytes = side.bytes / side.blocks;
   const std::uint64_t block = (region.offset + from) / block_bytes;

@@ -1,4 +1,4 @@
-// The memory that the engine names: the caller's buffers, scratches, slots. One thread's.
+// The memory that the engine names: the caller's buffers; scratches, encodings and slots of its own. One thread's.
 #pragma once
 
 #include <sys/uio.h>
@@ -16,7 +16,8 @@ namespace seaway::runtime {
 
 class Memory {
  public:
-  // Up to `keep` bytes of freed slots and scratches are kept for the next op: fresh pages cost more than the reduction.
+  // Up to `keep` bytes of freed slots, and as many of what ops took, are kept for the next: fresh pages cost more than the
+  // reduction.
   Memory(std::uint32_t chunk_bytes, std::uint64_t keep) : chunk_bytes_(chunk_bytes), keep_(keep) {}
 
   // The caller's pieces for one side of an op, which the engine sees as one buffer. Of `blocks` above 1 each piece has so many,
@@ -27,10 +28,16 @@ class Memory {
     std::uint64_t bytes = 0;  // of all; set by `add`
   };
 
-  // In place, without an output, results go to a scratch as large as the input.
-  void add(OpHandle op, Pieces in, Pieces out);
+  struct Sides {
+    Pieces in;
+    Pieces out;  // none: in place, and results go to a scratch as large as the input
+    Pieces residual;
+    std::uint64_t coded_in = 0;  // bytes of encodings, as large as all chunks together
+    std::uint64_t coded_out = 0;
+  };
+  void add(OpHandle op, Sides sides);
   void remove(OpHandle op);
-  bool has_scratch(OpHandle op) const;
+  std::uint64_t taken(OpHandle op) const;  // bytes of the library's own that the op uses
 
   // Appends where `region` lies, from its byte `from` on, in order. A slot or a scratch comes into being here.
   void pieces(const collective::Region& region, std::uint32_t from, std::vector<iovec>& list);
@@ -46,11 +53,18 @@ class Memory {
     void operator()(std::byte* memory) const;
   };
   using Block = std::unique_ptr<std::byte, Free>;
+  // Comes into being when it is first named, and of a large one only those pages that are touched.
+  struct Own {
+    std::uint64_t bytes = 0;
+    Block block;
+  };
   struct Buffers {
     Pieces in;
     Pieces out;
-    std::uint64_t scratch_bytes = 0;
-    Block scratch;
+    Pieces residual;
+    Own scratch;
+    Own coded_in;
+    Own coded_out;
   };
   struct Slot {
     Block block;
@@ -59,7 +73,9 @@ class Memory {
 
   static Block allocate(std::uint64_t bytes);
   std::byte* slot(const collective::Region& region);
-  std::byte* scratch(Buffers& buffers);
+  std::byte* own(Own& own);
+  void give_back(Own& own);
+  static Own* own_of(Buffers& buffers, collective::Buffer buffer);  // null: one of the caller's
   Buffers& buffers(OpHandle op);
 
   std::uint32_t chunk_bytes_;
@@ -67,8 +83,8 @@ class Memory {
   std::map<OpHandle, Buffers> ops_;
   std::map<SlotId, Slot> slots_;
   std::vector<Block> spare_slots_;  // of chunk_bytes_ each; the last freed is the first reused: it is in the cache
-  Block spare_scratch_;
-  std::uint64_t spare_scratch_bytes_ = 0;
+  std::multimap<std::uint64_t, Block> spare_;  // by size: what ops took
+  std::uint64_t spare_bytes_ = 0;
 };
 
 }  // namespace seaway::runtime

@@ -103,17 +103,19 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
     owner_->on_op_ended(op, status_of(posted.error), result, 0);
     return;
   }
-  const std::uint64_t bytes = descriptor.count * size_of(descriptor.dtype);
   if (is_broadcast && descriptor.root != config_.id && !descriptor.has_data) {
     request.out = std::exchange(request.in, {});
   }
-  posted_[posted.op] = {op, bytes, descriptor.tag};
+  posted_[posted.op] = {op, descriptor.tag};
   handles_[op] = posted.op;
   const std::uint64_t blocks = std::max<std::uint64_t>(descriptor.blocks, 1);
   const bool scatters = descriptor.kind == collective::OpKind::reduce_scatter;
   const bool gathers = descriptor.kind == collective::OpKind::all_gather;
-  memory_.add(posted.op, {std::move(request.in), scatters ? blocks : 1},
-              {std::move(request.out), gathers ? blocks : 1});
+  memory_.add(posted.op, {.in = {std::move(request.in), scatters ? blocks : 1},
+                          .out = {std::move(request.out), gathers ? blocks : 1},
+                          .residual = {std::move(request.residual), scatters ? blocks : 1},
+                          .coded_in = coded_bytes(descriptor, descriptor.up),
+                          .coded_out = coded_bytes(descriptor, descriptor.down)});
   settle();
 }
 
@@ -133,15 +135,13 @@ std::optional<collective::Progress> PeerHost::progress(std::uint64_t op) const {
 
 void PeerHost::run_jobs() {
   collective::Job job;
-  int jobs = 0;
-  for (; jobs < kJobsPerTurn && peer_.engine().next_job(job); ++jobs) {
+  for (int jobs = 0; jobs < kJobsPerTurn && peer_.engine().next_job(job); ++jobs) {
     const std::uint64_t hash = jobs_.run(job);
     peer_.engine().on_done(job.id, hash, now());
     if (job.kind == collective::JobKind::reduce) {
       SEAWAY_KILL_POINT_REDUCED(posted_.at(job.op).tag);
     }
   }
-  jobs_are_left_ = jobs == kJobsPerTurn;
 }
 
 void PeerHost::settle() {
@@ -173,7 +173,7 @@ void PeerHost::settle() {
     return;
   }
   // Nothing else may happen that would lead back here: an op in place ends with as many copies as it has chunks.
-  Time due = jobs_are_left_ ? now() : peer_.deadline();
+  Time due = peer_.engine().has_jobs() ? now() : peer_.deadline();
   if (!posted_.empty()) {
     due = std::min(due, paces_.due());
   }
@@ -240,7 +240,7 @@ void PeerHost::perform(const collective::EngineEffect& effect) {
     const PostedOp op = it->second;
     posted_.erase(it);
     handles_.erase(op.name);
-    const std::uint64_t scratch = memory_.has_scratch(end->op) ? op.bytes : 0;
+    const std::uint64_t scratch = memory_.taken(end->op);
     memory_.remove(end->op);
     owner_->on_op_ended(op.name, status_of(end->result.outcome), end->result, scratch);
   } else if (const auto* release = std::get_if<collective::Release>(&effect)) {

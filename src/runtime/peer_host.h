@@ -76,7 +76,6 @@ class PeerHost : public LinkOwner {
   };
   struct PostedOp {
     std::uint64_t name = 0;
-    std::uint64_t bytes = 0;
     std::uint64_t tag = 0;
   };
 
@@ -126,7 +125,6 @@ class PeerHost : public LinkOwner {
   std::map<OpHandle, PostedOp> posted_;
   std::map<std::uint64_t, OpHandle> handles_;  // by the owner's name
 
-  bool jobs_are_left_ = false;  // for the next turn
   bool settling_ = false;
   bool settle_again_ = false;
   net::Timer timer_;

@@ -4,9 +4,12 @@
 #include <bit>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
+#include "codec/codec.h"
 #include "lab/inside.h"
 #include "runtime/communicator.h"
 #include "support/data.h"
@@ -19,6 +22,42 @@ namespace {
 constexpr double kPatience = 60;  // seconds: longer than anything that is no hang
 
 support::Data data_of(int op) { return op == 1 ? support::Data::digits : support::Data::floats; }
+
+// What an encoding of the whole says. Chunks are whole blocks, so how it was cut changes nothing.
+void encode_and_decode(Codec codec, std::vector<float>& x) {
+  if (codec == Codec::none) {
+    return;
+  }
+  std::vector<std::byte> coded(encoded_bytes(codec, x.size()));
+  const CodecKernels& kernels = scalar_codec_kernels();
+  kernels.encode({codec, coded.data(), x.data(), whole(x.size()), nullptr, Rounding::nearest, 0, 0});
+  kernels.decode(codec, x.data(), coded.data(), whole(x.size()));
+}
+
+// The same, of what travelled encoded.
+bool is_right_encoded(int op, const PeerArguments& arguments, bool one_shot, const std::vector<unsigned>& ranks,
+                      const std::vector<float>& result) {
+  std::vector<float> sum;
+  for (const unsigned rank : ranks) {
+    std::vector<float> x(result.size());
+    support::fill(data_of(op), arguments.seed, rank, x);
+    encode_and_decode(arguments.up, x);
+    if (sum.empty()) {
+      sum = std::move(x);
+    } else {
+      std::transform(sum.begin(), sum.end(), x.begin(), sum.begin(), std::plus<>());
+    }
+  }
+  encode_and_decode(one_shot ? Codec::none : arguments.down, sum);
+  for (std::size_t i = 0; i < sum.size(); ++i) {
+    if (std::bit_cast<std::uint32_t>(sum[i]) != std::bit_cast<std::uint32_t>(result[i])) {
+      std::printf("wrong %d element %zu is %.9g and should be %.9g, encoded\n", op, i, static_cast<double>(result[i]),
+                  static_cast<double>(sum[i]));
+      return false;
+    }
+  }
+  return true;
+}
 
 // False and a line on stdout where the result is not the sum over these ranks in their order.
 bool is_right(int op, std::uint64_t seed, const std::vector<unsigned>& ranks, const std::vector<float>& result) {
@@ -74,6 +113,8 @@ int run_peer(const PeerArguments& arguments) {
     runtime::OpRequest request;
     request.descriptor.count = elements;
     request.descriptor.tag = static_cast<std::uint64_t>(op);
+    request.descriptor.up = arguments.up;
+    request.descriptor.down = arguments.down;
     request.in = {{reinterpret_cast<std::byte*>(in.data()), elements * sizeof(float)}};
     if (!arguments.in_place) {
       request.out = {{reinterpret_cast<std::byte*>(out.data()), elements * sizeof(float)}};
@@ -105,7 +146,10 @@ int run_peer(const PeerArguments& arguments) {
       ranks.push_back(rank_of.at(contributor.id));
       names += std::to_string(ranks.back());
     }
-    if (!is_right(op, arguments.seed, ranks, arguments.in_place ? in : out)) {
+    const std::vector<float>& got = arguments.in_place ? in : out;
+    const bool coded = arguments.up != Codec::none || arguments.down != Codec::none;
+    if (!(coded ? is_right_encoded(op, arguments, result.one_shot, ranks, got)
+                : is_right(op, arguments.seed, ranks, got))) {
       return 1;
     }
     std::printf("ok %d %016llx %s %.6f %llu %u %zu %.6f\n", op, static_cast<unsigned long long>(result.value.bits),

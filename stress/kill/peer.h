@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/dtype.h"
+
 namespace seaway::kill {
 
 struct PeerArguments {
@@ -18,6 +20,8 @@ struct PeerArguments {
   int ops = 2;         // of so many bytes
   std::string listen;  // HOST:PORT
   std::string space;   // the network namespace to be in; empty: where it is started
+  Codec up = Codec::none;
+  Codec down = Codec::none;
 };
 std::vector<std::string> words_of(const PeerArguments& arguments);
 // False when these are not the words of a peer.

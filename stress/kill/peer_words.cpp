@@ -16,11 +16,13 @@ std::vector<std::string> words_of(const PeerArguments& arguments) {
           std::to_string(arguments.seed),
           std::to_string(arguments.ops),
           arguments.listen,
-          arguments.space};
+          arguments.space,
+          std::to_string(static_cast<int>(arguments.up)),
+          std::to_string(static_cast<int>(arguments.down))};
 }
 
 bool parse(const std::vector<std::string>& words, PeerArguments& arguments) {
-  if (words.size() != 10 || words[0] != "--peer") {
+  if (words.size() != 12 || words[0] != "--peer") {
     return false;
   }
   const auto number = [&](std::size_t i) { return static_cast<unsigned>(std::stoul(words[i])); };
@@ -32,7 +34,9 @@ bool parse(const std::vector<std::string>& words, PeerArguments& arguments) {
                std::stoull(words[6]),
                static_cast<int>(number(7)),
                words[8],
-               words[9]};
+               words[9],
+               static_cast<Codec>(number(10)),
+               static_cast<Codec>(number(11))};
   return true;
 }
 

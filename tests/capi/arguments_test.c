@@ -221,6 +221,7 @@ CASE(reductions_that_are_none_and_averages_of_integers_are_refused) {
 
 CASE(options_name_the_field_that_is_wrong) {
   float data[4];
+  float other[4];
   seaway_comm* comm = good_comm();
   seaway_buffer in = f32(data, 4);
   seaway_options options;
@@ -239,6 +240,13 @@ CASE(options_name_the_field_that_is_wrong) {
   REFUSED("finite", SEAWAY_AVG, (options.weighted = 1, options.weight = NAN));
   REFUSED("finite", SEAWAY_AVG, (options.weighted = 1, options.weight = INFINITY));
   REFUSED("not negative", SEAWAY_AVG, (options.weighted = 1, options.weight = -1));
+  REFUSED("codec_up is 4", SEAWAY_SUM, options.codec_up = 4);
+  REFUSED("codec_down is -1", SEAWAY_SUM, options.codec_down = -1);
+  REFUSED("rounding is 2", SEAWAY_SUM, (options.codec_up = SEAWAY_CODEC_Q8, options.rounding = 2));
+  REFUSED("set codec_up too", SEAWAY_SUM, options.rounding = SEAWAY_STOCHASTIC);
+  REFUSED("set codec_up too", SEAWAY_SUM, options.residual = other);
+  REFUSED("neither SEAWAY_SUM nor SEAWAY_AVG", SEAWAY_MAX, options.codec_up = SEAWAY_CODEC_Q8);
+  REFUSED("residual overlaps", SEAWAY_SUM, (options.codec_up = SEAWAY_CODEC_Q8, options.residual = data));
   REFUSED("no_progress", SEAWAY_SUM, options.no_progress = NAN);
   REFUSED("no_progress", SEAWAY_SUM, options.no_progress = -1);
   REFUSED("deadline", SEAWAY_SUM, options.deadline = NAN);
@@ -272,6 +280,9 @@ CASE(broadcast_and_barrier_name_what_is_wrong) {
   CHECK_INVALID(comm, "SEAWAY_AVG only", seaway_barrier(comm, NULL, &options));
   options.weighted = 0, options.tag = UINT64_MAX;
   CHECK_INVALID(comm, "tag", seaway_barrier(comm, NULL, &options));
+  options.tag = 0, options.codec_up = SEAWAY_CODEC_BF16;
+  CHECK_INVALID(comm, "codec_up", seaway_broadcast(comm, NULL, buffers, 1, 1, &options));
+  CHECK_INVALID(comm, "codec_up", seaway_barrier(comm, NULL, &options));
   result.struct_size = 24;
   CHECK_INVALID(comm, "seaway_result.struct_size", seaway_barrier(comm, &result, NULL));
   CHECK_INVALID(comm, "seaway_result.struct_size", seaway_broadcast(comm, &result, buffers, 1, 1, NULL));

@@ -62,7 +62,7 @@ CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_view_info) == 64);
   CHECK(sizeof(seaway_member) == 560);
   CHECK(sizeof(seaway_buffer) == 24);
-  CHECK(sizeof(seaway_options) == 56);
+  CHECK(sizeof(seaway_options) == 80);
   CHECK(sizeof(seaway_contributor) == 16);
   CHECK(sizeof(seaway_result) == 168);
   CHECK(sizeof(seaway_event) == 552);
@@ -96,6 +96,8 @@ CASE(options_result_and_master_defaults) {
   memset(&master, 0xAA, sizeof master);
   CHECK_STATUS(SEAWAY_OK, seaway_options_init(&options, sizeof options));
   CHECK(options.struct_size == sizeof options && options.tag == 0 && options.weight == 1 && options.weighted == 0);
+  CHECK(options.codec_up == SEAWAY_CODEC_NONE && options.codec_down == SEAWAY_CODEC_NONE);
+  CHECK(options.rounding == SEAWAY_NEAREST && options.residual == NULL && options.priority == 0);
   CHECK(options.on_loss == SEAWAY_RESUME && options.layout == 0 && options.no_progress == 0 && options.deadline == 0);
   CHECK_STATUS(SEAWAY_OK, seaway_result_init(&result, sizeof result));
   CHECK(result.struct_size == sizeof result && result.contributors == NULL && result.lost == NULL);

@@ -24,6 +24,8 @@ const char* name_of(Outcome outcome) {
 namespace {
 bool is_success(Outcome outcome) { return outcome == Outcome::committed || outcome == Outcome::no_weight; }
 
+ReferenceAttempt attempt_of(const Result& result) { return {result.op, result.one_shot, result.chunk_bytes}; }
+
 std::string text_of_epoch(const Epoch& epoch) {
   return "(" + std::to_string(epoch.term) + ", " + std::to_string(epoch.number) + ")";
 }
@@ -38,7 +40,19 @@ std::string Checker::record_of(PeerId peer, const PlannedOp& planned, const Desc
                                const Result& result) const {
   const auto blocks = blocks_.find({planned, peer});
   const std::vector<PeerId> owners = blocks == blocks_.end() ? std::vector<PeerId>{} : blocks->second;
-  return to_text({planned, descriptor, result.one_shot, world_->options.seed, result.contributors, {owners, peer}});
+  std::set<PeerId> feeding_back;
+  for (const auto& [id, posted] : posted_.at(planned)) {
+    if (posted.feeds_back) {
+      feeding_back.insert(id);
+    }
+  }
+  return to_text({planned,
+                  descriptor,
+                  attempt_of(result),
+                  world_->options.seed,
+                  result.contributors,
+                  feeding_back,
+                  {owners, peer}});
 }
 
 void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
@@ -128,11 +142,12 @@ void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned,
   }
   std::vector<ReferenceInput> inputs;
   for (const Contributor& contributor : result.contributors) {
-    inputs.push_back({contributor.id,
-                      planned.index >= kFirstSyncOp
-                          ? sync_inputs_.at({planned, contributor.id})
-                          : input_of(world_->options.seed, contributor.id, planned, descriptor),
-                      contributor.weight});
+    inputs.push_back(
+        {contributor.id,
+         planned.index >= kFirstSyncOp ? sync_inputs_.at({planned, contributor.id})
+                                       : input_of(world_->options.seed, contributor.id, planned, descriptor),
+         contributor.weight,
+         residual_of(world_->options.seed, contributor.id, planned, posted_.at(planned).at(contributor.id))});
   }
   if (inputs.empty()) {
     throw Violation("promise 2: op " + text_of(result.op) + " is a success of nobody");
@@ -140,7 +155,7 @@ void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned,
   ++checked_;
   const auto blocks = blocks_.find({planned, peer.id()});
   const std::vector<PeerId> owners = blocks == blocks_.end() ? std::vector<PeerId>{} : blocks->second;
-  const std::vector<std::byte> expected = reference(descriptor, inputs, {owners, peer.id()});
+  const std::vector<std::byte> expected = reference(descriptor, inputs, {owners, peer.id()}, attempt_of(result));
   const bool right = std::equal(expected.begin(), expected.end(), output.begin(), output.end());
   // Two members see by their HOLDs that memory lies to one of them. Whoever is left alone can only believe its own.
   const auto has_posted = [&](const wire::MemberInfo& member) { return posted_.at(planned).contains(member.id); };
@@ -150,6 +165,28 @@ void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned,
   if (!right) {
     throw Violation("promise 1: wrong bits, op " + text_of(result.op) + " after " + std::to_string(result.attempts) +
                     " attempts; record: " + record_of(peer.id(), planned, descriptor, result));
+  }
+}
+
+// Error feedback counts what was sent for good, and nothing else.
+void Checker::on_residual(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
+                          const Result& result, std::span<const std::byte> residual) const {
+  if (!descriptor.feeds_back) {
+    return;
+  }
+  ReferenceInput mine{peer.id(), input_of(world_->options.seed, peer.id(), planned, descriptor), 1,
+                      residual_of(world_->options.seed, peer.id(), planned, descriptor)};
+  const bool counted = result.outcome == Outcome::committed &&
+                       std::ranges::any_of(result.contributors, [&](const Contributor& contributor) {
+                         return contributor.id == peer.id() && contributor.weight > 0;
+                       });
+  if (counted && descriptor.count > 0) {
+    SEAWAY_MARK("sim: a residual is rewritten");
+    encode_and_decode(descriptor, attempt_of(result), mine);
+  }
+  if (!std::ranges::equal(mine.residual, residual)) {
+    throw Violation(std::string("promise 4: a residual is not what ") + (counted ? "its encoding has lost" : "it was") +
+                    ", op " + text_of(result.op) + "; record: " + record_of(peer.id(), planned, descriptor, result));
   }
 }
 

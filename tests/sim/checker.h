@@ -39,6 +39,8 @@ class Checker {
                std::span<const std::byte> input);
   void on_ended(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                 const collective::Result& result, std::span<const std::byte> output);
+  void on_residual(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
+                   const collective::Result& result, std::span<const std::byte> residual) const;
   void on_epoch(const wire::EpochMessage& epoch);
   void on_evicted(const PeerProcess& peer, const std::string& reason);
   void on_left(const PeerProcess& peer);

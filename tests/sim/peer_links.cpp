@@ -9,9 +9,6 @@
 
 namespace seaway::sim {
 
-using collective::Buffer;
-using collective::Region;
-
 namespace {
 constexpr std::size_t kHelloPrefix = 2;
 }
@@ -223,17 +220,13 @@ void PeerProcess::send_frames(ConnId conn) {
 
 // The op's buffers, or those of its results, are somebody else's from now on: nobody reads or writes them any more.
 void PeerProcess::release(const collective::Release& effect) {
-  const auto concerns = [&](const Region& region) {
-    return region.length > 0 && region.owner == effect.op && region.buffer != Buffer::slot &&
-           !(effect.results_only && region.buffer == Buffer::input);
-  };
   for (auto& [conn, link] : links_) {
-    if (link.region && concerns(*link.region)) {
+    if (link.region && concerns(effect, *link.region)) {
       SEAWAY_MARK("sim: released while a result is landing");
       link.sink = true;
     }
     for (Outgoing& out : link.queue) {
-      if (!out.copied && concerns(out.frame.region)) {
+      if (!out.copied && concerns(effect, out.frame.region)) {
         SEAWAY_MARK("sim: released while a frame is half sent");
         const std::byte* bytes = address(out.frame.region);
         out.aside.assign(bytes, bytes + out.frame.region.length);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/mark.h"
+#include "codec/codec.h"
 #include "hash/hash.h"
 #include "reduce/reduce.h"
 #include "sim/peer_process.h"
@@ -24,9 +25,22 @@ std::byte* PeerProcess::address(const collective::Region& region) {
     return slot.data() + region.offset;
   }
   Memory& memory = memory_.at(region.owner);
-  std::vector<std::byte>& bytes = region.buffer == Buffer::input    ? memory.input
-                                  : region.buffer == Buffer::output ? memory.output
-                                                                    : memory.scratch;
+  std::vector<std::byte>& bytes = [&]() -> std::vector<std::byte>& {
+    switch (region.buffer) {
+      case Buffer::input:
+        return memory.input;
+      case Buffer::output:
+        return memory.output;
+      case Buffer::coded_input:
+        return memory.coded_in;
+      case Buffer::coded_result:
+        return memory.coded_out;
+      case Buffer::residual:
+        return memory.residual;
+      default:
+        return memory.scratch;
+    }
+  }();
   if (region.offset + region.length > bytes.size()) {
     throw Violation("a region lies outside of its buffer");
   }
@@ -77,15 +91,45 @@ void PeerProcess::start_jobs() {
   }
 }
 
+const CodecKernels& PeerProcess::codecs() const {
+  const CodecKernels* simd = world_->options.seed % 2 == 0 ? avx2_codec_kernels() : nullptr;
+  return simd != nullptr && __builtin_cpu_supports("avx2") ? *simd : scalar_codec_kernels();
+}
+
 void PeerProcess::run_job(const Job& job) {
   if (job.kind != JobKind::hash) {
     check_alone(job.dst, 0);
+    check_alone(job.coded, 0);
   }
   std::byte* dst = address(job.dst);
   if (job.kind == JobKind::zero) {
     std::memset(dst, 0, job.dst.length);
   } else if (job.kind == JobKind::copy) {
     std::memcpy(dst, address(job.sources.at(0).region), job.dst.length);
+  } else if (job.kind == JobKind::encode) {
+    const collective::Region& from = job.sources.at(0).region;
+    codecs().encode({.codec = job.codec,
+                     .dst = dst,
+                     .src = address(from),
+                     .piece = whole(job.count),
+                     .residual = job.residual.length > 0 ? address(job.residual) : nullptr,
+                     .rounding = job.rounding,
+                     .key = job.key,
+                     .stream = from.offset / sizeof(float),
+                     .residual_stays = !job.feeds_back});
+  } else if (job.kind == JobKind::decode) {
+    codecs().decode(job.codec, dst, address(job.sources.at(0).region), whole(job.count));
+  } else if (job.codec != Codec::none || job.coded_by != Codec::none) {
+    std::vector<EncodedSource> sources;
+    for (const collective::JobSource& source : job.sources) {
+      sources.push_back({address(source.region), job.codec, source.weight});
+    }
+    (job.reduction == Reduction::avg ? codecs().avg : codecs().sum)({dst, sources, whole(job.count), job.weight_sum});
+    if (job.coded_by != Codec::none) {
+      std::byte* const coded = address(job.coded);
+      codecs().encode({job.coded_by, coded, dst, whole(job.count), nullptr, Rounding::nearest, 0, 0});
+      codecs().decode(job.coded_by, dst, coded, whole(job.count));
+    }
   } else if (job.kind == JobKind::reduce) {
     std::vector<Source> sources;
     for (const collective::JobSource& source : job.sources) {
@@ -99,7 +143,7 @@ void PeerProcess::run_job(const Job& job) {
 
 // Memory may lie once, where somebody else's memory tells the truth about the same bits.
 std::uint64_t PeerProcess::finish_job(const Job& job, std::uint64_t hash) {
-  const bool compared = job.kind == JobKind::hash && job.dst.buffer != Buffer::input &&
+  const bool compared = (job.kind == JobKind::hash || job.kind == JobKind::decode) && job.dst.buffer != Buffer::input &&
                         peer_.roster().size() > 2u * world_->options.lanes;
   if (compared && job.dst.length > 0 && world_->take_bit_flip()) {
     world_->tell("a bit flips in the memory of h" + std::to_string(site_->host));

@@ -125,6 +125,7 @@ void PeerProcess::pump() {
   for (const ConnId conn : conns) {
     send_frames(conn);
   }
+  start_jobs();  // to send has made some
   pumping_ = false;
   // Often enough that a broken invariant is seen near its cause.
   if (++pumps_ % kPumpsPerCheck == 0) {
@@ -256,6 +257,7 @@ void PeerProcess::ended(const collective::OpEnded& end) {
     throw Violation("promise 4: an input has changed, op " + world_->checker.text_of(end.result.op) + " " +
                     name_of(end.result.outcome) + " at h" + std::to_string(site_->host));
   }
+  world_->checker.on_residual(*this, memory.planned, posted, end.result, memory.residual);
   memory.final_input = memory.input;
   memory.final_output = memory.output;
   program_.ended(end.op, end.result);
@@ -282,6 +284,9 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   const std::uint64_t block = descriptor.count * size_of(descriptor.dtype);
   const bool gathers = descriptor.kind == collective::OpKind::all_gather;
   memory.output.resize(block * (gathers ? descriptor.blocks : 1), std::byte{0xAA});
+  memory.coded_in.resize(coded_bytes(descriptor, descriptor.up), std::byte{0xCC});
+  memory.coded_out.resize(coded_bytes(descriptor, descriptor.down), std::byte{0xDD});
+  memory.residual = residual_of(world_->options.seed, id_, planned, descriptor);
   if (descriptor.in_place) {
     memory.scratch.resize(memory.input.size(), std::byte{0xBB});
   }
@@ -364,6 +369,7 @@ void PeerProcess::on_bytes(ConnId conn, std::span<const std::byte> bytes) {
 
 void PeerProcess::on_writable(ConnId conn) {
   send_frames(conn);
+  start_jobs();
   schedule_tick();
 }
 

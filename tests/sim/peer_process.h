@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "codec/codec.h"
 #include "core/peer.h"
 #include "sim/network.h"
 #include "sim/program.h"
@@ -68,6 +69,7 @@ class PeerProcess : public Endpoint {
  private:
   struct Memory {
     std::vector<std::byte> input, original, output, scratch;
+    std::vector<std::byte> coded_in, coded_out, residual;
     collective::Descriptor descriptor;
     PlannedOp planned;
     bool ended = false;
@@ -121,6 +123,7 @@ class PeerProcess : public Endpoint {
   std::byte* address(const collective::Region& region);
   void check_alone(const collective::Region& region, ConnId writer) const;  // 0: a job
   void start_jobs();
+  const CodecKernels& codecs() const;
   void run_job(const collective::Job& job);
   std::uint64_t finish_job(const collective::Job& job, std::uint64_t hash);
 

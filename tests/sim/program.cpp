@@ -47,6 +47,24 @@ Descriptor draw_op(Random& random, std::uint32_t most_elements) {
   return op;
 }
 
+// Turns some ops into such as have a codec.
+void draw_codec(Random& random, Descriptor& op) {
+  if (!(collective::reduces(op.kind) || op.kind == OpKind::all_gather) || !random.one_in(4)) {
+    return;
+  }
+  op.dtype = DType::f32;
+  op.count = random.one_in(12) ? 0 : random.between(1, 1300);  // several blocks
+  op.up = kAllCodecs[random.below(std::size(kAllCodecs))];
+  if (op.kind == OpKind::all_reduce) {
+    op.down = kAllCodecs[random.below(std::size(kAllCodecs))];
+  }
+  if (op.kind != OpKind::all_gather) {
+    op.reduction = op.reduction == Reduction::avg || random.one_in(2) ? Reduction::avg : Reduction::sum;
+    op.weighted = op.reduction == Reduction::avg && random.one_in(2);
+  }
+  op.rounding = op.up != Codec::none && random.one_in(3) ? Rounding::stochastic : Rounding::nearest;
+}
+
 }  // namespace
 
 Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
@@ -56,6 +74,8 @@ Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_b
   batch.at_once = random.one_in(2);
   for (std::uint64_t n = random.between(4, ops_per_batch); n > 0; --n) {
     batch.ops.push_back(draw_op(random, most_elements));
+    Random coded(mix({seed, update, batch.ops.size(), 78}));
+    draw_codec(coded, batch.ops.back());
   }
   if (with_tails && random.one_in(2)) {
     Descriptor tail;
@@ -94,6 +114,12 @@ std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp
     std::memcpy(bytes.data() + at, &bits, element);
   }
   return bytes;
+}
+
+std::vector<std::byte> residual_of(std::uint64_t seed, PeerId peer, const PlannedOp& op, const Descriptor& descriptor) {
+  constexpr std::uint32_t kAnother = 100'000;
+  return descriptor.feeds_back ? input_of(seed, peer, {op.lane, op.update, op.index + kAnother}, descriptor)
+                               : std::vector<std::byte>{};
 }
 
 Program::Program(World& world, PeerProcess& peer)
@@ -185,6 +211,9 @@ void Program::post_one() {
   }
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;
+  op.priority = static_cast<std::int32_t>(Random(mix({world_->options.seed, update_, index, 80})).below(3)) - 1;
+  op.feeds_back =
+      op.up != Codec::none && Random(mix({world_->options.seed, peer_->id(), update_, index, 79})).one_in(2);
   if (tail) {
     op.deadline = world_->clock.now() + 4 * kSecond;
     world_->checker.expect_failure(planned);

@@ -33,9 +33,11 @@ struct Batch {
 Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
                bool with_tails);
 
-// What this member contributes to this op.
+// What this member contributes to this op, and the residual that it adds, if it does.
 std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp& op,
                                 const collective::Descriptor& descriptor);
+std::vector<std::byte> residual_of(std::uint64_t seed, PeerId peer, const PlannedOp& op,
+                                   const collective::Descriptor& descriptor);
 
 // Ops of a state sync are planned ops from here on.
 inline constexpr std::uint32_t kFirstSyncOp = 1000;

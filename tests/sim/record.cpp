@@ -56,13 +56,16 @@ Record parse(const std::string& text) {
   record.descriptor.dtype = named(fields, "dtype", kAllDTypes);
   record.descriptor.reduction = named(fields, "op", kAllReductions);
   record.descriptor.count = number(fields, "count");
-  record.one_shot = fields["plan"] == "one-shot";
+  record.descriptor.up = named(fields, "codec", kAllCodecs);
+  record.descriptor.down = named(fields, "down", kAllCodecs);
+  record.descriptor.rounding = fields["rounding"] == "stochastic" ? Rounding::stochastic : Rounding::nearest;
+  record.attempt.one_shot = fields["plan"] == "one-shot";
+  record.attempt.chunk_bytes = static_cast<std::uint32_t>(number(fields, "chunk"));
   record.seed = number(fields, "seed");
   record.planned = {static_cast<std::uint16_t>(number(fields, "lane")), number(fields, "update"),
                     static_cast<std::uint32_t>(number(fields, "index"))};
-  if (fields["codec"] != "none") {
-    throw std::invalid_argument("codec=none is the only codec so far");
-  }
+  record.attempt.op = {record.planned.lane, static_cast<std::uint32_t>(number(fields, "generation")),
+                       number(fields, "tag"), static_cast<std::uint32_t>(number(fields, "seq"))};
   if (record.descriptor.count > kMostElements) {
     throw std::invalid_argument("count is above what a record may ask for");
   }
@@ -70,9 +73,12 @@ Record parse(const std::string& text) {
   for (std::string item; std::getline(list, item, ',');) {
     const std::size_t colon = item.find(':');
     if (colon == std::string::npos) {
-      throw std::invalid_argument("contributors= takes ID:WEIGHT,ID:WEIGHT,...");
+      throw std::invalid_argument("contributors= takes ID:WEIGHT,ID:WEIGHT:residual,...");
     }
     record.contributors.push_back({std::stoull(item), std::stod(item.substr(colon + 1))});
+    if (item.ends_with(":residual")) {
+      record.feeding_back.insert(record.contributors.back().id);
+    }
   }
   if (record.contributors.empty()) {
     throw std::invalid_argument("a result without contributors has no bits");
@@ -97,11 +103,17 @@ std::string to_text(const Record& record) {
   const collective::Descriptor& d = record.descriptor;
   std::ostringstream text;
   text << "kind=" << static_cast<int>(d.kind) << " dtype=" << name_of(d.dtype) << " op=" << name_of(d.reduction)
-       << " count=" << d.count << " plan=" << (record.one_shot ? "one-shot" : "direct")
-       << " codec=none seed=" << record.seed << " lane=" << record.planned.lane << " update=" << record.planned.update
-       << " index=" << record.planned.index << " contributors=";
+       << " count=" << d.count << " plan=" << (record.attempt.one_shot ? "one-shot" : "direct")
+       << " codec=" << name_of(d.up) << " down=" << name_of(d.down)
+       << " rounding=" << (d.rounding == Rounding::stochastic ? "stochastic" : "nearest")
+       << " chunk=" << record.attempt.chunk_bytes << " generation=" << record.attempt.op.generation
+       << " tag=" << record.attempt.op.tag << " seq=" << record.attempt.op.seq << " seed=" << record.seed
+       << " lane=" << record.planned.lane << " update=" << record.planned.update << " index=" << record.planned.index
+       << " contributors=";
   for (std::size_t i = 0; i < record.contributors.size(); ++i) {
-    text << (i > 0 ? "," : "") << record.contributors[i].id << ":" << record.contributors[i].weight;
+    const collective::Contributor& contributor = record.contributors[i];
+    text << (i > 0 ? "," : "") << contributor.id << ":" << contributor.weight
+         << (record.feeding_back.contains(contributor.id) ? ":residual" : "");
   }
   if (has_blocks(d.kind)) {
     text << " mine=" << record.blocks.mine << " blocks=";
@@ -116,11 +128,13 @@ int print_reference(const std::string& text) {
   try {
     const Record record = parse(text);
     std::vector<ReferenceInput> inputs;
-    for (const collective::Contributor& contributor : record.contributors) {
-      inputs.push_back({contributor.id, input_of(record.seed, contributor.id, record.planned, record.descriptor),
-                        contributor.weight});
+    for (const auto& [id, weight] : record.contributors) {
+      collective::Descriptor theirs = record.descriptor;
+      theirs.feeds_back = record.feeding_back.contains(id);
+      inputs.push_back({id, input_of(record.seed, id, record.planned, theirs), weight,
+                        residual_of(record.seed, id, record.planned, theirs)});
     }
-    const std::vector<std::byte> bits = reference(record.descriptor, inputs, record.blocks);
+    const std::vector<std::byte> bits = reference(record.descriptor, inputs, record.blocks, record.attempt);
     std::printf("xxh3 %016" PRIx64 ", %zu bytes:", hash64(bits), bits.size());
     for (std::size_t i = 0; i < bits.size() && i < 32; ++i) {
       std::printf(" %02x", static_cast<unsigned>(bits[i]));

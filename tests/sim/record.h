@@ -1,6 +1,7 @@
 // The record of one op: all that its result's bits follow from, in a line.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "collective/boundary.h"
@@ -12,9 +13,10 @@ namespace seaway::sim {
 struct Record {
   PlannedOp planned;
   collective::Descriptor descriptor;
-  bool one_shot = false;
+  ReferenceAttempt attempt;
   std::uint64_t seed = 0;
   std::vector<collective::Contributor> contributors;  // in roster order
+  std::set<PeerId> feeding_back;                      // of them
   ReferenceBlocks blocks;                             // of ops of blocks
 };
 

@@ -7,6 +7,9 @@
 #include <limits>
 #include <type_traits>
 
+#include "hash/hash.h"
+#include "unit/codec/reference.h"
+
 namespace seaway::sim {
 
 namespace {
@@ -162,23 +165,25 @@ std::vector<ReferenceInput> only_my_block(std::size_t block_bytes, std::span<con
   std::vector<ReferenceInput> mine;
   for (const ReferenceInput& input : inputs) {
     const auto begin = input.data.begin() + position * static_cast<std::ptrdiff_t>(block_bytes);
-    mine.push_back({input.id, {begin, begin + static_cast<std::ptrdiff_t>(block_bytes)}, input.weight});
+    mine.push_back({input.id, {begin, begin + static_cast<std::ptrdiff_t>(block_bytes)}, input.weight, {}});
   }
   return mine;
 }
 
 }  // namespace
 
-std::vector<std::byte> reference(const collective::Descriptor& d, std::span<const ReferenceInput> inputs,
-                                 const ReferenceBlocks& blocks) {
+namespace {
+
+std::vector<std::byte> reduced(const collective::Descriptor& d, std::span<const ReferenceInput> inputs,
+                               const ReferenceBlocks& blocks) {
   const std::size_t block_bytes = d.count * size_of(d.dtype);
   if (d.kind == collective::OpKind::all_gather) {
     return gather(block_bytes, inputs, blocks);
   }
   if (d.kind == collective::OpKind::reduce_scatter) {
-    collective::Descriptor reduced = d;
-    reduced.kind = collective::OpKind::all_reduce;
-    return reference(reduced, only_my_block(block_bytes, inputs, blocks), {});
+    collective::Descriptor all = d;
+    all.kind = collective::OpKind::all_reduce;
+    return reduced(all, only_my_block(block_bytes, inputs, blocks), {});
   }
   if (d.kind != collective::OpKind::all_reduce) {
     return inputs[0].data;
@@ -244,6 +249,68 @@ std::vector<std::byte> reference(const collective::Descriptor& d, std::span<cons
     case DType::u64:
       plain(std::uint64_t{});
       break;
+  }
+  return out;
+}
+
+}  // namespace
+
+namespace {
+
+struct Coding {
+  Codec codec = Codec::none;
+  Rounding rounding = Rounding::nearest;
+  std::uint64_t key = 0;
+  std::size_t block = 0;  // elements; nothing is encoded across the edge of two
+  std::size_t chunk = 0;  // elements; the draws of a chunk are its own
+};
+
+// The bits of a result depend on how it was cut only by the draws.
+void pass(const Coding& coding, std::vector<std::byte>& data, std::vector<std::byte>& residual) {
+  const std::size_t count = data.size() / sizeof(float);
+  for (std::size_t first = 0; first < count;) {
+    const std::size_t block_end = (first / coding.block + 1) * coding.block;
+    const std::size_t length = std::min({coding.chunk, block_end - first, count - first});
+    std::byte* const at = data.data() + first * sizeof(float);
+    EncodeArgs args{coding.codec, nullptr, at, whole(length), nullptr, coding.rounding, coding.key, first};
+    std::vector<float> lost(length);
+    if (!residual.empty()) {
+      std::memcpy(lost.data(), residual.data() + first * sizeof(float), length * sizeof(float));
+    }
+    const std::vector<std::byte> encoded = reference::encode(args, residual.empty() ? nullptr : &lost);
+    for (std::size_t i = 0; i < length; ++i) {
+      float value = reference::decoded(coding.codec, encoded.data(), length, i);
+      value = std::isnan(value) ? std::numeric_limits<float>::quiet_NaN() : value;
+      std::memcpy(at + i * sizeof value, &value, sizeof value);
+    }
+    if (!residual.empty()) {
+      std::memcpy(residual.data() + first * sizeof(float), lost.data(), length * sizeof(float));
+    }
+    first += length;
+  }
+}
+
+}  // namespace
+
+void encode_and_decode(const collective::Descriptor& d, const ReferenceAttempt& attempt, ReferenceInput& input) {
+  const std::uint64_t keyed[] = {attempt.op.lane, attempt.op.generation, attempt.op.tag, attempt.op.seq, input.id};
+  const bool cut = d.rounding == Rounding::stochastic;
+  pass({d.up, d.rounding, combine(keyed), d.count, cut ? attempt.chunk_bytes / sizeof(float) : d.count}, input.data,
+       input.residual);
+}
+
+std::vector<std::byte> reference(const collective::Descriptor& d, std::vector<ReferenceInput> inputs,
+                                 const ReferenceBlocks& blocks, const ReferenceAttempt& attempt) {
+  const bool has_data = d.count > 0;
+  if (d.up != Codec::none && has_data) {
+    for (ReferenceInput& input : inputs) {
+      encode_and_decode(d, attempt, input);
+    }
+  }
+  std::vector<std::byte> out = reduced(d, inputs, blocks);
+  if (d.down != Codec::none && !attempt.one_shot && has_data) {
+    std::vector<std::byte> nothing;
+    pass({d.down, Rounding::nearest, 0, d.count, d.count}, out, nothing);
   }
   return out;
 }

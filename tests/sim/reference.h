@@ -14,6 +14,7 @@ struct ReferenceInput {
   PeerId id = kNoPeer;
   std::vector<std::byte> data;
   double weight = 1;
+  std::vector<std::byte> residual;  // none: empty
 };
 
 // Of ops of blocks: whose each is, and who has the result.
@@ -22,8 +23,19 @@ struct ReferenceBlocks {
   PeerId mine = kNoPeer;
 };
 
+// Of ops with a codec: what else the bits depend on.
+struct ReferenceAttempt {
+  OpKey op;
+  bool one_shot = false;
+  std::uint32_t chunk_bytes = 0;
+};
+
 // `inputs` in roster order, at least one.
-std::vector<std::byte> reference(const collective::Descriptor& descriptor, std::span<const ReferenceInput> inputs,
-                                 const ReferenceBlocks& blocks);
+std::vector<std::byte> reference(const collective::Descriptor& descriptor, std::vector<ReferenceInput> inputs,
+                                 const ReferenceBlocks& blocks, const ReferenceAttempt& attempt);
+
+// The contribution becomes what its encoding says, its residual what that has lost.
+void encode_and_decode(const collective::Descriptor& descriptor, const ReferenceAttempt& attempt,
+                       ReferenceInput& input);
 
 }  // namespace seaway::sim

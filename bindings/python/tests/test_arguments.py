@@ -95,6 +95,16 @@ def test_ops_check_their_arguments(solo: seaway.Communicator) -> None:
         ({"timeout": 0}, "timeout"),
         ({"deadline": NAN}, "deadline"),
         ({"deadline": -1.0}, "deadline"),
+        ({"codec": "q9"}, "codec is 'q9'"),
+        ({"codec": ("q8", "q8", "q8")}, "codec is"),
+        ({"codec": ["q8"]}, "codec is"),
+        ({"codec": "q8", "op": "max"}, "codec"),
+        ({"codec": "q8", "rounding": "up"}, "rounding is 'up'"),
+        ({"rounding": "stochastic"}, "codec_up"),
+        ({"residual": np.zeros(2, np.float32)}, "codec_up"),
+        ({"codec": "q8", "residual": np.zeros(3, np.float32)}, "2 elements"),
+        ({"codec": "q8", "residual": np.zeros(2, np.float64)}, "float32"),
+        ({"codec": "q8", "residual": x}, "overlaps"),
     ):
         with pytest.raises(seaway.InvalidError, match=words):
             solo.all_reduce(x, **arguments)  # type: ignore[arg-type]

@@ -43,6 +43,49 @@ def test_large_arrays_have_equal_bits(master: seaway.Master) -> None:
         assert result.scratch_bytes >= x.nbytes
 
 
+def ramp(count: int, scale: int) -> Any:
+    """Numbers that q8 says exactly: the largest of each block is 127 times a whole scale."""
+    return ((np.arange(count) % 255 - 127) * scale).astype(np.float32)
+
+
+def test_codecs(master: seaway.Master) -> None:
+    count = 700_000
+
+    def body(comm: seaway.Communicator) -> Any:
+        x = ramp(count, comm.rank + 1)
+        residual = np.zeros(count, np.float32)
+        result = comm.all_reduce(x, codec="q8", residual=residual)
+        assert (x == ramp(count, 6)).all() and not residual.any()
+        assert result.bytes_sent <= x.nbytes * 0.4  # of 4/3 and a chunk
+        up = ramp(count, 2**comm.rank)
+        way_back = comm.all_reduce(up, codec=("bf16", None), rounding="stochastic")
+        assert (up == ramp(count, 7)).all() and way_back.bytes_sent > 2 * result.bytes_sent
+        blocks = comm.update().blocks
+        gathered = np.empty((len(blocks), 1024), np.float32)
+        comm.all_gather(ramp(1024, comm.rank + 1), gathered, codec="q8")
+        assert [row.tobytes() for row in gathered] == [ramp(1024, rank + 1).tobytes() for rank in range(3)]
+        block = np.empty(1024, np.float32)
+        comm.reduce_scatter(gathered, block, codec="q8")
+        assert (block == 3 * ramp(1024, comm.rank + 1)).all()
+        return result.hash
+
+    assert len(set(cluster(master, 3, body))) == 1
+
+
+def test_error_feedback(master: seaway.Master) -> None:
+    def body(comm: seaway.Communicator) -> Any:
+        residual = np.zeros(2, np.float32)
+        kept, total = [], 0.0
+        for _ in range(4):
+            x = np.array([127, 0.25], np.float32)  # a step is 1
+            comm.all_reduce(x, op="avg", codec="q8", residual=residual)
+            kept.append(float(residual[1]))
+            total += float(x[1])
+        return kept, total
+
+    assert cluster(master, 2, body) == [([0.25, 0.5, -0.25, 0.0], 1.0)] * 2
+
+
 def test_what_a_result_says(master: seaway.Master) -> None:
     def body(comm: seaway.Communicator) -> Any:
         result = comm.all_reduce(np.ones(16, np.float32))

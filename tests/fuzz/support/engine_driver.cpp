@@ -40,6 +40,12 @@ Descriptor draw_descriptor(Input& input, PeerId self) {
   if (input.one_in(8)) {
     d.no_progress = kSecond;
   }
+  if (input.one_in(3)) {
+    d.up = kAllCodecs[input.below(std::size(kAllCodecs))];
+    d.down = d.kind == OpKind::all_reduce || input.one_in(8) ? kAllCodecs[input.below(std::size(kAllCodecs))] : d.down;
+    d.dtype = input.one_in(8) ? d.dtype : DType::f32;
+    d.feeds_back = input.one_in(2);
+  }
   return d;
 }
 
@@ -60,7 +66,25 @@ void EngineDriver::post(Input& input) {
   const std::uint64_t bytes = descriptor.count * size_of(descriptor.dtype);
   memory_[posted.op] = {.input = descriptor.kind == OpKind::reduce_scatter ? bytes * descriptor.blocks : bytes,
                         .output = descriptor.kind == OpKind::all_gather ? bytes * descriptor.blocks : bytes,
-                        .in_place = descriptor.in_place};
+                        .in_place = descriptor.in_place,
+                        .coded_in = coded_bytes(descriptor, descriptor.up),
+                        .coded_out = coded_bytes(descriptor, descriptor.down)};
+  memory_[posted.op].residual = descriptor.feeds_back ? memory_[posted.op].input : 0;
+}
+
+std::uint64_t EngineDriver::Memory::bytes_of(Buffer buffer) const {
+  switch (buffer) {
+    case Buffer::input:
+      return input;
+    case Buffer::coded_input:
+      return coded_in;
+    case Buffer::coded_result:
+      return coded_out;
+    case Buffer::residual:
+      return residual;
+    default:
+      return output;
+  }
 }
 
 void EngineDriver::cancel(Input& input) {
@@ -283,11 +307,21 @@ void EngineDriver::work(Input& input) {
 
 void EngineDriver::check(const Job& job) {
   check(job.dst, false);
-  FUZZ_REQUIRE(job.kind == JobKind::hash || job.count * size_of(job.dtype) == job.dst.length,
-               "a job is of whole elements");
+  const std::uint64_t plain = job.count * size_of(job.dtype);
+  const std::uint64_t coded = job.codec == Codec::none ? plain : encoded_bytes(job.codec, job.count);
+  const bool encodes = job.kind == JobKind::encode;
+  FUZZ_REQUIRE(job.kind == JobKind::hash || (encodes ? coded : plain) == job.dst.length, "a job is of whole elements");
   for (const JobSource& source : job.sources) {
     check(source.region, false);
-    FUZZ_REQUIRE(source.region.length == job.dst.length, "a source is as long as what is made of it");
+    FUZZ_REQUIRE(source.region.length == (encodes ? plain : coded), "a source is as long as what is made of it");
+  }
+  if (job.coded_by != Codec::none) {
+    check(job.coded, false);
+    FUZZ_REQUIRE(job.coded.length == encoded_bytes(job.coded_by, job.count), "so is what is sent of a result");
+  }
+  if (job.residual.length > 0) {
+    check(job.residual, false);
+    FUZZ_REQUIRE(job.residual.length == plain, "and a residual");
   }
 }
 
@@ -302,8 +336,7 @@ void EngineDriver::check(const Region& region, bool may_be_new) {
   }
   const auto memory = memory_.find(region.owner);
   FUZZ_REQUIRE(memory != memory_.end(), "the buffers of an op that has ended are the caller's");
-  FUZZ_REQUIRE(end <= (region.buffer == Buffer::input ? memory->second.input : memory->second.output),
-               "a region lies in its buffer");
+  FUZZ_REQUIRE(end <= memory->second.bytes_of(region.buffer), "a region lies in its buffer");
   FUZZ_REQUIRE(region.buffer != Buffer::scratch || memory->second.in_place, "a scratch is there for an op in place");
 }
 

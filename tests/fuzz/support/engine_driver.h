@@ -69,6 +69,11 @@ class EngineDriver {
     std::uint64_t input = 0;   // bytes
     std::uint64_t output = 0;  // of the scratch too
     bool in_place = false;
+    std::uint64_t coded_in = 0;
+    std::uint64_t coded_out = 0;
+    std::uint64_t residual = 0;
+
+    std::uint64_t bytes_of(collective::Buffer buffer) const;
   };
 
   OpKey draw_op(Input& input);

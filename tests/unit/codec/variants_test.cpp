@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operands.h"
@@ -77,6 +78,14 @@ void check_encode(Codec codec, std::size_t count, Random& random) {
       kernels->encode(args);
     });
     args.piece = whole(count);
+    if (feedback && random.one_in(2)) {  // whoever encodes again, with the residual as it was, gets the same
+      CHECK(!std::exchange(args.residual_stays, true));
+      Buffer before = residual_before;
+      args.residual = before.data();
+      kernels->encode(args);
+      CHECK(same(before.data(), residual_before.data(), count * 4));
+      args.residual_stays = false;
+    }
     CHECK(dst.guards_intact());
     CHECK(kept.guards_intact());
     CHECK(same(dst.data(), right.data(), right.size()));

@@ -78,11 +78,14 @@ class Cluster {
       const bool gathers = descriptor.kind == OpKind::all_gather;
       memory.output.resize(descriptor.count * (gathers ? descriptor.blocks : 1));
       memory.scratch.resize(memory.input.size());
+      memory.residual.resize(descriptor.feeds_back ? memory.input.size() : 0, .25F);
     }
     return posted.op;
   }
 
   std::vector<float>& input(std::size_t i, OpHandle op) { return nodes_[i]->memory[op].input; }
+  std::vector<float>& residual(std::size_t i, OpHandle op) { return nodes_[i]->memory[op].residual; }
+  int encodings(std::size_t i) const { return nodes_[i]->encodings; }
   std::vector<float>& output(std::size_t i, OpHandle op) { return nodes_[i]->memory[op].output; }
   const std::vector<Ended>& ended(std::size_t i) const { return nodes_[i]->ended; }
   const std::vector<EngineEffect>& asked(std::size_t i) const { return nodes_[i]->asked; }
@@ -160,7 +163,8 @@ class Cluster {
 
  private:
   struct Memory {
-    std::vector<float> input, output, scratch;
+    std::vector<float> input, output, scratch, residual;
+    std::vector<std::byte> coded_in, coded_out;
   };
 
   void adopt_everywhere() {
@@ -176,6 +180,7 @@ class Cluster {
     std::map<SlotId, std::vector<std::byte>> slots;
     std::vector<Ended> ended;
     std::vector<EngineEffect> asked;
+    int encodings = 0;
   };
 
   std::byte* address(Node& node, const Region& region) {
@@ -185,9 +190,15 @@ class Cluster {
       return slot.data() + region.offset;
     }
     Memory& memory = node.memory.at(region.owner);
-    auto& floats = region.buffer == Buffer::input    ? memory.input
-                   : region.buffer == Buffer::output ? memory.output
-                                                     : memory.scratch;
+    if (region.buffer == Buffer::coded_input || region.buffer == Buffer::coded_result) {
+      auto& coded = region.buffer == Buffer::coded_input ? memory.coded_in : memory.coded_out;
+      coded.resize(std::max<std::size_t>(coded.size(), region.offset + region.length));
+      return coded.data() + region.offset;
+    }
+    auto& floats = region.buffer == Buffer::input      ? memory.input
+                   : region.buffer == Buffer::output   ? memory.output
+                   : region.buffer == Buffer::residual ? memory.residual
+                                                       : memory.scratch;
     return reinterpret_cast<std::byte*>(floats.data()) + region.offset;
   }
 
@@ -231,7 +242,30 @@ class Cluster {
 
   void run_job(Node& node, const Job& job) {
     std::byte* dst = address(node, job.dst);
-    if (job.kind == JobKind::zero) {
+    const CodecKernels& codecs = scalar_codec_kernels();
+    if (job.kind == JobKind::encode) {
+      ++node.encodings;
+      codecs.encode({.codec = job.codec,
+                     .dst = dst,
+                     .src = address(node, job.sources[0].region),
+                     .piece = seaway::whole(job.count),
+                     .residual = job.residual.length > 0 ? address(node, job.residual) : nullptr,
+                     .rounding = job.rounding,
+                     .key = job.key,
+                     .stream = 0,
+                     .residual_stays = !job.feeds_back});
+    } else if (job.codec != Codec::none || job.coded_by != Codec::none) {
+      std::vector<EncodedSource> sources;
+      for (const JobSource& source : job.sources) {
+        sources.push_back({address(node, source.region), job.codec, source.weight});
+      }
+      codecs.sum({dst, sources, seaway::whole(job.count), job.weight_sum});
+      if (job.coded_by != Codec::none) {
+        std::byte* coded = address(node, job.coded);
+        codecs.encode({job.coded_by, coded, dst, seaway::whole(job.count), nullptr, Rounding::nearest, 0, 0});
+        codecs.decode(job.coded_by, dst, coded, seaway::whole(job.count));
+      }
+    } else if (job.kind == JobKind::zero) {
       std::memset(dst, 0, job.dst.length);
     } else if (job.kind == JobKind::copy) {
       std::memcpy(dst, address(node, job.sources[0].region), job.dst.length);

@@ -139,6 +139,16 @@ typedef enum seaway_on_loss {
   SEAWAY_RESUME = 0,
   SEAWAY_FAIL = 1
 } seaway_on_loss;
+typedef enum seaway_codec {
+  SEAWAY_CODEC_NONE = 0,
+  SEAWAY_CODEC_BF16 = 1,
+  SEAWAY_CODEC_Q8 = 2,
+  SEAWAY_CODEC_Q4 = 3
+} seaway_codec;
+typedef enum seaway_rounding {
+  SEAWAY_NEAREST = 0,
+  SEAWAY_STOCHASTIC = 1
+} seaway_rounding;
 typedef struct seaway_options {
   size_t struct_size;
   uint64_t tag;
@@ -148,6 +158,11 @@ typedef struct seaway_options {
   uint64_t layout;
   double no_progress;
   double deadline;
+  int32_t codec_up;
+  int32_t codec_down;
+  int32_t rounding;
+  int32_t priority;
+  float* residual;
 } seaway_options;
 seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
 typedef enum seaway_outcome {

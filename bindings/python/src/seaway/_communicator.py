@@ -15,6 +15,7 @@ from seaway._buffers import Array, buffers
 from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_error
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
+from seaway._options import Codec, add_codec, make_options
 from seaway._result import Result
 from seaway._state import State, SyncResult
 from seaway._view import Member, View, take_view
@@ -30,7 +31,6 @@ _REDUCTIONS: dict[str, int] = {
     "max": lib.SEAWAY_MAX,
     "prod": lib.SEAWAY_PROD,
 }
-_ON_LOSS: dict[str, int] = {"resume": lib.SEAWAY_RESUME, "fail": lib.SEAWAY_FAIL}
 
 # How long leaving may take when a `with` block ends.
 _LEAVE_SECONDS = 2.0
@@ -322,6 +322,10 @@ class Communicator:
         weight: float | None = None,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
+        codec: Codec = None,
+        rounding: str = "nearest",
+        residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
@@ -341,6 +345,15 @@ class Communicator:
             on_loss: "resume": when a member is lost the others commit over the survivors. "fail": Aborted instead, unless all
                 held the result already. The same on all members.
             layout: a number, below 2**64, that must be equal on all members: a hash of names and shapes, for example.
+            priority: of what this member sends: before all ops of a lower one; those of one priority share the links. Each member
+                chooses for itself, and does better to choose like the others.
+            codec: how float32 travels, for "sum" and "avg": "q8" (a byte and a little each), "q4" (half a byte), "bf16", or None.
+                A pair says it of the contributions, and of the results on their way back. Equal bits everywhere, as without;
+                a contribution counts as it was encoded, for its own member too. The same on all members.
+            rounding: of contributions that are encoded: "nearest", or "stochastic": up or down at random, so that the mean over
+                many ops is the number itself. The same on all members.
+            residual: error feedback: an array of float32 with as many elements as x, zeros at first. It is added to x before that
+                is encoded, and becomes what encoding has lost once the op has committed with x in it; else it stays as it is.
             timeout: seconds without any byte of this op, after which the master decides it: committed if everyone holds the
                 result, else Aborted. A slow peer is then the end of the op, so be generous. None: no limit.
             deadline: seconds from the start, after which the same happens. None: no limit.
@@ -354,7 +367,19 @@ class Communicator:
             these x is intact. KeyboardInterrupt leaves the op running: close the communicator, or let it finish.
         """
         return self.all_reduce_async(
-            x, out, op, tag=tag, weight=weight, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+            x,
+            out,
+            op,
+            tag=tag,
+            weight=weight,
+            on_loss=on_loss,
+            layout=layout,
+            priority=priority,
+            codec=codec,
+            rounding=rounding,
+            residual=residual,
+            timeout=timeout,
+            deadline=deadline,
         ).wait()
 
     def all_reduce_async(
@@ -367,21 +392,26 @@ class Communicator:
         weight: float | None = None,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
+        codec: Codec = None,
+        rounding: str = "nearest",
+        residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
         """Starts `all_reduce` with the same arguments and returns at once. The arrays belong to the library until it is final:
         x may be read meanwhile, nothing else."""
         reduction = self._reduction(op)
-        options = self._options(tag, weight, on_loss, layout, timeout, deadline)
+        options = make_options(tag, weight, on_loss, layout, priority, timeout, deadline)
         if out is None:
             source, count, keep = buffers(x, "x", True)
             target = NULL
         else:
             source, target, count, keep = self._both(x, out)
+        options, kept = add_codec(options, codec, True, rounding, residual, (source, count))
         pointer = _new(_OP)
         status = lib.seaway_all_reduce_start(self._handle, pointer, target, source, count, reduction, options)
-        return self._started(status, pointer, keep, "all_reduce")
+        return self._started(status, pointer, (keep, kept), "all_reduce")
 
     def reduce_scatter(
         self,
@@ -393,6 +423,10 @@ class Communicator:
         weight: float | None = None,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
+        codec: Codec = None,
+        rounding: str = "nearest",
+        residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
@@ -407,13 +441,26 @@ class Communicator:
         Args:
             x: as in `all_reduce`: len(blocks) blocks, one after the other, in each array.
             out: a block for each array of x; no overlap with x, never in place.
-            op, tag, weight, on_loss, layout, timeout, deadline: as in `all_reduce`.
+            op, tag, weight, on_loss, layout, priority, timeout, deadline: as in `all_reduce`.
+            codec, rounding, residual: as there, of the contributions; the result does not travel.
 
         Raises:
             As all_reduce.
         """
         return self.reduce_scatter_async(
-            x, out, op, tag=tag, weight=weight, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+            x,
+            out,
+            op,
+            tag=tag,
+            weight=weight,
+            on_loss=on_loss,
+            layout=layout,
+            priority=priority,
+            codec=codec,
+            rounding=rounding,
+            residual=residual,
+            timeout=timeout,
+            deadline=deadline,
         ).wait()
 
     def reduce_scatter_async(
@@ -426,16 +473,21 @@ class Communicator:
         weight: float | None = None,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
+        codec: Codec = None,
+        rounding: str = "nearest",
+        residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
         """Starts `reduce_scatter` with the same arguments and returns at once."""
         reduction = self._reduction(op)
-        options = self._options(tag, weight, on_loss, layout, timeout, deadline)
+        options = make_options(tag, weight, on_loss, layout, priority, timeout, deadline)
         source, target, count, keep = self._both(x, out)
+        options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
         pointer = _new(_OP)
         status = lib.seaway_reduce_scatter_start(self._handle, pointer, target, source, count, reduction, options)
-        return self._started(status, pointer, keep, "reduce_scatter")
+        return self._started(status, pointer, (keep, kept), "reduce_scatter")
 
     def all_gather(
         self,
@@ -445,6 +497,10 @@ class Communicator:
         tag: int = 0,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
+        codec: Codec = None,
+        rounding: str = "nearest",
+        residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
@@ -460,13 +516,24 @@ class Communicator:
         Args:
             x: as in `all_reduce`. Only read.
             out: len(blocks) times as many elements for each array of x; no overlap with x.
-            tag, on_loss, layout, timeout, deadline: as in `all_reduce`.
+            tag, on_loss, layout, priority, timeout, deadline: as in `all_reduce`.
+            codec, rounding, residual: as there, of x. Its own member gets what the others get.
 
         Raises:
             As all_reduce.
         """
         return self.all_gather_async(
-            x, out, tag=tag, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+            x,
+            out,
+            tag=tag,
+            on_loss=on_loss,
+            layout=layout,
+            priority=priority,
+            codec=codec,
+            rounding=rounding,
+            residual=residual,
+            timeout=timeout,
+            deadline=deadline,
         ).wait()
 
     def all_gather_async(
@@ -477,15 +544,20 @@ class Communicator:
         tag: int = 0,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
+        codec: Codec = None,
+        rounding: str = "nearest",
+        residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
         """Starts `all_gather` with the same arguments and returns at once."""
-        options = self._options(tag, None, on_loss, layout, timeout, deadline)
+        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
         source, target, count, keep = self._both(x, out)
+        options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
         pointer = _new(_OP)
         status = lib.seaway_all_gather_start(self._handle, pointer, target, source, count, options)
-        return self._started(status, pointer, keep, "all_gather")
+        return self._started(status, pointer, (keep, kept), "all_gather")
 
     def broadcast(
         self,
@@ -495,6 +567,7 @@ class Communicator:
         tag: int = 0,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
@@ -504,13 +577,13 @@ class Communicator:
             x: as in `all_reduce`. The root's is only read; on the others it is undefined until the op commits.
             root: a Member, or a rank: that of the View which this peer's last `update()` or `join()` gave, with its own lane.
                 A rank is the same member everywhere only if nobody was lost since; when in doubt name the Member.
-            tag, on_loss, layout, timeout, deadline: as in `all_reduce`.
+            tag, on_loss, layout, priority, timeout, deadline: as in `all_reduce`.
 
         Raises:
             As all_reduce. Refused: the root is no member any more. Aborted: it was lost before all had the data.
         """
         return self.broadcast_async(
-            x, root, tag=tag, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline
+            x, root, tag=tag, on_loss=on_loss, layout=layout, priority=priority, timeout=timeout, deadline=deadline
         ).wait()
 
     def broadcast_async(
@@ -521,12 +594,13 @@ class Communicator:
         tag: int = 0,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
         """Starts `broadcast` with the same arguments and returns at once."""
         peer, mine = self._root(root)
-        options = self._options(tag, None, on_loss, layout, timeout, deadline)
+        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
         array, count, keep = buffers(x, "x", not mine)
         pointer = _new(_OP)
         status = lib.seaway_broadcast_start(self._handle, pointer, array, count, peer, options)
@@ -538,11 +612,12 @@ class Communicator:
         tag: int = 0,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
         """Returns when every member has called it. Arguments as in `all_reduce`."""
-        return self.barrier_async(tag=tag, on_loss=on_loss, layout=layout, timeout=timeout, deadline=deadline).wait()
+        return self.barrier_async(tag=tag, on_loss=on_loss, layout=layout, priority=priority, timeout=timeout, deadline=deadline).wait()
 
     def barrier_async(
         self,
@@ -550,11 +625,12 @@ class Communicator:
         tag: int = 0,
         on_loss: str = "resume",
         layout: int = 0,
+        priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
         """Starts `barrier` and returns at once."""
-        options = self._options(tag, None, on_loss, layout, timeout, deadline)
+        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
         pointer = _new(_OP)
         status = lib.seaway_barrier_start(self._handle, pointer, options)
         return self._started(status, pointer, None, "barrier")
@@ -640,38 +716,6 @@ class Communicator:
         if out_count != count:
             raise InvalidError(f"out has {out_count} arrays and x has {count}")
         return source, target, count, (keep, keep_out)
-
-    @staticmethod
-    def _options(
-        tag: int, weight: float | None, on_loss: str, layout: int, timeout: float | None, deadline: float | None
-    ) -> Any:
-        if tag == 0 and weight is None and on_loss == "resume" and layout == 0 and timeout is None and deadline is None:
-            return NULL
-        options = _new("seaway_options *")
-        lib.seaway_options_init(options, ffi.sizeof("seaway_options"))
-        for field, value in (
-            ("tag", tag),
-            ("weight", weight),
-            ("layout", layout),
-            ("no_progress", timeout),
-            ("deadline", deadline),
-        ):
-            if value is None:
-                continue
-            try:
-                setattr(options, field, value)
-            except (OverflowError, TypeError):
-                argument = "timeout" if field == "no_progress" else field
-                raise InvalidError(f"{argument} is {value!r}; give a number in its range") from None
-        for argument, seconds in (("timeout", timeout), ("deadline", deadline)):
-            if seconds is not None and not seconds > 0:
-                raise InvalidError(f"{argument} is {seconds!r}; give seconds above 0, or None for no limit")
-        options.weighted = weight is not None
-        loss = _ON_LOSS.get(on_loss)
-        if loss is None:
-            raise InvalidError(f"on_loss is {on_loss!r}; give one of {', '.join(_ON_LOSS)}")
-        options.on_loss = loss
-        return options
 
     def _started(self, status: int, pointer: Any, keep: Any, doing: str) -> Operation:
         if self._orphans:

@@ -1,0 +1,137 @@
+// Contributions and results that travel encoded (codec/codec.h).
+//
+//   with `up`     a chunk of my input is encoded once, when somebody is to have it, and is from then on its encoding: for its root,
+//                 for every later attempt, and where I am the root myself. A gathered block is what its encoding says, for its
+//                 owner too. The input is not changed, so the encoding is of no attempt.
+//   with `down`   a root encodes what it has reduced, and takes for the result what the encoding says; everybody gets that. A
+//                 one-shot plan has no results that travel.
+//   a residual    is added before encoding. What encoding lost replaces it once the op has committed with my contribution, by
+//                 encoding again: an op that ends otherwise has changed nothing of the caller's.
+#include <algorithm>
+
+#include "base/mark.h"
+#include "base/mutant.h"
+#include "collective/engine.h"
+#include "hash/hash.h"
+
+namespace seaway::collective {
+
+// "" or what is wrong with them.
+std::string Engine::wrong_codecs(const Descriptor& d) {
+  if (!is_valid(d.up) || !is_valid(d.down)) {
+    return "codec is none of none, bf16, q8, q4";
+  }
+  if (d.down != Codec::none && d.kind != OpKind::all_reduce) {
+    return "codec down: only an all-reduce sends results";
+  }
+  if (d.up == Codec::none && (d.feeds_back || d.rounding != Rounding::nearest)) {
+    return "a residual and stochastic rounding are for contributions that are encoded: choose a codec up";
+  }
+  if (d.up == Codec::none && d.down == Codec::none) {
+    return "";
+  }
+  if (!reduces(d.kind) && d.kind != OpKind::all_gather) {
+    return "a codec is for all_reduce, reduce_scatter and all_gather";
+  }
+  if (d.dtype != DType::f32) {
+    return "a codec is for dtype f32";
+  }
+  if (reduces(d.kind) && d.reduction != Reduction::sum && d.reduction != Reduction::avg) {
+    return "a codec is for sum and avg: of the others, rounding would decide which contribution counts";
+  }
+  return "";
+}
+
+// My contribution to a chunk, as it travels and is reduced.
+Region Engine::part_region(const Op& op, std::uint32_t chunk) const {
+  const Codec codec = op.descriptor.up;
+  if (codec == Codec::none) {
+    return input_region(op, chunk);
+  }
+  std::uint64_t start = 0;
+  if (op.plan.blocks == Blocks::gathered) {  // my block is all that I have
+    start = op.plan.coded_offset_of(codec, chunk / op.plan.block_chunks * op.plan.block_chunks);
+  }
+  return {Buffer::coded_input, op.handle, op.plan.coded_offset_of(codec, chunk) - start, op.part_length(chunk)};
+}
+
+Region Engine::sent_result_region(const Op& op, std::uint32_t chunk) const {
+  const Codec codec = op.down();
+  return codec == Codec::none
+             ? result_region(op, chunk)
+             : Region{Buffer::coded_result, op.handle, op.plan.coded_offset_of(codec, chunk), op.result_length(chunk)};
+}
+
+Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
+  Job job;
+  job.kind = JobKind::encode;
+  job.dst = part_region(op, chunk);
+  const Region from = input_region(op, chunk);
+  job.sources.push_back({from, 1});
+  job.codec = op.descriptor.up;
+  job.rounding = op.descriptor.rounding;
+  const std::uint64_t keyed[] = {op.key.lane, op.key.generation, op.key.tag, op.key.seq, config_.self};
+  job.key = combine(keyed);
+  if (op.descriptor.feeds_back) {
+    job.residual = {Buffer::residual, op.handle, from.offset, from.length};
+    job.feeds_back = MUTANT(residual_rewritten_at_once, false, true);
+  }
+  return job;
+}
+
+void Engine::encode(Op& op, std::uint32_t chunk) {
+  if (op.descriptor.up == Codec::none) {
+    return;
+  }
+  if (op.encodings[chunk] != Encoding::none) {
+    if (op.result.attempts > 1) {
+      SEAWAY_MARK("what was encoded before a loss is used after it");
+    }
+    return;
+  }
+  op.encodings[chunk] = MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
+  queue_job(op, chunk, encoding_job(op, chunk), JobFor::encoding);
+}
+
+// Those that are next to go. Not all that were asked for: jobs run in their order, and what has come is to be reduced meanwhile.
+void Engine::encode_next(Op& op, const ChunkQueue& chunks) {
+  if (op.descriptor.up == Codec::none) {
+    return;
+  }
+  constexpr std::ptrdiff_t kAhead = 32;  // a few times what one turn sends
+  const std::uint32_t* const end = chunks.begin() + std::min(kAhead, chunks.end() - chunks.begin());
+  for (const std::uint32_t* chunk = chunks.begin(); chunk != end; ++chunk) {
+    encode(op, *chunk);
+  }
+}
+
+void Engine::encoding_done(Op& op, std::uint32_t chunk) {
+  op.encodings[chunk] = Encoding::done;
+  if (op.contributors) {
+    op.candidates.push_back(chunk);
+  }
+  for (const auto& [peer, side] : op.sides) {
+    stir(peer);
+  }
+}
+
+// What did not count was not sent for good: it stays to be sent.
+bool Engine::is_to_feed_back(const Op& op) const {
+  const auto& counted = op.result.contributors;
+  return op.stage == Stage::committed && op.descriptor.feeds_back && op.has_result() &&
+         std::any_of(counted.begin(), counted.end(), [&](const Contributor& contributor) {
+           return contributor.id == config_.self && contributor.weight > 0;
+         });
+}
+
+void Engine::feed_back(Op& op) {
+  for (std::uint32_t chunk = 0; chunk < op.plan.chunks; ++chunk) {
+    if (op.plan.blocks != Blocks::gathered || op.plan.owner_of(chunk) == config_.self) {
+      Job job = encoding_job(op, chunk);
+      job.feeds_back = true;
+      queue_job(op, chunk, std::move(job), JobFor::last_step);
+    }
+  }
+}
+
+}  // namespace seaway::collective
