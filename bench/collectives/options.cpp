@@ -1,7 +1,9 @@
 #include "collectives/options.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 
 namespace seaway::bench {
@@ -19,7 +21,24 @@ const std::map<std::string, Collective> kCollectives{{"all_reduce", Collective::
                                                      {"reduce_scatter", Collective::reduce_scatter},
                                                      {"all_gather", Collective::all_gather}};
 
+constexpr const char* kCodecs[] = {"none", "bf16", "q8", "q4"};  // by their numbers in seaway.h
+
+bool to_codec(const std::string& name, std::int32_t& codec) {
+  const auto* const found = std::find(std::begin(kCodecs), std::end(kCodecs), name);
+  codec = static_cast<std::int32_t>(found - std::begin(kCodecs));
+  return found != std::end(kCodecs);
+}
+
+// "q8", or "q8,bf16".
+bool to_codecs(const std::string& text, Options& options) {
+  const std::size_t comma = text.find(',');
+  return to_codec(text.substr(0, comma), options.codec_up) &&
+         (comma == std::string::npos || to_codec(text.substr(comma + 1), options.codec_down));
+}
+
 }  // namespace
+
+const char* name_of_codec(std::int32_t codec) { return kCodecs[codec]; }
 
 const char* name_of(Collective collective) {
   for (const auto& [name, one] : kCollectives) {
@@ -63,6 +82,11 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
         problem = "there is no collective \"" + value + "\"";
         return false;
       }
+    } else if (word == "--codec") {
+      if (!to_codecs(value, options)) {
+        problem = "--codec takes bf16, q8 or q4, or two of them: \"" + value + "\" is none";
+        return false;
+      }
     } else if (!to_number(value, number)) {
       problem = word + ": \"" + value + "\" is no number";
       return false;
@@ -99,6 +123,8 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
     const std::string name = name_of(options.collective);
     if (options.in_place) {
       problem = name + " is never in place";
+    } else if (options.codec_down != 0) {
+      problem = name + ": a codec for results is all_reduce's";
     } else if (options.bytes % (sizeof(float) * options.peers) != 0) {
       problem = name + ": --bytes has a block of the same size for each of " + std::to_string(options.peers) + " peers";
     }
@@ -116,6 +142,8 @@ std::vector<std::string> worker_words(const Options& options) {
                                  std::to_string(options.bytes),
                                  "--streams",
                                  std::to_string(options.streams),
+                                 "--codec",
+                                 std::string(name_of_codec(options.codec_up)) + "," + name_of_codec(options.codec_down),
                                  "--master",
                                  options.master,
                                  "--rank",

@@ -15,7 +15,9 @@ struct Options {
   std::uint64_t bytes = 64;  // of the whole vector: of each peer's input, and of all_gather each peer's result
   unsigned runs = 1000;
   unsigned warmup = 100;
-  unsigned streams = 0;  // data connections per pair of peers; 0: as many as help
+  unsigned streams = 0;       // data connections per pair of peers; 0: as many as help
+  std::int32_t codec_up = 0;  // seaway_codecs
+  std::int32_t codec_down = 0;
   bool in_place = false;
   bool encrypted = false;
   bool json = false;
@@ -28,6 +30,7 @@ struct Options {
 };
 
 const char* name_of(Collective collective);
+const char* name_of_codec(std::int32_t codec);
 bool to_collective(const std::string& name, Collective& collective);
 
 // False, and `problem` in words, when a word is not understood.
