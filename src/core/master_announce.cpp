@@ -80,7 +80,8 @@ bool Master::State::tell(Member& m) {
     m.told.cut = decided.cut;
     told = true;
   }
-  if (ask && !m.told.asked && !m.promise) {
+  // After the CANCEL that is due: it would release the new promise as well.
+  if (ask && !m.told.asked && !m.promise && MUTANT(asked_before_cancelled, !m.cancel_due, true)) {
     send(*m.conn, wire::Ask{said.term, ask->epoch, ask->joiners});
     m.told.asked = true;
     told = true;

@@ -345,6 +345,33 @@ TEST_CASE("a member that reconnects while the answer is being written keeps the 
   CHECK(run.last<wire::EpochMessage>(a).joins.back().joiners == std::vector<PeerId>{c});
 }
 
+// Found by the simulator: CANCEL came after the ASK, and its member walked past the join point.
+TEST_CASE("while something is written, neither is a promise cancelled nor another one asked for; then in this order") {
+  Formed run;
+  run.silent_on_ask = {b};
+  run.arrive(c);
+  REQUIRE(run.actors.at(a).promise);
+  run.restart_master();
+  run.hello(b);
+  run.arrive(c);
+  REQUIRE(run.heard<wire::Ask>(b));
+  run.hold_store = true;
+  run.say(b, wire::Synced{1});
+  REQUIRE(run.writes.size() == 1);
+  run.forget();
+  run.hello(a);
+  CHECK_FALSE(run.heard<wire::CancelAsk>(a));
+  CHECK_FALSE(run.heard<wire::Ask>(a));
+  run.release_all();
+  std::vector<bool> heard;  // true: ASK
+  for (const auto& message : run.actors.at(a).heard) {
+    if (std::holds_alternative<wire::CancelAsk>(message) || std::holds_alternative<wire::Ask>(message)) {
+      heard.push_back(std::holds_alternative<wire::Ask>(message));
+    }
+  }
+  CHECK(heard == std::vector<bool>{false, true});
+}
+
 TEST_CASE("G15: a new master cancels every promise that it did not ask for, with a store and without") {
   for (const bool with_store : {true, false}) {
     CAPTURE(with_store);
