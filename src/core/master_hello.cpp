@@ -201,11 +201,16 @@ void Master::State::compare_terms(const Member& m, const wire::Hello& hello) {
 // An epoch was durable before anybody took it. A member is believed. A stranger may be one that was admitted since the record
 // was copied, or lie: it is neither believed nor evicted, unless no member has been heard for `evict`. False: it is gone.
 bool Master::State::compare_epochs(ConnId conn, const wire::Hello& hello) {
-  if (!config.has_store || !formed() || !hello.taken || hello.taken->epoch <= durable.epoch) {
+  if (!config.has_store || !formed() || !hello.taken) {
+    return true;
+  }
+  // One of my own term may be above it already: that hides none of an earlier term.
+  const Epoch known = loaded && hello.taken->epoch.term < run.term ? *loaded : durable.epoch;
+  if (hello.taken->epoch <= known) {
     return true;
   }
   const std::string finding = "a peer has taken " + seaway::core::words_for(hello.taken->epoch) + ", the store knows " +
-                              seaway::core::words_for(durable.epoch);
+                              seaway::core::words_for(known);
   if (member(hello.id) == nullptr && now < heard_anyone + config.ladder.evict) {
     close(conn, finding + "; it is no member, so a member has to say so");
     return false;

@@ -39,6 +39,9 @@ void Master::State::load(const StoredRun& stored) {
   }
   durable = stored;
   run = stored;
+  if (stored.epoch.number > 0) {
+    loaded = stored.epoch;
+  }
   if (run.run == Uuid{}) {
     run.run = config.run;
   }

@@ -125,8 +125,9 @@ struct Master::State {
   MasterConfig config;
   Random random;
 
-  StoredRun run;      // as the record should be; version unused
-  StoredRun durable;  // as the store has it
+  StoredRun run;                // as the record should be; version unused
+  StoredRun durable;            // as the store has it
+  std::optional<Epoch> loaded;  // of the record that I started with, of a formed run: the last of all terms before mine
   bool dirty = false;
   std::optional<OutstandingWrite> writing;
   std::uint64_t writes = 0;           // begun

@@ -242,6 +242,26 @@ TEST_CASE("after an older copy was emptied the run is taken over from its peers"
   CHECK(run.roster() == std::set<PeerId>{a, b, c, d});
 }
 
+// Found by the simulator: the peers knew that what it said could not be, and came back with the same HELLO for ever.
+TEST_CASE("an older copy is seen for one also when an epoch has been raised on it before any member was heard") {
+  Formed run;
+  const StoredRun older = run.store;
+  run.arrive(d);
+  run.arrive(e);
+  run.store = older;
+  run.restart_master();
+  run.actors.at(c).alive = false;
+  run.actor(0xf).uuid = run.actors.at(c).uuid;
+  run.actor(0xf).replica = run.actors.at(c).replica;
+  run.arrive(0xf);  // c has died and is back
+  REQUIRE(run.store.epoch > run.actors.at(a).taken->epoch);
+  run.forget();
+  run.hello(a);
+  CHECK(run.stepped_down);
+  CHECK(run.store.epoch.number == 0);
+  CHECK_FALSE(run.heard<wire::EpochMessage>(a));
+}
+
 // --- A restart without a store --------------------------------------------------------------------------------------
 
 TEST_CASE("without a store the run is adopted once every member has come back: a new term, a cut, nothing resolved") {
