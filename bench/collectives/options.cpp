@@ -104,6 +104,8 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
       options.warmup = static_cast<unsigned>(number);
     } else if (word == "--streams") {
       options.streams = static_cast<unsigned>(number);
+    } else if (word == "--rate") {
+      options.rate = static_cast<unsigned>(number);
     } else if (word == "--rank") {
       options.rank = static_cast<unsigned>(number);
     } else {
@@ -144,6 +146,8 @@ std::vector<std::string> worker_words(const Options& options) {
                                  std::to_string(options.streams),
                                  "--codec",
                                  std::string(name_of_codec(options.codec_up)) + "," + name_of_codec(options.codec_down),
+                                 "--rate",
+                                 std::to_string(options.rate),
                                  "--master",
                                  options.master,
                                  "--rank",

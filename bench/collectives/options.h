@@ -16,6 +16,7 @@ struct Options {
   unsigned runs = 1000;
   unsigned warmup = 100;
   unsigned streams = 0;       // data connections per pair of peers; 0: as many as help
+  unsigned rate = 0;          // Mbit/s that every peer states; 0: what they measure
   std::int32_t codec_up = 0;  // seaway_codecs
   std::int32_t codec_down = 0;
   bool in_place = false;

@@ -1,6 +1,7 @@
 // One peer: a program that uses libseaway as anybody's does. Says "ready", then obeys standard input:
 //
-//   run N     N ops, one after the other; their seconds, a line each, then "cpu SECONDS peak KIB grown KIB threads N" and "done"
+//   run N     N ops, each after an update, whose time does not count; their seconds, a line each, then
+//             "cpu SECONDS peak KIB grown KIB threads N" and "done"
 //   check     is every element of the last result right? "right" or "wrong"
 //   (its end) leaves the run
 #include <seaway/seaway.h>
@@ -113,6 +114,7 @@ class Worker {
     config.replica = options_.rank;
     config.min_world = options_.peers;
     config.connections = options_.streams;
+    config.rate_mbps = options_.rate;
     return is_ok("create", seaway_create(&comm_, &config)) && is_ok("join", seaway_join(comm_, kPatience));
   }
 
@@ -128,6 +130,10 @@ class Worker {
         cpu += cpu_seconds() - cpu_before;
         refill();
         cpu_before = cpu_seconds();
+      }
+      // Where rates that were measured take effect; a call and no more when there is nothing new.
+      if (!is_ok("update", seaway_update(comm_, nullptr, kPatience))) {
+        return false;
       }
       const double began = seconds_now();
       const seaway_status status = perform(out, in);

@@ -158,7 +158,9 @@ typedef struct seaway_config {
   uint32_t
       connections; /* data connections of each link that this peer dials, at most 64. 0 (the default): one, and more while
                            the kernel's buffers are what a long path waits for */
-  uint32_t rate_mbps;  /* what this peer can send and receive; chunks are dealt by it. 0: as much as the others */
+  uint32_t
+      rate_mbps; /* what this peer can send and receive, in Mbit/s; chunks are dealt by it. 0: what it measures while ops
+                           run, and as much as the others until then. What is stated stands, whatever is measured */
   uint64_t kept_bytes; /* memory for contributions kept until commit, so that a death costs little. Default 1 GiB */
   int32_t
       plaintext; /* 1: connections are neither encrypted nor authenticated, whoever reaches a port can join and read: for a
@@ -211,6 +213,8 @@ SEAWAY_API seaway_status seaway_destroy(seaway_comm* comm);
 /* ------------------------------------------------------------------------------------------------------------------ */
 
 /* The one point of the program where others join; call it once per step. Free (no communication) when nobody waits to join.
+ * Now and then chunks are dealt anew here, by the rates that members have measured: then, too, it takes a round trip to the master,
+ * at most once in 30 s, and a generation begins.
  * When somebody does, everyone admits them at the same call. Every member has to call it equally often, or joiners wait.
  * A newcomer's first update, if it has started no op since its join, is the one that admitted it and returns at once: so the same
  * loop of update and collectives serves everybody.
@@ -221,7 +225,7 @@ SEAWAY_API seaway_status seaway_update(seaway_comm* comm, seaway_view** view, do
 typedef struct seaway_view_info {
   size_t struct_size;
   seaway_epoch epoch;
-  uint32_t generation;   /* rises when somebody joins */
+  uint32_t generation;   /* rises when somebody joins, and when chunks are dealt by new rates; in seaway_update only */
   uint64_t update_count; /* updates passed: the same number at the same point of every member's program */
   uint32_t rank;         /* position of my replica in the roster; may change with every epoch */
   uint32_t world_size;   /* replicas */

@@ -34,7 +34,10 @@ std::vector<PlanMember> Engine::base_of(std::uint32_t generation) const {
     for (const wire::BaseMember& member : base.members) {
       const bool counts = MUTANT(base_loses_members, true, is_member(member.id));
       if (base.generation == generation && member.lane == config_.lane && counts) {
-        members.push_back({member.id, member.rate_mbps});
+        // The mutant has those of the newest generation, of as many members as there are.
+        members.push_back(
+            {member.id, MUTANT(rates_before_join_point, member.rate_mbps,
+                               bases_.back().members[members.size() % bases_.back().members.size()].rate_mbps)});
       }
     }
   }

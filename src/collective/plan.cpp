@@ -108,6 +108,31 @@ std::vector<double> direct_shares(std::span<const PlanMember> members) {
   return shares;
 }
 
+double direct_time(std::span<const PlanMember> base, std::span<const PlanMember> present) {
+  const std::vector<double> planned = direct_shares(base);
+  std::vector<PlanMember> heirs;  // as the plan knows them
+  std::vector<double> shares;
+  double lost = 0;
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    if (std::ranges::find(present, base[i].id, &PlanMember::id) == present.end()) {
+      lost += planned[i];
+    } else {
+      heirs.push_back(base[i]);
+      shares.push_back(planned[i]);
+    }
+  }
+  SEAWAY_ASSERT(heirs.size() == present.size(), "who is present is in the base");
+  const std::vector<double> dealt = direct_shares(heirs);
+  const double others = static_cast<double>(present.size()) - 2;
+  double last = 0;
+  for (std::size_t i = 0; i < heirs.size(); ++i) {
+    const double share = shares[i] + lost * dealt[i];
+    const auto self = std::ranges::find(present, heirs[i].id, &PlanMember::id);
+    last = std::max(last, (1 + others * share) / self->rate_mbps);
+  }
+  return last;
+}
+
 Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster, std::uint64_t bytes,
                std::uint32_t grain, const Limits& limits) {
   SEAWAY_ASSERT(!roster.empty() && !base.empty(), "a plan is made for somebody");

@@ -96,4 +96,8 @@ std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t
 // The shares of the direct plan; they sum to 1. Exposed for tests and for whoever shows a plan.
 std::vector<double> direct_shares(std::span<const PlanMember> members);
 
+// When the last of `present`, a part of `base`, ends an op of one unit of data that is planned over `base`, if its rate is what
+// `present` says; all are known. Lost members' chunks are dealt out as in make_plan.
+double direct_time(std::span<const PlanMember> base, std::span<const PlanMember> present);
+
 }  // namespace seaway::collective

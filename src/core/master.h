@@ -33,6 +33,7 @@ struct MasterConfig {
   bool majority = false;      // without a store only: no cut leaves half or less of the last roster
   bool certificates = false;  // every connection of a peer shows one: Connected::certified
   std::vector<wire::Token> first_tokens;  // of a new run
+  Duration between_rates = 30 * kSecond;  // at least, between two join points that bring nothing but new rates
 };
 
 // --- Inputs ---------------------------------------------------------------------------------------------------------
@@ -133,6 +134,7 @@ struct MemberStatus {
   std::string waits_for;  // of a pending one, in words
   std::uint32_t links = 0;
   std::uint32_t open_ops = 0;
+  std::uint32_t rate_mbps = 0;  // stated, or else measured; 0: not known
 };
 struct MasterStatus {
   std::uint64_t term = 0;

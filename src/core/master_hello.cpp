@@ -180,6 +180,9 @@ void Master::State::attach(Member& m, ConnId conn, const wire::Hello& hello) {
   if (hello.promise && answers_ask(*hello.promise)) {
     m.promise = hello.promise;
   } else if (MUTANT(g15_promise_not_cancelled, hello.promise.has_value(), false)) {
+    if (hello.promise->joiners.empty()) {
+      SEAWAY_MARK("promise to an ask for new rates outlives it");
+    }
     m.cancel_due = true;
   }
 }
@@ -421,6 +424,7 @@ void Master::State::on_message(Member& m, const wire::Heartbeat& heartbeat) {
   m.oldest_generation = std::max(m.info.generation, heartbeat.oldest_generation);
   m.links = heartbeat.links;
   m.open_ops = heartbeat.open_ops;
+  m.measured_mbps = heartbeat.rate_mbps;
   for (const OpKey& op : heartbeat.finished) {
     if (final_decision(op) != nullptr && in_roster_of(m.info, op)) {
       m.finished.insert(op);

@@ -21,12 +21,14 @@
 // | a member is lost                                        | promises of the rest stay valid; the cut is resolved   |
 // |                                                         | first                                                  |
 // | a joiner is lost                                        | its replica is left out; none left: CANCEL             |
+// | new rates pay, and nobody is admissible                 | it names no joiners, and is never cancelled; newcomers |
+// |                                                         | wait for the next one                                  |
 // | all members promised                                    | point = max(promises, stored join points) (G16); EPOCH |
 // |                                                         | with the join, durable first; generation + 1           |
 // | a new master                                            | has no open ask: cancels each promise in a HELLO (G15) |
 //
-// A joiner that an ask has named and that is dropped is over as an incarnation: so no two asks of one (term, epoch)
-// name the same joiners, and a promise tells which of them it answers.
+// A joiner that an ask has named and that is dropped is over as an incarnation, and one without joiners ends in another epoch:
+// so no two asks of one (term, epoch) name the same joiners, and a promise tells which of them it answers.
 #include <algorithm>
 #include <utility>
 
@@ -191,7 +193,9 @@ bool Master::State::introduce() {
 // --- The ask --------------------------------------------------------------------------------------------------------
 
 bool Master::State::answers_ask(const wire::Promise& promise) const {
-  return ask && promise.term == run.term && promise.asked == ask->epoch && promise.joiners == ask->joiners;
+  return ask && promise.term == run.term &&
+         MUTANT(rates_promise_answers_any_ask, promise.asked == ask->epoch && promise.joiners == ask->joiners,
+                promise.joiners.empty() || promise.joiners == ask->joiners);
 }
 
 bool Master::State::open_ask() {
@@ -199,10 +203,11 @@ bool Master::State::open_ask() {
     return false;
   }
   const std::vector<std::uint32_t> replicas = admissible();
-  if (replicas.empty()) {
+  if (replicas.empty() && !new_rates_pay()) {
     return false;
   }
-  if (run.bases.size() >= kMaxOpenGenerations) {
+  if (run.bases.size() >=
+      (replicas.empty() ? kMaxOpenGenerations / 2 : kMaxOpenGenerations)) {  // newcomers need some, too
     const StoredRun before = run;
     prune();
     dirty = !(run == before);
@@ -220,7 +225,7 @@ bool Master::State::open_ask() {
     m.promise.reset();
     m.told.asked = false;
   }
-  log("asks at which update to admit " + words_for(ask->joiners));
+  log("asks at which update to " + (ask->for_rates() ? "deal by new rates" : "admit " + words_for(ask->joiners)));
   return true;
 }
 
@@ -261,32 +266,45 @@ std::uint64_t Master::State::join_point() const {
   return MUTANT(m24_smallest_promise, largest, std::min(largest, smallest));
 }
 
+// One for new rates ends so when nobody is left whom it was asked of: the epoch has risen since.
+std::string Master::State::why_cancelled() const {
+  if (ask->for_rates()) {
+    return run.roster.empty() ? "no member is left" : "";
+  }
+  return joiners_left().empty() ? "no joiner is left" : "";
+}
+
+void Master::State::cancel_ask(const std::string& reason) {
+  SEAWAY_MARK("ask cancelled");
+  for (auto& [id, m] : members) {
+    // Who is not connected shows its promise in HELLO; one that did was not asked again.
+    m.cancel_due = m.cancel_due || m.told.asked || m.promise.has_value();
+    m.promise.reset();
+    m.told.asked = false;
+  }
+  ask.reset();
+  log("the join is cancelled: " + reason);
+}
+
 bool Master::State::close_ask() {
   if (!ask) {
     return false;
   }
-  std::vector<PeerId> left = joiners_left();
-  if (left.empty()) {
-    SEAWAY_MARK("ask cancelled: no joiner is left");
-    for (auto& [id, m] : members) {
-      // Who is not connected shows its promise in HELLO; one that did was not asked again.
-      m.cancel_due = m.cancel_due || m.told.asked || m.promise.has_value();
-      m.promise.reset();
-      m.told.asked = false;
-    }
-    ask.reset();
-    log("the join is cancelled: no joiner is left");
+  if (const std::string reason = why_cancelled(); !reason.empty()) {
+    cancel_ask(reason);
     return true;
   }
+  std::vector<PeerId> left = joiners_left();
   const auto connected = complete_replicas();
   std::erase_if(left, [&](PeerId id) {  // not connected just now: with the next ask, or dropped by then
     return !connected.contains(members.at(id).info.replica);
   });
+  const bool for_somebody = !left.empty() || ask->for_rates();
   const bool all_promised = std::all_of(run.roster.begin(), run.roster.end(), [&](const wire::MemberInfo& info) {
     const Member* m = find(info.id);
     return m != nullptr && m->promise;
   });
-  if (!run.resolved || !quiet() || left.empty() || !all_promised || !lost_replicas().empty()) {
+  if (!run.resolved || !quiet() || !for_somebody || !all_promised || !lost_replicas().empty()) {
     return false;
   }
   if (left.size() < ask->joiners.size()) {
@@ -294,6 +312,9 @@ bool Master::State::close_ask() {
   }
   if (ask->epoch != run.epoch) {
     SEAWAY_MARK("promises outlive a loss");
+  }
+  if (ask->for_rates()) {
+    note_new_rates();
   }
   const std::uint64_t point = join_point();
   ask.reset();
@@ -321,14 +342,16 @@ void Master::State::admit(const std::vector<PeerId>& joiners, std::uint64_t poin
   }
   wire::Base base{generation, {}};
   for (const wire::MemberInfo& info : run.roster) {
-    base.members.push_back(wire::BaseMember{info.id, info.lane, info.rate_mbps, false});
+    base.members.push_back(wire::BaseMember{info.id, info.lane, rate_of(members.at(info.id)), false});
   }
   run.bases.push_back(std::move(base));
   if (config.majority) {
     confirmed.push_back(roster_ids());
   }
   dirty = true;
-  log(seaway::core::words_for(run.epoch) + ": " + words_for(joiners) + " admitted at update " + std::to_string(point));
+  log(seaway::core::words_for(run.epoch) + ": " +
+      (joiners.empty() ? "dealt by new rates from" : words_for(joiners) + " admitted at") + " update " +
+      std::to_string(point));
 }
 
 // --- What it is told meanwhile (in words: master_status.cpp) ---------------------------------------------------------

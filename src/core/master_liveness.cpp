@@ -317,7 +317,9 @@ bool Master::State::finished_by_all(const wire::Decision& decision) const {
 
 // Forgets what no member needs any more. Called only where a write follows anyway, so that what is pruned is durable.
 void Master::State::prune() {
-  std::erase_if(run.joins, [&](const wire::JoinRecord& join) { return passed_by_all(join); });
+  std::erase_if(run.joins, [&](const wire::JoinRecord& join) {
+    return passed_by_all(join) || MUTANT(rates_point_forgotten, false, join.joiners.empty());
+  });
   std::erase_if(run.decisions, [&](const wire::Decision& decision) { return finished_by_all(decision); });
   for (auto& [id, m] : members) {
     std::erase_if(m.finished, [&](const OpKey& op) { return final_decision(op) == nullptr; });

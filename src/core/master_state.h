@@ -7,6 +7,7 @@
 //   master_liveness.cpp   who is lost, departure, the cut
 //   master_start.cpp      a restart with a store, a restart without one, epoch 1
 //   master_join.cpp       pending peers: introduced, linked, asked for, admitted or refused
+//   master_rates.cpp      when new rates are worth a join point
 //   master_resolve.cpp    rounds, reports, the decision table
 //   master_announce.cpp   everything that is said, as a function of what is durable
 //   master_door.cpp       who may be certified, tokens, what operators want
@@ -82,6 +83,7 @@ struct Member {
   std::uint32_t oldest_generation = 0;
   std::uint32_t links = 0;             // for status
   std::uint32_t open_ops = 0;          // for status
+  std::uint32_t measured_mbps = 0;     // of its line; 0: it does not know
   std::set<OpKey> finished;            // final decisions that have ended there
   std::map<OpKey, Request> requests;   // rounds it wants; the next decision uses them up
   std::map<PeerId, Time> sees_closed;  // LOST(closed), about whom
@@ -103,7 +105,8 @@ struct Connection {
 
 struct OpenAsk {
   Epoch epoch;
-  std::vector<PeerId> joiners;
+  std::vector<PeerId> joiners;  // none: it is for new rates
+  bool for_rates() const { return joiners.empty(); }
 };
 
 // An answer at the door waits until the write that holds what it says.
@@ -141,6 +144,7 @@ struct Master::State {
   std::map<PeerId, std::string> departed;  // incarnations that are over, and why
   std::uint64_t arrivals = 0;
   std::optional<OpenAsk> ask;
+  Time rates_due = 0;                          // not before then are rates looked at again
   bool inherited_resolution = false;           // the resolved cut was decided by an earlier term
   std::set<PeerId> evicted_live;               // lost at this cut with an open connection
   std::optional<Time> collecting_since;        // the first HELLO that named an epoch to a master that knows none
@@ -274,8 +278,16 @@ struct Master::State {
   std::vector<PeerId> joiners_left() const;
   std::uint64_t join_point() const;
   void admit(const std::vector<PeerId>& joiners, std::uint64_t point);
+  std::string why_cancelled() const;  // the open ask; "": it is not
+  void cancel_ask(const std::string& reason);
   std::string why_waiting(const Member& m) const;
   std::string why_replica_waits(const Member& m) const;
+  // master_rates.cpp
+  static std::uint32_t rate_of(const Member& m);
+  bool new_rates_pay();
+  void note_new_rates();
+  bool may_change_rates() const;
+  bool would_be_sooner() const;
   // master_resolve.cpp
   bool all_reported() const;
   std::optional<wire::Decision> decide_op(const OpKey& op) const;

@@ -79,7 +79,7 @@ std::string Master::State::stage() const {
   if (!run.resolved) {
     words = "resolving " + seaway::core::words_for(run.cut) + ": waiting for the reports of " + words_for(missing);
   } else if (ask) {
-    words = "joining " + words_for(ask->joiners) + ": waiting for promises";
+    words = (ask->for_rates() ? "new rates" : "joining " + words_for(ask->joiners)) + ": waiting for promises";
   }
   return suspect.empty() ? words : words + "; suspect: " + words_for(suspect);
 }
@@ -90,7 +90,8 @@ MasterStatus Master::status(Time now) const {
   const auto add = [&](const Member& m) {
     const bool pending = m.standing == Standing::pending;
     status.members.push_back(MemberStatus{m.info, m.conn.has_value(), pending, std::max<Duration>(0, now - m.heard),
-                                          m.update_count, pending ? s.why_waiting(m) : "", m.links, m.open_ops});
+                                          m.update_count, pending ? s.why_waiting(m) : "", m.links, m.open_ops,
+                                          State::rate_of(m)});
   };
   for (const wire::MemberInfo& info : s.run.roster) {
     if (const Member* m = s.find(info.id)) {
@@ -175,7 +176,8 @@ std::string Master::State::why_waiting(const Member& m) const {
     return "it is about to be admitted";
   }
   const bool mine = std::find(ask->joiners.begin(), ask->joiners.end(), m.info.id) != ask->joiners.end();
-  return std::string(mine ? "" : "another join comes first; ") +
+  const char* const first = ask->for_rates() ? "new rates come first; " : "another join comes first; ";
+  return std::string(mine ? "" : first) +
          "these members have not said at which update they admit others: " + words_for(open);
 }
 
@@ -281,7 +283,7 @@ void Master::State::check_connections() const {
     SEAWAY_ASSERT(connection.peer == kNoPeer || connected.insert(connection.peer).second, "one connection a peer");
   }
   if (ask) {
-    SEAWAY_ASSERT(!joiners_left().empty(), "an ask without joiners is cancelled");
+    SEAWAY_ASSERT(why_cancelled().empty(), "an ask that is for nobody is cancelled");
   }
 }
 

@@ -215,7 +215,8 @@ void Peer::settle_master(Time now) {
                                 .oldest_generation = engine_.oldest_generation(),
                                 .finished = engine_.finished_decisions(),
                                 .links = static_cast<std::uint32_t>(linked_peers().size()),
-                                .open_ops = engine_.open_ops()});
+                                .open_ops = engine_.open_ops(),
+                                .rate_mbps = measured_mbps_});
   }
 }
 

@@ -81,7 +81,7 @@ struct JoinAnew {};      // lost before it knew of its admission: another incarn
 struct EpochChanged {};  // a newer epoch was taken: roster() may be another
 struct UpdateDone {      // the update that the caller waits in returns
   std::uint64_t update_count = 0;
-  bool joined_others = false;  // a generation began here
+  bool new_generation = false;  // a generation began here
 };
 struct EvictedFromRun {
   std::string reason;
@@ -111,6 +111,8 @@ class Peer {
   void synced(std::uint64_t revision, Time now);  // a state sync committed at me
   // With `more_connections`: so many would carry more to this peer. The end that dials hears of it by the other's ACKs.
   void want_connections(PeerId peer, std::uint32_t data_connections, Time now);
+  // What my links together were seen to carry each way, in Mbit/s; 0: not known. The next heartbeat says so.
+  void measured(std::uint32_t rate_mbps) { measured_mbps_ = rate_mbps; }
 
   // --- The master's connection -------------------------------------------------------------------------------------
 
@@ -277,6 +279,7 @@ class Peer {
   std::optional<wire::Promise> promise_;
   std::uint32_t promise_knew_ = 0;  // newest generation known when the promise was made
   std::optional<std::uint64_t> synced_revision_;
+  std::uint32_t measured_mbps_ = 0;
 
   std::map<PeerId, Link> links_;
   bool introduced_ = false;                         // INTRODUCE came on this connection

@@ -284,8 +284,9 @@ void Peer::release_promise(const wire::EpochMessage& message) {
   if (!promise_) {
     return;
   }
-  const auto answer = std::find_if(message.joins.begin(), message.joins.end(),
-                                   [&](const wire::JoinRecord& join) { return join.generation > promise_knew_; });
+  const auto answer = std::find_if(message.joins.begin(), message.joins.end(), [&](const wire::JoinRecord& join) {
+    return join.generation > promise_knew_ && MUTANT(new_rates_release_nobody, true, !join.joiners.empty());
+  });
   const bool answered = answer != message.joins.end();
   if (!answered && message.epoch == message.cut) {
     SEAWAY_MARK("promise kept over a loss");
@@ -327,7 +328,7 @@ void Peer::settle_update(Time now) {
   ++count_;
   const std::uint32_t before = generation_;
   advance_generation(now);
-  effects_.emplace_back(UpdateDone{.update_count = count_, .joined_others = generation_ != before});
+  effects_.emplace_back(UpdateDone{.update_count = count_, .new_generation = generation_ != before});
 }
 
 // --- The rest -------------------------------------------------------------------------------------------------------
@@ -356,7 +357,9 @@ std::string Peer::waits_for() const {
     return "the end of its own ops";
   }
   if (updating_) {
-    return "the master to say where " + std::to_string(promise_ ? promise_->joiners.size() : 0) + " newcomers join";
+    const std::size_t newcomers = promise_ ? promise_->joiners.size() : 0;
+    return newcomers == 0 ? "the master to say where new rates begin"
+                          : "the master to say where " + std::to_string(newcomers) + " newcomers join";
   }
   const std::string missing = links_missing();
   if (!missing.empty()) {

@@ -10,6 +10,8 @@ namespace seaway::runtime {
 namespace {
 
 constexpr double kKib = 1024;
+constexpr double kMega = 1e6;
+constexpr double kBits = 8;
 constexpr double kWorthIt = 0.01;  // a pace that is nearer than that to the one before is not set
 
 void add(topology::LinkSample& sum, const net::PathFigures& now, const net::PathFigures& before) {
@@ -63,6 +65,7 @@ void Paces::sample(const Links& links, core::Peer& peer, Time now) {
     return;  // nobody has looked meanwhile: what the sums are over was not one time of work
   }
   pacing_.sample(samples, since);
+  peer.measured(static_cast<std::uint32_t>(std::lround(kBits * pacing_.line() / kMega)));
   for (const topology::LinkSample& sample : samples) {
     const double offer = std::min(pacing_.offer(sample.peer) / kKib, double{std::numeric_limits<std::uint32_t>::max()});
     const std::uint32_t connections = pacing_.connections(sample.peer);

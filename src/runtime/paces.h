@@ -1,5 +1,5 @@
 // What topology/pacing.h decides, on sockets: asks the kernel of every connection a few times a second while an op runs, sets
-// paces, and tells the peers what this member can take and the core how many connections help.
+// paces, and tells the peers what this member can take and the core how many connections help and what the line carries.
 #pragma once
 
 #include <map>

@@ -29,6 +29,8 @@ constexpr int kHoldsFor = 30;      // samples
 constexpr double kNearRate = 0.9;  // what paces leave free, and a little
 constexpr int kHeldFor = 3;        // samples
 constexpr double kPays = 1.03;     // connections that were added bring at least that
+constexpr double kRisen = 1.05;
+constexpr int kSteadyFor = 15;  // samples
 
 double seconds(Duration duration) { return static_cast<double>(duration) / kSecond; }
 double rate_of(std::uint64_t bytes, Duration since) { return static_cast<double>(bytes) / seconds(since); }
@@ -47,6 +49,9 @@ void Pacing::Capacity::see(double now, bool lossy) {
   peak = std::max(peak, sure);
   losses = losses || lossy;
   samples += now > 0 ? 1 : 0;
+  if (now > 0) {
+    learn_known();
+  }
   if (samples < kHoldsFor) {
     return;
   }
@@ -56,6 +61,17 @@ void Pacing::Capacity::see(double now, bool lossy) {
   peak = 0;
   samples = 0;
   losses = false;
+}
+
+void Pacing::Capacity::learn_known() {
+  if (rate > kRisen * from) {
+    from = rate;
+    steady = 0;
+  }
+  if (++steady >= kSteadyFor) {
+    known = rate;
+    from = rate;
+  }
 }
 
 void Pacing::sample(std::span<const LinkSample> links, Duration since) {

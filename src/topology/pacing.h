@@ -16,12 +16,15 @@
 //     up to                          1 / .95, which is all of the share; 1.15 for five samples after the share has grown, and then
 //                                    again after pauses that double: there may be more
 //
+// What the links together carried is told to the master, too: the plan deals chunks by it (core/master_rates.cpp).
+//
 // So a link that never loses anything is never paced, and neither are small ops: nothing is learned from what was not full.
 //
 // A connection can have no more under way than the kernel's buffers hold. When that is what its link waits for, it gets more of
 // them: twice as many, while that pays.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -59,6 +62,9 @@ class Pacing {
   double offer(PeerId peer) const;
   // How many connections are to carry the link's data; at least as many as a sample ever had too few of. 1: it will do.
   std::uint32_t connections(PeerId peer) const;
+  // What all links together carried each way, in bytes a second: the least of both directions. 0: not known. It may be less than
+  // the line has, when nothing ever filled it.
+  double line() const { return std::min(up_.known, down_.known); }
 
  private:
   // The most that two samples brought on average, twice running: bytes count as they are in order, so that after a loss they
@@ -70,7 +76,11 @@ class Pacing {
     double peak = 0;  // since it was last asked whether the rate still holds
     int samples = 0;  // the same
     bool losses = false;
+    double known = 0;  // the rate when it last had not risen by much in a while: slow start is no line's rate
+    double from = 0;   // what the rate is compared with
+    int steady = 0;    // samples since it was more than that
     void see(double now, bool lossy);
+    void learn_known();
   };
   // One direction of a link.
   struct Way {

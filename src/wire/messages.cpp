@@ -176,6 +176,7 @@ void fields(A& a, Heartbeat& m) {
   a(m.finished, kMaxOpenOps);
   a(m.links);
   a(m.open_ops);
+  a(m.rate_mbps);
 }
 
 template <class A>

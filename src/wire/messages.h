@@ -30,13 +30,14 @@ struct MemberInfo {
   std::uint32_t replica = 0;
   std::uint16_t lane = 0;
   std::uint32_t generation = 0;  // the join that admitted it
-  std::uint32_t rate_mbps = 0;   // what it says it can send and receive; 0: as much as the others
+  std::uint32_t rate_mbps = 0;   // what it stated at JOIN that it can send and receive; 0: nothing
   std::vector<std::string> addresses;
   KeyHash key{};  // of its certificate, as the master saw it; zero in a run without certificates
   bool operator==(const MemberInfo&) const = default;
 };
 
-// A join: everyone admits `joiners` when its own update count reaches `point`; the generation rises there.
+// A join: everyone admits `joiners` when its own update count reaches `point`; the generation rises there. Without
+// joiners it brings new rates, in the base of its generation.
 struct JoinRecord {
   std::uint32_t generation = 0;
   std::uint64_t point = 0;
@@ -48,8 +49,8 @@ struct JoinRecord {
 struct BaseMember {
   PeerId id = kNoPeer;
   std::uint16_t lane = 0;
-  std::uint32_t rate_mbps = 0;
-  bool left = false;  // gone by LEAVE: never "a member of the attempt's roster is gone"
+  std::uint32_t rate_mbps = 0;  // stated, or else measured by then; 0: as much as the others
+  bool left = false;            // gone by LEAVE: never "a member of the attempt's roster is gone"
   bool operator==(const BaseMember&) const = default;
 };
 struct Base {
@@ -199,6 +200,7 @@ struct Heartbeat {
   std::vector<OpKey> finished;          // ops with a final decision that have ended at me
   std::uint32_t links = 0;              // peers that I have a connection to; like open_ops for status alone
   std::uint32_t open_ops = 0;           // posted and not ended
+  std::uint32_t rate_mbps = 0;          // what its links together carried each way, as it has measured; 0: not known
 };
 using PeerMessage =
     std::variant<Hello, Join, Linked, Report, Promised, Mismatch, CancelOp, Lost, Leave, Synced, Heartbeat>;

@@ -321,6 +321,7 @@ class Run {
         actor.updates += input_.below(3);
         heartbeat.update_count = actor.updates;
         heartbeat.oldest_generation = input_.below(4);
+        heartbeat.rate_mbps = input_.byte();
         for (const wire::Decision& decision : actor.decisions) {
           heartbeat.finished.push_back(decision.op);
         }

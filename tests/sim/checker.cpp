@@ -276,7 +276,7 @@ bool Checker::is_live_member(PeerId peer) const {
                                               [&](const auto& member) { return member.id == peer; });
 }
 
-// --- Epochs: one epoch, one roster; one generation, one join point --------------------------------------------------
+// --- Epochs: one epoch, one roster; one generation, one join point and base -------------------------------------------------
 
 void Checker::on_epoch(const wire::EpochMessage& epoch) {
   std::vector<PeerId> ids;
@@ -306,6 +306,16 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     }
     if (!first && point->second != join.point && world_->remembers()) {
       throw Violation("generation " + std::to_string(join.generation) + " has two join points");
+    }
+  }
+  for (const wire::Base& base : epoch.bases) {
+    std::vector<std::pair<PeerId, std::uint32_t>> rates;
+    for (const wire::BaseMember& member : base.members) {
+      rates.emplace_back(member.id, member.rate_mbps);
+    }
+    const auto before = rates_.emplace(std::pair(run, base.generation), rates).first;
+    if (before->second != rates && world_->remembers()) {
+      throw Violation("generation " + std::to_string(base.generation) + " has two bases");
     }
   }
   // Without a store a term that nobody has heard of may be followed by a lower one.

@@ -110,6 +110,7 @@ class Checker {
   std::set<PlannedOp> flipped_;
   std::map<Epoch, std::vector<PeerId>> rosters_;
   std::map<std::pair<unsigned, std::uint32_t>, std::uint64_t> join_points_;  // by run and generation
+  std::map<std::pair<unsigned, std::uint32_t>, std::vector<std::pair<PeerId, std::uint32_t>>> rates_;  // the same
   Epoch newest_;
   std::vector<wire::MemberInfo> newest_roster_;
   std::map<HostId, Time> excused_;   // until

@@ -1,5 +1,6 @@
 // The faults of a seed: when, which, to whom. Whoever may be taken for dead because of one is excused (promise 8).
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "base/mark.h"
@@ -132,6 +133,14 @@ void World::inject_process(Fault fault) {
   }
 }
 
+// What it says reaches the master late.
+void World::hold_up(const PeerProcess& member) {
+  const HostId held_up = member.site().host;
+  network.cut(held_up, 0, true);
+  restore(ladder.dead_grace + up_to(400 * kMillisecond), [this, held_up] { network.cut(held_up, 0, false); });
+  checker.trouble(held_up);
+}
+
 // A join is asked and answered within a round trip, so what goes wrong in between has to wait for it: a joiner dies while
 // the answer of one member is held up.
 void World::ambush(const std::vector<PeerId>& joiners) {
@@ -140,10 +149,7 @@ void World::ambush(const std::vector<PeerId>& joiners) {
   if (healed || joiner == nullptr || member == nullptr || !member->is_member() || !random.one_in(3)) {
     return;
   }
-  const HostId held_up = member->site().host;
-  network.cut(held_up, 0, true);
-  restore(ladder.dead_grace + up_to(400 * kMillisecond), [this, held_up] { network.cut(held_up, 0, false); });
-  checker.trouble(held_up);
+  hold_up(*member);
   // Nor is anybody left who knows of the promises, if the master dies too.
   if (options.kinds.contains(Fault::master_restart) && random.one_in(3)) {
     inject_master(Fault::master_restart);
@@ -157,6 +163,28 @@ void World::ambush(const std::vector<PeerId>& joiners) {
         victim->process->crash(false);
       }
     });
+  }
+}
+
+// As with a join: while the answer of one member is held up somebody comes, dies, or has to connect anew, or the master dies.
+void World::ambush_rates() {
+  PeerProcess* member = some_peer();
+  if (healed || member == nullptr || !member->is_member() || !random.one_in(3)) {
+    return;
+  }
+  hold_up(*member);
+  const Fault fault = std::array{Fault::join, Fault::crash, Fault::reset, Fault::master_restart}[random.below(4)];
+  if (!options.kinds.contains(fault)) {
+    return;
+  }
+  if (fault == Fault::reset) {
+    for (const ConnId conn : network.connections_of(member->process())) {
+      if (const auto [one, other] = network.hosts_of(conn); one == 0 || other == 0) {
+        network.reset(conn, false);
+      }
+    }
+  } else {
+    inject(fault);
   }
 }
 

@@ -16,6 +16,7 @@ core::MasterConfig config_of(const World& world) {
   config.ladder = world.ladder;
   config.has_store = world.options.has_store;
   config.majority = world.options.majority;
+  config.between_rates = world.options.between_rates;
   return config;
 }
 
@@ -58,9 +59,8 @@ void MasterProcess::perform(core::MasterEffects& effects) {
       world_->tell(std::string("master says ") + wire::name_of(send->message));
       if (const auto* epoch = std::get_if<wire::EpochMessage>(&send->message)) {
         world_->checker.on_epoch(*epoch);
-      } else if (const auto* ask = std::get_if<wire::Ask>(&send->message); ask != nullptr && ask->joiners != asked_) {
-        asked_ = ask->joiners;
-        world_->ambush(asked_);
+      } else if (const auto* ask = std::get_if<wire::Ask>(&send->message)) {
+        on_ask(*ask);
       }
       world_->network.send(send->conn, process_, wire::encode(send->message));
     } else if (const auto* close = std::get_if<core::CloseConnection>(&effect)) {
@@ -85,6 +85,18 @@ void MasterProcess::perform(core::MasterEffects& effects) {
     }
   }
   schedule_tick();
+}
+
+void MasterProcess::on_ask(const wire::Ask& ask) {
+  if (asked_ == std::pair(ask.epoch, ask.joiners)) {
+    return;  // another member, or again
+  }
+  asked_ = {ask.epoch, ask.joiners};
+  if (ask.joiners.empty()) {
+    world_->ambush_rates();
+  } else {
+    world_->ambush(ask.joiners);
+  }
 }
 
 void MasterProcess::write(const core::WriteStore& write) {

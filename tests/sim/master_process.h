@@ -35,6 +35,7 @@ class MasterProcess : public Endpoint {
  private:
   void step(const core::MasterInput& input);
   void perform(core::MasterEffects& effects);
+  void on_ask(const wire::Ask& ask);
   void write(const core::WriteStore& write);
   void try_to_write(std::uint64_t write);
   void schedule_tick();
@@ -44,7 +45,7 @@ class MasterProcess : public Endpoint {
   ProcessId process_ = 0;
   bool alive_ = true;
   int crash_after_ = -1;
-  std::vector<PeerId> asked_;  // the joiners of the last ASK
+  std::pair<Epoch, std::vector<PeerId>> asked_;  // the last ASK: its epoch and joiners
   Time tick_at_ = kNever;
   std::optional<core::ComparedWrite> writing_;
   std::map<ConnId, std::vector<std::byte>> reading_;

@@ -71,6 +71,8 @@ Options Options::draw(std::uint64_t seed) {
       options.kinds.insert(random.one_in(2) ? Fault::store_lost : Fault::store_old);
     }
   }
+  options.measures = random.one_in(2);
+  options.between_rates = pick<Duration>(random, {0, kSecond, 5 * kSecond});
   return options;
 }
 

@@ -61,6 +61,8 @@ struct Options {
   Duration store_delay = 5 * kMillisecond;
   Duration quiet_before = 0;  // the first fault comes after this
   bool stateful = false;      // members sync, newcomers contribute only after one
+  bool measures = false;      // members say what their lines carry, which changes now and then
+  Duration between_rates = 30 * kSecond;
 
   static Options draw(std::uint64_t seed);
 };

@@ -44,11 +44,22 @@ PeerProcess::PeerProcess(World& world, Site& site, PeerId id, std::uint64_t seed
       id_(id),
       peer_(config_of(world, site, id), Random(seed)),
       program_(world, *this),
+      rates_(id),
       process_(world.network.add(site.host, this)) {}
 
 void PeerProcess::start() {
   peer_.join(world_->clock.now());
+  if (world_->options.measures) {
+    measure();
+  }
   pump();
+}
+
+// What its line carries: a machine has a fast one or a slow one, and now and then it changes.
+void PeerProcess::measure() {
+  constexpr std::uint32_t kRates[] = {10, 40, 80, 100, 100};
+  peer_.measured(rates_.one_in(6) ? 0 : kRates[rates_.below(std::size(kRates))]);
+  later(static_cast<Duration>(rates_.between(500, 6'000)) * kMillisecond, [this] { measure(); });
 }
 
 void PeerProcess::later(Duration delay, std::function<void()> what) {

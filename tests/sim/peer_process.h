@@ -103,6 +103,7 @@ class PeerProcess : public Endpoint {
   void ended(const collective::OpEnded& end);
   bool dies_here();
   void exit_if_over();
+  void measure();
   void schedule_tick();
 
   // The master's connection
@@ -132,6 +133,7 @@ class PeerProcess : public Endpoint {
   PeerId id_;
   core::Peer peer_;
   Program program_;
+  Random rates_;
   ProcessId process_ = 0;
   bool alive_ = true;
   bool unsynced_ = false;  // joined a stateful run, and no sync has committed here

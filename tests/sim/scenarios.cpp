@@ -364,10 +364,46 @@ void promise_outlives_its_master(bool verbose) {
   cluster.until([&] { return cluster.peer(1).core().update_count() == 1; });
 }
 
-// As it was found, which is before stores had faults of their own.
+// A promise to an ask for new rates is no answer to the next ask, though its member has not heard of the answer.
+void promise_for_new_rates_answers_nothing_else(bool verbose) {
+  Options options = quiet(4);
+  options.updates = 0;
+  Cluster cluster(options, verbose);
+  World& world = cluster.world;
+  world.healed = true;  // no faults but those of the script
+  const auto to_master = [&](std::size_t i, bool is_cut) { world.network.cut(world.sites[i]->host, 0, is_cut); };
+  const auto from_master = [&](std::size_t i, bool is_cut) { world.network.cut(0, world.sites[i]->host, is_cut); };
+  cluster.until([&] { return cluster.members() == 4; });
+  for (const std::size_t member : {0u, 1u, 2u, 3u}) {
+    cluster.peer(member).core().measured(member == 3 ? 10 : 100);
+  }
+  const auto asks = [&] { return world.masters.back()->core().status(world.clock.now()).stage; };
+  cluster.until([&] { return asks().starts_with("new rates"); });
+  to_master(1, true);  // its answer is late, so that a newcomer has linked to all by then
+  world.add_replica();
+  cluster.until([&] { return world.sites[4]->process && cluster.peer(4).links().size() >= 8; });
+  cluster.pass(100 * kMillisecond);
+  from_master(0, true);  // it does not hear the answer
+  to_master(1, false);
+  to_master(2, true);  // and the next ask waits for this one
+  cluster.until([&] { return asks().starts_with("joining"); });
+  from_master(0, false);
+  cluster.reset_line_to_master(0);
+  cluster.pass(600 * kMillisecond);
+  cluster.peer(0).update();
+  cluster.pass(100 * kMillisecond);
+  if (cluster.peer(0).core().update_count() > 0) {
+    throw Violation("a member passes an update while it is asked where somebody joins");
+  }
+  to_master(2, false);
+  cluster.until([&] { return cluster.peer(0).core().update_count() == 1 && cluster.members() == 5; });
+}
+
+// As it was found, which is before stores had faults of their own, and before members measured.
 void seed(std::uint64_t number, bool verbose) {
   Options options = Options::draw(number);
   options.kinds.erase(options.kinds.lower_bound(Fault::store_lies), options.kinds.end());
+  options.measures = false;
   World world(options);
   world.verbose = verbose;
   world.on_line = [](const std::string& line) { std::puts(line.c_str()); };
@@ -418,6 +454,7 @@ const std::vector<Scenario>& scenarios() {
       {"a new master asks about an op of its own epoch (G2)", new_master_asks_about_an_op_of_its_own_epoch},
       {"an op that two have posted is left behind at a join", an_op_is_left_behind_at_a_join},
       {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
+      {"a promise for new rates answers nothing else", promise_for_new_rates_answers_nothing_else},
       {"seed 181: a deposed master that has nothing to write", seed_181},
       {"seed 7252: a decision about a generation that is over", seed_7252},
       {"seed 9418: a local refusal is a vote (G3)", seed_9418},

@@ -89,6 +89,7 @@ class World {
   void heal();
   bool take_bit_flip();                             // one is due
   void ambush(const std::vector<PeerId>& joiners);  // the master has just asked for them
+  void ambush_rates();                              // the master has just asked where new rates are to begin
   void outrun(std::uint64_t point);
   void record_was_emptied();  // by a master that has heard of what it does not know
   PeerProcess* some_peer();
@@ -98,6 +99,7 @@ class World {
   bool nobody_can_form() const;
   bool majority_is_lost() const;
   void injected(Fault fault);
+  void hold_up(const PeerProcess& member);
   void inject_process(Fault fault);
   void inject_network(Fault fault);
   void forget_connections_of(PeerProcess& peer);

@@ -78,7 +78,7 @@ std::vector<wire::PeerMessage> peer_messages() {
           wire::Lost{8, wire::LostKind::stalled},
           wire::Leave{},
           wire::Synced{6},
-          wire::Heartbeat{1, 9, 1, {kOp}, 2, 3}};
+          wire::Heartbeat{1, 9, 1, {kOp}, 2, 3, 480}};
 }
 
 void write_frames(const std::filesystem::path& corpus) {

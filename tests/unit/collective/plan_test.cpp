@@ -46,6 +46,15 @@ TEST_CASE("a faster member is root of more, a slow one of nothing when that ends
   CHECK(shares[2] == doctest::Approx(0));
 }
 
+TEST_CASE("a plan takes as long as its slowest member") {
+  // n = 4, shares of a quarter: traffic 1.5 each, the last one at half the rate.
+  CHECK(direct_time(members({0, 0, 0, 0}), members({10, 10, 10, 5})) == doctest::Approx(0.3));
+  // By the true rates the slow one is root of nothing: 1 at half the rate.
+  CHECK(direct_time(members({10, 10, 10, 5}), members({10, 10, 10, 5})) == doctest::Approx(0.2));
+  // The last one is lost, its quarter dealt to three: w = 1/3, traffic 4/3.
+  CHECK(direct_time(members({0, 0, 0, 0}), members({10, 10, 10})) == doctest::Approx(4.0 / 30));
+}
+
 TEST_CASE("small ops are one-shot, larger ones have one root per chunk") {
   const auto base = members({0, 0, 0});
   CHECK(make_plan(base, ids(base), 100, 4, small()).one_shot);

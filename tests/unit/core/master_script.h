@@ -62,6 +62,8 @@ struct Actor {
   std::optional<Certified> certified;
   std::uint64_t update_count = 0;
   std::uint32_t oldest_generation = 0;
+  std::uint32_t rate_mbps = 0;      // stated
+  std::uint32_t measured_mbps = 0;  // in heartbeats
   std::vector<OpKey> finished;
   std::optional<wire::EpochMessage> taken;
   std::optional<wire::Promise> promise;
@@ -166,6 +168,7 @@ class Script {
     beat.update_count = actor.update_count;
     beat.oldest_generation = actor.oldest_generation;
     beat.finished = actor.finished;
+    beat.rate_mbps = actor.measured_mbps;
     say(id, beat);
   }
 
@@ -204,6 +207,7 @@ class Script {
     join.lane = from.lane;
     join.lanes = from.lanes;
     join.min_world = from.min_world;
+    join.rate_mbps = from.rate_mbps;
     join.addresses = {"10.0.0." + std::to_string(id) + ":9000"};
     return join;
   }

@@ -16,11 +16,13 @@ namespace {
 TEST_CASE("peer: heartbeats say how far I am") {
   Script script;
   script.member_of(EpochScript(1, 1, {kMe, 60})).updates();
+  script.peer.measured(480);
   script.pass(3 * script.ladder.heartbeat);
   const auto beats = script.said<wire::Heartbeat>();
   REQUIRE(beats.size() == 3);
   CHECK(beats[0].update_count == 1);
   CHECK(beats[0].oldest_generation == 1);
+  CHECK(beats[0].rate_mbps == 480);
   CHECK(beats[1].stamp > beats[0].stamp);
 }
 

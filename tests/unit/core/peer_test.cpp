@@ -269,7 +269,7 @@ TEST_CASE("peer: update is free when nobody is pending") {
   const auto done = script.took<UpdateDone>();
   REQUIRE(done.size() == 1);
   CHECK(done[0].update_count == 1);
-  CHECK(!done[0].joined_others);
+  CHECK(!done[0].new_generation);
   CHECK(script.effects.empty());
 }
 
@@ -291,8 +291,26 @@ TEST_CASE("peer: a promise is the next update, which waits until the join is ans
   const auto done = script.took<UpdateDone>();
   REQUIRE(done.size() == 1);
   CHECK(done[0].update_count == 2);
-  CHECK(done[0].joined_others);
+  CHECK(done[0].new_generation);
   CHECK(script.peer.generation() == 2);
+}
+
+TEST_CASE("peer: new rates are answered like a join without joiners, and leave my standing what it was") {
+  Script script;
+  EpochScript epoch(1, 1, {kMe, 60});
+  epoch.message.stateful = true;
+  script.member_of(epoch);
+  script.asked(1, 1, {}).updates();
+  CHECK(script.said<wire::Promised>().at(0).promise ==
+        wire::Promise{.asked = {1, 1}, .term = 1, .count = 1, .joiners = {}});
+  CHECK(!script.saw<UpdateDone>());
+  CHECK(script.peer.waits_for() == "the master to say where new rates begin");
+  EpochScript answer = EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 1, {});
+  answer.message.stateful = true;
+  script.hears(answer.message);
+  CHECK(script.took<UpdateDone>().at(0).new_generation);
+  CHECK(script.peer.generation() == 2);
+  CHECK(script.peer.is_synced());
 }
 
 TEST_CASE("peer: a join point above mine lets me go on, and the generation rises there") {
@@ -300,14 +318,14 @@ TEST_CASE("peer: a join point above mine lets me go on, and the generation rises
   script.member_of(EpochScript(1, 1, {kMe, 60}));
   script.asked(1, 1).updates();
   script.hears(EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 3, {90}).message);
-  CHECK(!script.took<UpdateDone>().at(0).joined_others);
+  CHECK(!script.took<UpdateDone>().at(0).new_generation);
   CHECK(script.peer.generation() == 1);
   script.updates();
-  CHECK(!script.took<UpdateDone>().at(0).joined_others);
+  CHECK(!script.took<UpdateDone>().at(0).new_generation);
   script.updates();
   const UpdateDone third = script.took<UpdateDone>().at(0);
   CHECK(third.update_count == 3);
-  CHECK(third.joined_others);
+  CHECK(third.new_generation);
   CHECK(script.peer.generation() == 2);
 }
 
@@ -318,7 +336,7 @@ TEST_CASE("peer: a promise that is answered before its update makes that update 
   script.hears(EpochScript(1, 2, {kMe, 60}).cut_at({}).join(2, 1, {90}).message);
   CHECK(script.peer.generation() == 1);
   script.updates();
-  CHECK(script.took<UpdateDone>().at(0).joined_others);
+  CHECK(script.took<UpdateDone>().at(0).new_generation);
   CHECK(script.peer.generation() == 2);
 }
 
@@ -332,7 +350,7 @@ TEST_CASE("peer: a loss releases no promise, not even one of the joiner") {
   EpochScript answer = EpochScript(1, 3, {kMe, 60}).cut_at({1, 2}).join(2, 1, {90});
   answer.message.roster.pop_back();
   script.hears(answer.message);
-  CHECK(script.took<UpdateDone>().at(0).joined_others);
+  CHECK(script.took<UpdateDone>().at(0).new_generation);
 }
 
 TEST_CASE("peer: a join that I knew of when I promised does not release the promise") {

@@ -89,6 +89,7 @@ class Sites {
 
   double total(std::size_t site) const { return total_[site]; }
   double lost() const { return lost_; }
+  double line(std::size_t site) const { return pacing_[site].line(); }
   double pace(std::size_t from, std::size_t to) const { return pacing_[from].pace(to); }
   void set_rate(std::size_t site, double rate) { rates_[site] = rate; }
 
@@ -154,6 +155,38 @@ TEST_CASE("a line that becomes half as fast is not overrun for long, and one tha
   }
   run(sites, 300);
   CHECK(run(sites, 100, 0).total > 0.9 * 90e6);
+}
+
+TEST_CASE("a line is known once its rate has not risen for a while: the least of both directions") {
+  Pacing pacing;
+  const auto carry = [&](std::uint64_t out, std::uint64_t in, int samples) {
+    for (int i = 0; i < samples; ++i) {
+      LinkSample sample = quiet(1);
+      sample.sent = sample.delivered = out;
+      sample.received = in;
+      pacing.sample({{sample}}, kStep);
+    }
+  };
+  for (std::uint64_t rising = 1; rising <= 6; ++rising) {
+    carry(rising * 1'000'000, rising * 900'000, 3);
+    CHECK(pacing.line() == 0);
+  }
+  carry(6'000'000, 0, 20);
+  CHECK(pacing.line() == 0);  // nothing comes in
+  carry(6'000'000, 5'400'000, 20);
+  CHECK(pacing.line() == doctest::Approx(54e6));
+  carry(1'000'000, 1'000'000, 20);
+  CHECK(pacing.line() == doctest::Approx(54e6));  // it was less that was to be sent
+}
+
+TEST_CASE("of sites that send to one another each knows its line") {
+  Sites sites({60e6, 60e6, 60e6, 30e6});
+  run(sites, 100);
+  CHECK(sites.line(3) == doctest::Approx(30e6).epsilon(0.1));
+  for (const std::size_t fast : {0u, 1u, 2u}) {
+    CHECK(sites.line(fast) > 35e6);  // the slow one holds them up, and they do not send to it alone
+    CHECK(sites.line(fast) < 63e6);
+  }
 }
 
 TEST_CASE("what never fills a line is never paced") {

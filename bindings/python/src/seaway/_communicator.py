@@ -85,7 +85,7 @@ class Communicator:
         timeout: seconds to wait for admission; None or a negative number waits as long as it takes.
         connections: data connections of each link that this peer dials, at most 64; 0: one, and more while the kernel's buffers are
             what a long path waits for.
-        rate_mbps: what this peer can send and receive, in Mbit/s; 0: as much as the others.
+        rate_mbps: what this peer can send and receive, in Mbit/s; 0: what it measures, and as much as the others until then.
         kept_bytes: memory for contributions kept until commit, so that a death costs little. None: 1 GiB.
         plaintext: True: connections are neither encrypted nor authenticated, whoever reaches a port can join and read. For a
             private network; the master has to run with --plaintext. False: TLS 1.3 everywhere.

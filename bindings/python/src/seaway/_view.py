@@ -32,7 +32,7 @@ class View:
 
     `rank` is the position of this peer's replica in the roster and holds for this epoch only; `world_size` counts replicas.
     `members` are in roster order, oldest replica first, the lanes of a replica together. `generation` rises when somebody
-    joins; `update_count` is the same number at the same point of every member's program. `me` is this peer's incarnation.
+    joins, and when chunks are dealt by new rates; `update_count` is the same number at the same point of every member's program. `me` is this peer's incarnation.
 
     `blocks` are the incarnations whose the blocks of `reduce_scatter` and `all_gather` are, in their order: the members of this
     peer's lane with which its generation began. Those that were lost since still have theirs, so that only `update()` and

@@ -104,7 +104,8 @@ class DiLoCo:
 
     def sync(self) -> View:
         """Admits newcomers (`Communicator.update`) and, when there are any, brings everyone to the same shared state
-        (`Communicator.sync_state`). Call it once per round, before the inner steps. Without newcomers it costs nothing.
+        (`Communicator.sync_state`). Call it once per round, before the inner steps. Without newcomers it costs nothing, but
+        when chunks are dealt by new rates, which nobody can tell from a newcomer that is gone: two round trips then.
 
         Returns the membership from here on. Raises Evicted and what else `update` and `sync_state` raise.
         """
