@@ -30,7 +30,7 @@ constexpr double kNearRate = 0.9;  // what paces leave free, and a little
 constexpr int kHeldFor = 3;        // samples
 constexpr double kPays = 1.03;     // connections that were added bring at least that
 constexpr double kRisen = 1.05;
-constexpr int kSteadyFor = 15;  // samples
+constexpr int kSteadyFor = 50;  // samples: paces find what the line has in steps, and seconds pass between two
 
 double seconds(Duration duration) { return static_cast<double>(duration) / kSecond; }
 double rate_of(std::uint64_t bytes, Duration since) { return static_cast<double>(bytes) / seconds(since); }

@@ -171,11 +171,11 @@ TEST_CASE("a line is known once its rate has not risen for a while: the least of
     carry(rising * 1'000'000, rising * 900'000, 3);
     CHECK(pacing.line() == 0);
   }
-  carry(6'000'000, 0, 20);
+  carry(6'000'000, 0, 55);
   CHECK(pacing.line() == 0);  // nothing comes in
-  carry(6'000'000, 5'400'000, 20);
+  carry(6'000'000, 5'400'000, 55);
   CHECK(pacing.line() == doctest::Approx(54e6));
-  carry(1'000'000, 1'000'000, 20);
+  carry(1'000'000, 1'000'000, 55);
   CHECK(pacing.line() == doctest::Approx(54e6));  // it was less that was to be sent
 }
 
