@@ -25,8 +25,16 @@ struct BlockCodec {
 inline constexpr BlockCodec kQ8{256, 127};
 inline constexpr BlockCodec kQ4{32, 7};
 
+// Looked up: the search below asks for hundreds of them.
 inline double bf16_value(std::uint32_t bits) {
-  return static_cast<double>(decode_half(kBf16, static_cast<std::uint16_t>(bits)));
+  static const std::vector<double> values = [] {
+    std::vector<double> all(std::size_t{1} << 16);
+    for (std::uint32_t i = 0; i < all.size(); ++i) {
+      all[i] = static_cast<double>(decode_half(kBf16, static_cast<std::uint16_t>(i)));
+    }
+    return all;
+  }();
+  return values[bits];
 }
 
 // The least bf16 that is not below largest / largest_code as f32 has it, within the bounds of codec.h.
@@ -76,7 +84,7 @@ inline std::vector<std::byte> encode(const EncodeArgs& args, std::vector<float>*
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint16_t half = bf16_of(x[i], args.rounding, draw(i));
       std::memcpy(out.data() + i * 2, &half, 2);
-      keep(i, decode_half(kBf16, half));
+      keep(i, static_cast<float>(bf16_value(half)));
     }
     return out;
   }
@@ -94,7 +102,7 @@ inline std::vector<std::byte> encode(const EncodeArgs& args, std::vector<float>*
     const std::uint16_t scale = finite ? scale_of(codec, largest) : 0x7fc0;
     std::memcpy(out.data() + b * 2, &scale, 2);
     for (std::size_t i = begin; i < end; ++i) {
-      const float step = decode_half(kBf16, scale);
+      const float step = static_cast<float>(bf16_value(scale));
       const int code = finite ? code_of(codec, x[i], step, args.rounding, draw(i)) : 0;
       keep(i, static_cast<float>(code) * step);
       if (args.codec == Codec::q8) {
@@ -111,10 +119,10 @@ inline std::vector<std::byte> encode(const EncodeArgs& args, std::vector<float>*
 // The value of element i of an encoded chunk; a NaN may be any.
 inline float decoded(Codec codec, const void* data, std::size_t chunk, std::size_t i) {
   if (codec == Codec::none) return f32_at(data, i);
-  if (codec == Codec::bf16) return decode_half(kBf16, element<std::uint16_t>(data, i));
+  if (codec == Codec::bf16) return static_cast<float>(bf16_value(element<std::uint16_t>(data, i)));
   const BlockCodec& how = codec == Codec::q8 ? kQ8 : kQ4;
   const std::size_t blocks = (chunk + how.block - 1) / how.block;
-  const float scale = decode_half(kBf16, element<std::uint16_t>(data, i / how.block));
+  const float scale = static_cast<float>(bf16_value(element<std::uint16_t>(data, i / how.block)));
   const std::byte* codes = static_cast<const std::byte*>(data) + blocks * 2;
   int code = static_cast<std::int8_t>(codes[codec == Codec::q8 ? i : 0]);
   if (codec == Codec::q4) {
