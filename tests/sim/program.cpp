@@ -49,11 +49,11 @@ Descriptor draw_op(Random& random, std::uint32_t most_elements) {
 
 // Turns some ops into such as have a codec.
 void draw_codec(Random& random, Descriptor& op) {
-  if (!(collective::reduces(op.kind) || op.kind == OpKind::all_gather) || !random.one_in(4)) {
+  if (!(collective::reduces(op.kind) || op.kind == OpKind::all_gather) || !random.one_in(6)) {
     return;
   }
   op.dtype = DType::f32;
-  op.count = random.one_in(12) ? 0 : random.between(1, 1300);  // several blocks
+  op.count = random.one_in(12) ? 0 : random.between(1, 1000);  // several blocks
   op.up = kAllCodecs[random.below(std::size(kAllCodecs))];
   if (op.kind == OpKind::all_reduce) {
     op.down = kAllCodecs[random.below(std::size(kAllCodecs))];

@@ -75,7 +75,8 @@ inline std::vector<std::byte> encode(const EncodeArgs& args, std::vector<float>*
     x[i] = f32_at(args.src, i);
     if (residual != nullptr) x[i] += (*residual)[i];
   }
-  const auto draw = [&](std::size_t i) { return math::draw_of(i, args.key, args.stream); };
+  const bool draws = args.rounding == Rounding::stochastic;
+  const auto draw = [&](std::size_t i) { return draws ? math::draw_of(i, args.key, args.stream) : 0; };
   const auto keep = [&](std::size_t i, float sent) {
     if (residual != nullptr) (*residual)[i] = std::isfinite(x[i] - sent) ? x[i] - sent : 0.0f;
   };
