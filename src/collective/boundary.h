@@ -129,6 +129,8 @@ struct Descriptor {
   Time deadline = kNever;     // absolute; asks the master to decide
 };
 
+inline bool has_codec(const Descriptor& d) { return d.up != Codec::none || d.down != Codec::none; }
+
 // Bytes of a buffer that holds the input, or the result, encoded; 0 without a codec.
 inline std::uint64_t coded_bytes(const Descriptor& d, Codec codec) {
   const std::uint64_t blocks = d.kind == OpKind::reduce_scatter ? d.blocks : 1;
@@ -176,7 +178,7 @@ struct OpEnded {  // final; the buffers are the caller's again
   OpHandle op = 0;
   Result result;
 };
-// Whoever moves bytes must stop touching the op's input, output and scratch: a connection that is sending from them
+// Whoever moves bytes must stop touching the op's buffers, whatever they hold: a connection that is sending from them
 // copies the rest of its frame aside, one that is receiving into them goes on into a sink. Then on_released(op), once
 // for each Release.
 // With `results_only` (the next attempt is about to write results anew) it is about buffers of results alone.

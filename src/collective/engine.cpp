@@ -71,12 +71,9 @@ std::string as_reason(const std::string& text) {
   return text.substr(0, end);
 }
 
-}  // namespace
-
-namespace {
 std::string described_codecs(const Descriptor& d) {
   std::string text;
-  if (d.up != Codec::none || d.down != Codec::none) {
+  if (has_codec(d)) {
     text.append(" codec ").append(name_of(d.up));
   }
   if (d.down != Codec::none) {
@@ -84,6 +81,7 @@ std::string described_codecs(const Descriptor& d) {
   }
   return text + (d.rounding == Rounding::stochastic ? " stochastic" : "");
 }
+
 }  // namespace
 
 std::string describe(const Descriptor& d) {

@@ -234,7 +234,7 @@ class Engine {
   static std::string wrong_codecs(const Descriptor& descriptor);
   Region part_region(const Op& op, std::uint32_t chunk) const;
   Region sent_result_region(const Op& op, std::uint32_t chunk) const;
-  void encode(Op& op, std::uint32_t chunk);
+  bool encode(Op& op, std::uint32_t chunk);
   void encode_next(Op& op, const ChunkQueue& chunks);
   Job encoding_job(const Op& op, std::uint32_t chunk) const;
   void encoding_done(Op& op, std::uint32_t chunk);
@@ -260,6 +260,7 @@ class Engine {
   std::optional<OutFrame> next_data(ConnId conn, PeerId peer, Link& to, Time now);
   OutFrame next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time now);
   bool has_data_for(ConnId conn, PeerId peer, const Link& to) const;
+  bool has_data_for(OpHandle op, ConnId conn, PeerId peer, const Link& to) const;
   bool has_data_for(const Op& op, PeerId peer, const Link& to) const;
   void queue_eager(Op& op);
   void stop_eager(Link& to, Side& side);

@@ -68,8 +68,7 @@ bool Engine::try_gather(Op& op, std::uint32_t chunk) {
     SEAWAY_MARK("a block of nobody who contributed is zeros");
     job.kind = MUTANT(lost_block_not_zeroed, JobKind::zero, JobKind::hash);
   } else if (owner == config_.self) {
-    encode(op, chunk);
-    if (!op.encoded(chunk)) {
+    if (!encode(op, chunk)) {
       return false;
     }
     job.sources.push_back({part_region(op, chunk), 1});

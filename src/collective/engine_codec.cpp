@@ -27,7 +27,7 @@ std::string Engine::wrong_codecs(const Descriptor& d) {
   if (d.up == Codec::none && (d.feeds_back || d.rounding != Rounding::nearest)) {
     return "a residual and stochastic rounding are for contributions that are encoded: choose a codec up";
   }
-  if (d.up == Codec::none && d.down == Codec::none) {
+  if (!has_codec(d)) {
     return "";
   }
   if (!reduces(d.kind) && d.kind != OpKind::all_gather) {
@@ -79,18 +79,20 @@ Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
   return job;
 }
 
-void Engine::encode(Op& op, std::uint32_t chunk) {
+// Whether it is ready to travel, and to be reduced; if not, it will be.
+bool Engine::encode(Op& op, std::uint32_t chunk) {
   if (op.descriptor.up == Codec::none) {
-    return;
+    return true;
   }
   if (op.encodings[chunk] != Encoding::none) {
     if (op.result.attempts > 1) {
       SEAWAY_MARK("what was encoded before a loss is used after it");
     }
-    return;
+    return op.encoded(chunk);
   }
   op.encodings[chunk] = MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
   queue_job(op, chunk, encoding_job(op, chunk), JobFor::encoding);
+  return op.encoded(chunk);
 }
 
 // Those that are next to go. Not all that were asked for: jobs run in their order, and what has come is to be reduced meanwhile.

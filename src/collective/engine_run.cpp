@@ -115,8 +115,7 @@ void Engine::start_attempt(Op& op, Time now) {
   const std::vector<PlanMember> base = base_of(op.key.generation);
   SEAWAY_ASSERT(!base.empty(), "EPOCH carries the base of every generation with open ops");
   const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
-  const bool coded = op.descriptor.up != Codec::none || op.descriptor.down != Codec::none;
-  const std::uint32_t grain = coded ? kCodecGrain : element;
+  const std::uint32_t grain = has_codec(op.descriptor) ? kCodecGrain : element;
   const std::uint64_t bytes = op.descriptor.kind == OpKind::barrier ? 0 : op.descriptor.count * element;
   if (has_blocks(op.descriptor.kind)) {
     const Blocks blocks = op.descriptor.kind == OpKind::all_gather ? Blocks::gathered : Blocks::scattered;
@@ -247,8 +246,7 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
   for (const Contributor& contributor : *op.contributors) {
     Region source = part_region(op, chunk);
     if (contributor.id == config_.self) {
-      encode(op, chunk);
-      if (!op.encoded(chunk)) {
+      if (!encode(op, chunk)) {
         return false;
       }
     } else {

@@ -115,14 +115,16 @@ void Engine::offer(const Op& op, PeerId peer) {
 }
 
 bool Engine::has_data_for(ConnId conn, PeerId peer, const Link& to) const {
-  return to.turns.any([&](OpHandle handle) {
-    const auto key = handles_.find(handle);
-    if (key == handles_.end()) {
-      return false;
-    }
-    const Op& op = ops_.at(key->second);
-    return to.carries(conn, op.plan.bytes) && has_data_for(op, peer, to);
-  });
+  return to.turns.any([&](OpHandle op) { return has_data_for(op, conn, peer, to); });
+}
+
+bool Engine::has_data_for(OpHandle handle, ConnId conn, PeerId peer, const Link& to) const {
+  const auto key = handles_.find(handle);
+  if (key == handles_.end()) {
+    return false;
+  }
+  const Op& op = ops_.at(key->second);
+  return to.carries(conn, op.plan.bytes) && has_data_for(op, peer, to);
 }
 
 bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
@@ -136,15 +138,11 @@ bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
 }
 
 std::optional<OutFrame> Engine::next_data(ConnId conn, PeerId peer, Link& to, Time now) {
-  const OpHandle next = to.turns.next(
-      [&](OpHandle handle) {
-        const Op* op = find(handle);
-        return op != nullptr && to.carries(conn, op->plan.bytes) && has_data_for(*op, peer, to);
-      },
-      [&](OpHandle handle) {
-        const Op* op = find(handle);
-        return op == nullptr || !has_queued_for(*op, peer);
-      });
+  const OpHandle next = to.turns.next([&](OpHandle op) { return has_data_for(op, conn, peer, to); },
+                                      [&](OpHandle handle) {
+                                        const Op* op = find(handle);
+                                        return op == nullptr || !has_queued_for(*op, peer);
+                                      });
   return next == 0 ? std::nullopt : std::optional(next_data_of(*find(next), conn, peer, to, now));
 }
 

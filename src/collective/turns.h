@@ -2,6 +2,7 @@
 // so that a small op does not wait for a large one that was posted before it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <set>
 #include <utility>
@@ -47,12 +48,7 @@ class Turns {
 
   template <class Ready>
   bool any(Ready&& ready) const {
-    for (const Entry& entry : ops_) {
-      if (ready(entry.second)) {
-        return true;
-      }
-    }
-    return false;
+    return std::any_of(ops_.begin(), ops_.end(), [&](const Entry& entry) { return ready(entry.second); });
   }
 
  private:

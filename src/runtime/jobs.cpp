@@ -122,13 +122,13 @@ void JobRunner::encode(const Job& job, std::byte* dst) {
     codecs_->encode(args);
     return;
   }
-  std::byte* const whole = memory_->whole(job.residual);
-  if (whole == nullptr) {
+  std::byte* const in_place = memory_->whole(job.residual);
+  if (in_place == nullptr) {
     readable(job.residual, staged_residual_);
   }
-  args.residual = whole != nullptr ? whole : staged_residual_.data();
+  args.residual = in_place != nullptr ? in_place : staged_residual_.data();
   codecs_->encode(args);
-  if (whole == nullptr && job.feeds_back) {
+  if (in_place == nullptr && job.feeds_back) {
     memory_->copy_in(job.residual, staged_residual_.data());
   }
 }

@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "codec/codec.h"
 #include "lab/inside.h"
 #include "runtime/communicator.h"
 #include "support/data.h"
+#include "support/encoded.h"
 #include "support/process.h"
 
 namespace seaway::kill {
@@ -23,17 +23,6 @@ constexpr double kPatience = 60;  // seconds: longer than anything that is no ha
 
 support::Data data_of(int op) { return op == 1 ? support::Data::digits : support::Data::floats; }
 
-// What an encoding of the whole says. Chunks are whole blocks, so how it was cut changes nothing.
-void encode_and_decode(Codec codec, std::vector<float>& x) {
-  if (codec == Codec::none) {
-    return;
-  }
-  std::vector<std::byte> coded(encoded_bytes(codec, x.size()));
-  const CodecKernels& kernels = scalar_codec_kernels();
-  kernels.encode({codec, coded.data(), x.data(), whole(x.size()), nullptr, Rounding::nearest, 0, 0});
-  kernels.decode(codec, x.data(), coded.data(), whole(x.size()));
-}
-
 // The same, of what travelled encoded.
 bool is_right_encoded(int op, const PeerArguments& arguments, bool one_shot, const std::vector<unsigned>& ranks,
                       const std::vector<float>& result) {
@@ -41,14 +30,14 @@ bool is_right_encoded(int op, const PeerArguments& arguments, bool one_shot, con
   for (const unsigned rank : ranks) {
     std::vector<float> x(result.size());
     support::fill(data_of(op), arguments.seed, rank, x);
-    encode_and_decode(arguments.up, x);
+    x = support::as_encoded(arguments.up, std::move(x));
     if (sum.empty()) {
       sum = std::move(x);
     } else {
       std::transform(sum.begin(), sum.end(), x.begin(), sum.begin(), std::plus<>());
     }
   }
-  encode_and_decode(one_shot ? Codec::none : arguments.down, sum);
+  sum = support::as_encoded(one_shot ? Codec::none : arguments.down, std::move(sum));
   for (std::size_t i = 0; i < sum.size(); ++i) {
     if (std::bit_cast<std::uint32_t>(sum[i]) != std::bit_cast<std::uint32_t>(result[i])) {
       std::printf("wrong %d element %zu is %.9g and should be %.9g, encoded\n", op, i, static_cast<double>(result[i]),

@@ -1,15 +1,16 @@
 // Ops with a codec.
-#include "codec/codec.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <functional>
 
 #include "cluster.h"
+#include "support/encoded.h"
 
 namespace seaway::collective {
 namespace {
+
+using support::as_encoded;
 
 constexpr std::size_t kCount = 1100;  // five blocks of q8, the last of them short
 
@@ -28,16 +29,6 @@ std::vector<float> ramp(std::size_t member, std::size_t count = kCount) {
     x[i] = static_cast<float>((i * 7 + member * 13) % 1000) / 3.0F;
   }
   return x;
-}
-
-// What the encoding of a whole tensor says: chunks are whole blocks, so how it was cut changes nothing.
-std::vector<float> as_sent(Codec codec, const std::vector<float>& x) {
-  std::vector<std::byte> coded(encoded_bytes(codec, x.size()));
-  std::vector<float> y(x.size());
-  const CodecKernels& kernels = scalar_codec_kernels();
-  kernels.encode({codec, coded.data(), x.data(), whole(x.size()), nullptr, Rounding::nearest, 0, 0});
-  kernels.decode(codec, y.data(), coded.data(), whole(x.size()));
-  return y;
 }
 
 std::vector<float> sum_of(const std::vector<std::vector<float>>& inputs) {
@@ -72,9 +63,9 @@ TEST_CASE("contributions and results are what their encodings say, at their own 
       op.cluster.run();
       std::vector<std::vector<float>> sent;
       for (std::size_t i = 0; i < 3; ++i) {
-        sent.push_back(up == Codec::none ? ramp(i) : as_sent(up, ramp(i)));
+        sent.push_back(as_encoded(up, ramp(i)));
       }
-      const std::vector<float> sum = down == Codec::none ? sum_of(sent) : as_sent(down, sum_of(sent));
+      const std::vector<float> sum = as_encoded(down, sum_of(sent));
       for (std::size_t i = 0; i < 3; ++i) {
         CHECK(op.result(i).outcome == Outcome::committed);
         CHECK(op.cluster.output(i, op.handles[i]) == sum);
@@ -107,7 +98,7 @@ TEST_CASE("where everybody reduces for himself no result travels, and none is en
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(op.result(i).one_shot);
     CHECK(op.cluster.output(i, op.handles[i]) ==
-          sum_of({as_sent(Codec::q8, ramp(0)), as_sent(Codec::q8, ramp(1)), as_sent(Codec::q8, ramp(2))}));
+          sum_of({as_encoded(Codec::q8, ramp(0)), as_encoded(Codec::q8, ramp(1)), as_encoded(Codec::q8, ramp(2))}));
   }
 }
 
@@ -122,7 +113,7 @@ TEST_CASE(
   op.cluster.resolve(all(reports[0], wire::Verdict::resume));
   op.cluster.run();
   const std::vector<float> sum =
-      as_sent(Codec::bf16, sum_of({as_sent(Codec::q8, ramp(0)), as_sent(Codec::q8, ramp(1))}));
+      as_encoded(Codec::bf16, sum_of({as_encoded(Codec::q8, ramp(0)), as_encoded(Codec::q8, ramp(1))}));
   for (std::size_t i = 0; i < 2; ++i) {
     CHECK(op.result(i).outcome == Outcome::committed);
     CHECK(op.cluster.output(i, op.handles[i]) == sum);
@@ -142,7 +133,7 @@ TEST_CASE("a gathered block is what its encoding says, for its owner too") {
   std::vector<float> gathered;
   for (std::size_t i = 0; i < 3; ++i) {
     ops.push_back(cluster.post(i, gather, ramp(i, 300)));
-    const std::vector<float> block = as_sent(Codec::q4, ramp(i, 300));
+    const std::vector<float> block = as_encoded(Codec::q4, ramp(i, 300));
     gathered.insert(gathered.end(), block.begin(), block.end());
   }
   cluster.run();
@@ -168,7 +159,7 @@ TEST_CASE("a residual is added, and becomes what was lost when the op commits; o
     op.cluster.run();
     std::vector<float> lost(kCount, .25F);
     if (commits) {
-      const std::vector<float> sent = as_sent(Codec::q4, wanted);
+      const std::vector<float> sent = as_encoded(Codec::q4, wanted);
       std::transform(wanted.begin(), wanted.end(), sent.begin(), lost.begin(), std::minus<>());
       CHECK(op.cluster.encodings(0) == 10);
     } else {
