@@ -4,6 +4,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <tuple>
 
 namespace seaway {
 
@@ -40,13 +41,25 @@ struct Epoch {
 };
 using Cut = Epoch;
 
-// One collective call of group `lane`. `seq` counts the calls with this tag in this generation, from 0.
+// One call of group `lane`. `seq` counts the calls with this tag in this generation, from 0. A send and its receive are one op
+// of their two ends, and counted for each pair of ends apart.
 struct OpKey {
   std::uint16_t lane = 0;
   std::uint32_t generation = 0;
   std::uint64_t tag = 0;
   std::uint32_t seq = 0;
-  auto operator<=>(const OpKey&) const = default;
+  PeerId source = kNoPeer;  // who sends, and to whom; none of everybody's ops
+  PeerId target = kNoPeer;
+
+  bool has_two_ends() const { return source != kNoPeer; }
+  bool counts_with(const OpKey& other) const {
+    return generation == other.generation && tag == other.tag && source == other.source && target == other.target;
+  }
+  bool is_end(PeerId peer) const { return peer == source || peer == target; }
+  // Those that are counted together stand together, in their order.
+  auto in_order() const { return std::tie(lane, generation, tag, source, target, seq); }
+  auto operator<=>(const OpKey& other) const { return in_order() <=> other.in_order(); }
+  bool operator==(const OpKey& other) const = default;
 };
 
 // What a success means: two peers that were told of success were told the same value. `contributors` is a hash of the

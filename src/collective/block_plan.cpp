@@ -1,4 +1,4 @@
-// The plans of ops of blocks: all-gather and reduce-scatter.
+// The plans of ops of blocks: all-gather and reduce-scatter; the order of an exchange.
 #include <algorithm>
 #include <cstddef>
 
@@ -35,10 +35,27 @@ std::vector<std::uint32_t> Plan::chunks_in_turn(PeerId peer) const {
   const auto first = static_cast<std::size_t>(std::find(owners.begin(), owners.end(), peer) - owners.begin());
   std::vector<std::uint32_t> mine;
   mine.reserve(chunks);
-  for (std::uint32_t within = 0; within < block_chunks; ++within) {
-    for (std::size_t i = 0; i < owners.size(); ++i) {
-      const std::size_t block = (first + i) % owners.size();
-      mine.push_back(static_cast<std::uint32_t>(block) * block_chunks + within);
+  struct Range {
+    std::uint32_t first;
+    std::uint32_t chunks;
+  };
+  std::vector<Range> ranges;
+  std::uint32_t most = 0;
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    const std::size_t block = (first + i) % owners.size();
+    Range range{static_cast<std::uint32_t>(block) * block_chunks, block_chunks};
+    if (blocks == Blocks::exchanged) {
+      const Portion* portion = portions.of(owners[block]);
+      range = portion == nullptr ? Range{0, 0} : Range{portion->first, portion->chunks};
+    }
+    ranges.push_back(range);
+    most = std::max(most, range.chunks);
+  }
+  for (std::uint32_t within = 0; within < most; ++within) {
+    for (const Range& range : ranges) {
+      if (within < range.chunks) {
+        mine.push_back(range.first + within);
+      }
     }
   }
   return mine;

@@ -93,32 +93,58 @@ struct Job {
   bool feeds_back = false;                // the residual becomes what the encoding has lost
 };
 
-enum class OpKind : std::uint8_t { all_reduce = 1, broadcast = 2, barrier = 3, reduce_scatter = 4, all_gather = 5 };
+// transfer: a send at one member and the receive at another.
+enum class OpKind : std::uint8_t {
+  all_reduce = 1,
+  broadcast = 2,
+  barrier = 3,
+  reduce_scatter = 4,
+  all_gather = 5,
+  exchange = 6,
+  transfer = 7,
+};
 
 // One block of data for each member of the generation's base, in its order: the input of a reduce-scatter, of which each
 // member gets the reduction of its own block, and the output of an all-gather, to which each gives its own.
 inline bool has_blocks(OpKind kind) { return kind == OpKind::reduce_scatter || kind == OpKind::all_gather; }
+// One member's data goes to the others.
+inline bool has_source(OpKind kind) { return kind == OpKind::broadcast || kind == OpKind::transfer; }
 inline bool reduces(OpKind kind) { return kind == OpKind::all_reduce || kind == OpKind::reduce_scatter; }
+
+inline constexpr std::uint64_t kMostBytes = std::uint64_t{1}
+                                            << 50;  // of one op; keeps every product of sizes in 64 bits
 
 // Tags from here on are the library's own.
 inline constexpr std::uint64_t kLibraryTags = 1ull << 63;
 
-// What the caller wants. The same on every member but for weight, has_data, in_place, feeds_back,
+// Of an exchange: what goes to one member, or comes from it.
+struct Share {
+  PeerId peer = kNoPeer;
+  std::uint64_t count = 0;  // elements
+  bool operator==(const Share&) const = default;
+};
+
+// What the caller wants. The same on every member but for weight, has_data, in_place, feeds_back, sends, receives,
 // priority and the time-outs.
 struct Descriptor {
   OpKind kind = OpKind::all_reduce;
   DType dtype = DType::f32;
   Reduction reduction = Reduction::sum;
-  std::uint64_t count = 0;    // elements; 0 is legal. Of ops of blocks: of one block
+  std::uint64_t count = 0;    // elements; 0 is legal. Of ops of blocks: of one block. Of an exchange 0: see sends
   std::uint64_t blocks = 0;   // that the caller's memory has; 0 unless the op has any and count is above 0
   std::uint64_t pieces = 1;   // of the caller's memory; `layout` covers their counts when there are several
   bool weighted = false;      // avg only: `weight` counts, otherwise everyone weighs 1
   double weight = 1;          // finite, >= 0
   bool fail_on_loss = false;  // on_loss = fail
   bool in_place = false;      // results land in a scratch, copied over the input at commit
-  PeerId root = kNoPeer;      // broadcast: the source, an incarnation
+  PeerId root = kNoPeer;      // broadcast, transfer: the source, an incarnation
+  PeerId target = kNoPeer;    // transfer: who receives
   bool has_data = false;  // broadcast: the input holds the data already; it is read, sent to others, and never written
-  std::uint64_t tag = 0;  // below kLibraryTags the caller's
+  // exchange: at most one for each member of the generation. In the input those of `sends` stand one after the other, in this order,
+  // in the output those of `receives`.
+  std::vector<Share> sends{};
+  std::vector<Share> receives{};
+  std::uint64_t tag = 0;     // below kLibraryTags the caller's
   std::uint64_t layout = 0;  // a hash of what else must be alike (names, shapes); part of the digest
   Codec up = Codec::none;    // how contributions travel, and gathered blocks: f32 only; sum or avg where it reduces
   Codec down = Codec::none;  // how an all-reduce's results travel from their roots. A one-shot plan sends none
@@ -141,7 +167,7 @@ enum class Outcome : std::uint8_t {
   committed = 1,
   no_weight = 2,  // committed, but the weights of the contributors sum to 0: no result, buffers untouched
   aborted = 3,    // decided for everyone: input intact, output undefined
-  refused = 4,    // members differ, or the broadcast's source is gone: input intact
+  refused = 4,    // members differ, or the source (of a transfer either end) is gone: input intact
   evicted = 5,    // this incarnation was removed: input intact, the others may have committed with it
   undecided = 6,  // this incarnation left by itself: the same
 };
@@ -156,11 +182,11 @@ struct Contributor {
 struct Result {
   Outcome outcome = Outcome::committed;
   OpKey op;
-  Value value;                            // of a committed op
-  std::uint64_t hash = 0;                 // of what this member got: value.bits, but of a reduce-scatter
+  Value value;             // of a committed op
+  std::uint64_t hash = 0;  // of what this member got: value.bits, but of a reduce-scatter and an exchange
   std::vector<Contributor> contributors;  // in roster order
   double weight_sum = 0;
-  std::vector<PeerId> lost;    // in the op's first roster, not in its last
+  std::vector<PeerId> lost;    // in the op's first roster, or in this member's lists, and not in its last roster
   std::uint32_t attempts = 0;  // 1: undisturbed
   bool one_shot = false;
   std::uint32_t chunk_bytes = 0;  // of the input: the streams of stochastic rounding begin with chunks

@@ -21,13 +21,12 @@ using wire::FrameType;
 
 namespace {
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;  // of one op; keeps every product of sizes in 64 bits
-constexpr std::size_t kMostOps = kMaxOpenOps / 4;             // in flight at once: all of them fit into a report
+constexpr std::size_t kMostOps = kMaxOpenOps / 4;  // in flight at once: all of them fit into a report
 
 // "" or what is wrong with which argument.
 std::string what_is_wrong(const Descriptor& d) {
-  if (d.kind < OpKind::all_reduce || d.kind > OpKind::all_gather) {
-    return "kind is none of all_reduce, broadcast, barrier, reduce_scatter, all_gather";
+  if (d.kind < OpKind::all_reduce || d.kind > OpKind::transfer) {
+    return "kind is none of all_reduce, broadcast, barrier, reduce_scatter, all_gather, exchange, transfer";
   }
   if (!is_valid(d.dtype)) {
     return "dtype is none of the element types";
@@ -50,7 +49,7 @@ std::string what_is_wrong(const Descriptor& d) {
   if (has_blocks(d.kind) && d.in_place) {
     return "in_place: what goes in and what comes out differ in size";
   }
-  if (d.kind == OpKind::all_gather) {
+  if (!reduces(d.kind)) {
     return "";
   }
   if (!is_valid(d.reduction)) {
@@ -97,6 +96,12 @@ std::string describe(const Descriptor& d) {
     case OpKind::all_gather:
       text = std::string("all_gather ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
+    case OpKind::exchange:
+      return std::string("exchange ") + name_of(d.dtype) + (d.fail_on_loss ? " on_loss fail" : "") +
+             (d.layout != 0 ? " layout " + hex(d.layout) : "");
+    case OpKind::transfer:
+      text = std::string("send or recv ") + name_of(d.dtype) + " count " + std::to_string(d.count);
+      break;
     case OpKind::all_reduce:
     case OpKind::reduce_scatter:
       text = std::string(d.kind == OpKind::all_reduce ? "all_reduce " : "reduce_scatter ") + name_of(d.reduction) +
@@ -116,7 +121,7 @@ std::uint64_t digest_of(const Descriptor& descriptor) {
 Engine::Engine(EngineConfig config) : config_(config) {}
 
 Posted Engine::post(const Descriptor& descriptor, Time now) {
-  for (const std::string& wrong : {what_is_wrong(descriptor), wrong_codecs(descriptor)}) {
+  for (const std::string& wrong : {what_is_wrong(descriptor), wrong_lists(descriptor), wrong_codecs(descriptor)}) {
     if (!wrong.empty()) {
       return {PostError::invalid, wrong, 0};
     }
@@ -124,18 +129,17 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   if (fenced_ || leaving_ || !is_member(config_.self)) {
     return {PostError::not_member, leaving_ ? "this peer is leaving" : "not a member of the run: join first", 0};
   }
-  if (const std::string wrong = wrong_blocks(descriptor); !wrong.empty()) {
-    return {PostError::invalid, wrong, 0};
+  for (const std::string& wrong : {wrong_blocks(descriptor), wrong_exchange(descriptor)}) {
+    if (!wrong.empty()) {
+      return {PostError::invalid, wrong, 0};
+    }
   }
   // Those that have ended and are remembered count too, but they are forgotten within a round trip.
   if (handles_.size() >= kMostOps || ops_.size() >= kMaxOpenOps) {
     return {PostError::too_many, "too many ops in flight: wait for some of them", 0};
   }
   now_ = now;
-  const TagKey tag{generation_, descriptor.tag};
-  Sequence& sequence = sequences_[tag];
-  const OpKey key{config_.lane, generation_, descriptor.tag, sequence.next++};
-  sequence.open.insert(key.seq);
+  const OpKey key = next_key(descriptor);
   Op& op = find_or_create(key);
   const OpHandle handle = next_id_++;
   op.handle = handle;
@@ -143,8 +147,7 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   op.result.op = key;
   op.result.posted = now;
   op.descriptor = descriptor;
-  op.descriptor.has_data =
-      descriptor.kind == OpKind::broadcast && (descriptor.has_data || descriptor.root == config_.self);
+  op.descriptor.has_data = has_source(descriptor.kind) && (descriptor.has_data || descriptor.root == config_.self);
   if (op.stage == Stage::aborted) {
     SEAWAY_MARK("abort tombstone met by a post");
     tell(op, now);
@@ -160,7 +163,9 @@ void Engine::begin(Op& op, Time now) {
   op.stage = Stage::run;
   op.digest = digest_of(descriptor);
   op.attempt = MUTANT(g10_attempt_is_epoch, cut_, epoch_);
-  op.roster = roster_of(MUTANT(g11_roster_is_everybody, op.key.generation, std::numeric_limits<std::uint32_t>::max()));
+  OpKey everybodys = op.key;
+  everybodys.generation = std::numeric_limits<std::uint32_t>::max();
+  op.roster = roster_of(MUTANT(g11_roster_is_everybody, op.key, everybodys));
   op.first_roster = op.roster;
   op.progress_at = now;
   may_be_due_earlier();
@@ -182,14 +187,13 @@ void Engine::begin(Op& op, Time now) {
       serve_want(op, peer, want);
     }
   }
-  const bool source_gone = descriptor.kind == OpKind::broadcast &&
-                           std::find(op.roster.begin(), op.roster.end(), descriptor.root) == op.roster.end();
-  if (source_gone && MUTANT(g6_post_without_source, true, false)) {
+  if (essential_lost(op) && MUTANT(g6_post_without_source, true, false)) {
     // It takes its seq and is reported as ABORTED, so that those who posted it before the loss learn the same.
     SEAWAY_MARK("broadcast posted after its source was lost");
-    end_op(op, Outcome::refused, "the broadcast's source is not a member any more: choose another one", now);
+    end_op(op, Outcome::refused, who_is_gone(op), now);
     return;
   }
+  look_for_lost(op);
   ask_for_parts(op, now);
   touch(op.key);
 }
@@ -201,7 +205,8 @@ void Engine::drop_unfit_parts(Op& op) {
     for (auto it = side.parts.begin(); it != side.parts.end();) {
       auto& [chunk, part] = *it;
       const bool is_here = part.state == Part::State::landing || part.state == Part::State::present;
-      const bool stays = chunk < op.plan.chunks && fits(op, peer, chunk, is_here ? part.length : op.part_length(chunk));
+      const bool stays =
+          chunk_from(op, peer, chunk) < op.plan.chunks && (!is_here || fits(op, peer, chunk, part.length));
       if (!stays) {
         drop_part(part);
       }
@@ -314,11 +319,11 @@ bool Engine::is_member(PeerId peer) const {
   return std::any_of(roster_.begin(), roster_.end(), [&](const auto& member) { return member.id == peer; });
 }
 
-// The roster of an op of this generation: members admitted at or before it, by admission.
-std::vector<PeerId> Engine::roster_of(std::uint32_t generation) const {
+// The roster of an op: members admitted at or before its generation, by admission; of a transfer its ends among them.
+std::vector<PeerId> Engine::roster_of(const OpKey& op) const {
   std::vector<PeerId> roster;
   for (const wire::MemberInfo& member : roster_) {
-    if (member.generation <= generation) {
+    if (member.generation <= op.generation && (!op.has_two_ends() || op.is_end(member.id))) {
       roster.push_back(member.id);
     }
   }
@@ -331,7 +336,7 @@ bool Engine::was_addressed() const {
 
 // No op of this key is to come any more.
 bool Engine::passed_or_ended(const OpKey& key) const {
-  const auto it = sequences_.find({key.generation, key.tag});
+  const auto it = sequences_.find(tag_of(key));
   return key.generation < oldest_base() || (it != sequences_.end() && key.seq < it->second.next);
 }
 
@@ -355,10 +360,10 @@ void Engine::send_ready(Op& op, Time now) {
   ready.standing = standing_;
   ready.has_data = op.descriptor.has_data;
   ready.described = describe(op.descriptor);
-  const std::vector<std::byte> payload = wire::encode_payload(ready);
   for (const PeerId peer : op.roster) {
     if (peer != config_.self) {
-      queue_message(peer, FrameType::ready, op, payload, now);
+      add_counts(op.descriptor, peer, ready);
+      queue_message(peer, FrameType::ready, op, wire::encode_payload(ready), now);
     }
   }
 }
@@ -381,6 +386,7 @@ void Engine::settle_op(Op& op, Time now) {
     if (refuse_if_different(op, now)) {
       return;
     }
+    compare_counts(op);
     learn_contributors(op);
     reduce_ready_chunks(op);
     hold_if_whole(op, now);

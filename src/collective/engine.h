@@ -6,7 +6,8 @@
 //
 // How an op goes (docs/ARCHITECTURE.md follows one byte): post -> READY to all, parts to the roots of their chunks ->
 // the root reduces in roster order -> RESULT to all -> HOLD to all -> HOLD from everyone -> committed.
-// All-gather and reduce-scatter are the same with fewer phases (engine_blocks.cpp): nobody sends a RESULT on.
+// All-gather and reduce-scatter are the same with fewer phases (engine_blocks.cpp): nobody sends a RESULT on. So are an exchange,
+// a send and a receive (engine_exchange.cpp).
 // What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
 #pragma once
 
@@ -170,13 +171,22 @@ class Engine {
     JobFor purpose = JobFor::result;
     std::vector<SlotId> pinned;
   };
-  // One tag of one generation.
   struct Sequence {
     std::uint32_t next = 0;        // of my next post
     std::uint32_t told = 0;        // the others know that everything below has ended here
     std::set<std::uint32_t> open;  // posted or tombstoned, not ended
   };
-  using TagKey = std::pair<std::uint32_t, std::uint64_t>;  // generation, tag
+  // What is counted together: the ops of one tag of one generation; of sends and receives those of two ends.
+  struct TagKey {
+    std::uint32_t generation = 0;
+    std::uint64_t tag = 0;
+    PeerId source = kNoPeer;
+    PeerId target = kNoPeer;
+    auto operator<=>(const TagKey&) const = default;
+  };
+  static TagKey tag_of(const OpKey& op) {
+    return {op.generation, op.tag, MUTANT(ends_counted_together, op.source, kNoPeer), op.target};
+  }
 
   // engine.cpp
   void settle(Time now);
@@ -188,7 +198,7 @@ class Engine {
   void stir(PeerId peer) { stirred_.push_back(peer); }
   void stir_if_ack_is_due(const Link& to);
   Link& link(PeerId peer, Time now);
-  std::vector<PeerId> roster_of(std::uint32_t generation) const;
+  std::vector<PeerId> roster_of(const OpKey& op) const;
   bool is_member(PeerId peer) const;
   bool frozen(const Op& op) const { return op.attempt < cut_; }
   bool passed_or_ended(const OpKey& key) const;
@@ -226,9 +236,28 @@ class Engine {
   std::string wrong_blocks(const Descriptor& descriptor) const;
   std::vector<PlanMember> base_of(std::uint32_t generation) const;
   Region input_region(const Op& op, std::uint32_t chunk) const;
-  bool fits(const Op& op, PeerId sender, std::uint32_t chunk, std::uint32_t length) const;  // a part
+  std::uint32_t chunk_from(const Op& op, PeerId sender, std::uint32_t number) const;
+  bool fits(const Op& op, PeerId sender, std::uint32_t number, std::uint32_t length) const;  // a part
   bool try_gather(Op& op, std::uint32_t chunk);
   static void mark_resumed_blocks(const Op& op);
+
+  // engine_exchange.cpp: what is different in an exchange, a send and a receive
+  OpKey next_key(const Descriptor& descriptor);
+  static std::string wrong_lists(const Descriptor& descriptor);
+  std::string wrong_exchange(const Descriptor& descriptor) const;
+  void add_ends(OpKey& op, wire::Direction direction, PeerId peer) const;
+  std::string name_of(PeerId peer) const;
+  bool essential_lost(const Op& op) const;
+  std::string who_is_gone(const Op& op) const;
+  void plan_transfer(Op& op, std::vector<PlanMember> base, std::uint64_t bytes, std::uint32_t grain);
+  void plan_exchange(Op& op, std::span<const PlanMember> base);
+  Region given_region(const Op& op, PeerId peer, std::uint32_t number) const;
+  Region sent_part_region(const Op& op, PeerId peer, std::uint32_t number) const;
+  static void add_counts(const Descriptor& descriptor, PeerId peer, wire::Ready& ready);
+  void ask_to_abort(Op& op, const std::string& reason);
+  void look_for_lost(Op& op);
+  void compare_counts(Op& op);
+  void add_lost(Op& op) const;
 
   // engine_codec.cpp: how contributions and results travel encoded
   static std::string wrong_codecs(const Descriptor& descriptor);
@@ -251,7 +280,7 @@ class Engine {
   void give_back_lease(ConnId conn, const Incoming& incoming);
   std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
-  bool on_ended(PeerId from, const OpKey& op);  // false: of more tags than a healthy peer has
+  bool on_ended(PeerId from, const OpKey& tag, std::uint32_t upto);  // false: of more tags than a healthy peer has
   Op* op_for_frame(Link& from, const wire::FrameHeader& header, std::string& refusal);
   void close_connection(ConnId conn, std::string reason);
 
@@ -262,6 +291,7 @@ class Engine {
   bool has_data_for(ConnId conn, PeerId peer, const Link& to) const;
   bool has_data_for(OpHandle op, ConnId conn, PeerId peer, const Link& to) const;
   bool has_data_for(const Op& op, PeerId peer, const Link& to) const;
+  std::vector<std::uint32_t> parts_to(const Op& op, PeerId peer) const;
   void queue_eager(Op& op);
   void stop_eager(Link& to, Side& side);
   void serve_ready(Op& op, PeerId peer);

@@ -50,15 +50,23 @@ Region Engine::input_region(const Op& op, std::uint32_t chunk) const {
   return {Buffer::input, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
 
-// Whether it is a part that a peer which posted what I did would send me.
-bool Engine::fits(const Op& op, PeerId sender, std::uint32_t chunk, std::uint32_t length) const {
-  return chunk < op.plan.chunks && length == op.part_length(chunk) &&
-         (op.plan.blocks == Blocks::none || op.plan.sends(sender, config_.self, chunk));
+// The chunk to which a peer that posted what I did would send a part of this number; plan.chunks if it would not.
+std::uint32_t Engine::chunk_from(const Op& op, PeerId sender, std::uint32_t number) const {
+  const std::uint32_t chunk = op.plan.chunk_of(sender, number);
+  const bool is_sent =
+      chunk < op.plan.chunks && (op.plan.blocks == Blocks::none || op.plan.sends(sender, config_.self, chunk));
+  return is_sent ? chunk : op.plan.chunks;
+}
+
+bool Engine::fits(const Op& op, PeerId sender, std::uint32_t number, std::uint32_t length) const {
+  const std::uint32_t chunk = chunk_from(op, sender, number);
+  return chunk < op.plan.chunks && length == op.part_length(chunk);
 }
 
 // A gathered chunk goes to its place, if it has come.
 bool Engine::try_gather(Op& op, std::uint32_t chunk) {
   const PeerId owner = op.plan.owner_of(chunk);
+  const std::uint32_t number = op.plan.number_of(chunk);
   const bool contributes = std::any_of(op.contributors->begin(), op.contributors->end(),
                                        [&](const Contributor& contributor) { return contributor.id == owner; });
   Job job;
@@ -71,10 +79,10 @@ bool Engine::try_gather(Op& op, std::uint32_t chunk) {
     if (!encode(op, chunk)) {
       return false;
     }
-    job.sources.push_back({part_region(op, chunk), 1});
+    job.sources.push_back({sent_part_region(op, owner, number), 1});
   } else {
     const auto& parts = op.sides.at(owner).parts;
-    const auto part = parts.find(chunk);
+    const auto part = parts.find(number);
     if (part == parts.end() || part->second.state != Part::State::present) {
       return false;
     }
@@ -98,6 +106,10 @@ void Engine::mark_resumed_blocks(const Op& op) {
     SEAWAY_MARK("an all-gather is resumed after all blocks had come");
   } else if (op.plan.blocks == Blocks::gathered && op.chunks_done > 0) {
     SEAWAY_MARK("an all-gather is resumed in the middle");
+  } else if (op.plan.blocks == Blocks::exchanged && whole && op.chunks_done > 0) {
+    SEAWAY_MARK("an exchange is resumed after all of mine had come");
+  } else if (op.plan.blocks == Blocks::exchanged && op.chunks_done > 0) {
+    SEAWAY_MARK("an exchange is resumed in the middle");
   }
 }
 

@@ -23,7 +23,7 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
   op.result.one_shot = op.plan.one_shot;
   op.result.chunk_bytes = op.plan.chunk_bytes;
   if (success) {
-    op.result.hash = op.plan.blocks == Blocks::scattered ? hash_of(op) : op.my_value.bits;
+    op.result.hash = op.plan.is_own_alone() ? hash_of(op) : op.my_value.bits;
     op.result.contributors = *op.contributors;
     op.result.weight_sum = op.weight_sum;
   }
@@ -32,6 +32,7 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
       op.result.lost.push_back(peer);
     }
   }
+  add_lost(op);
   for (auto& [peer, side] : op.sides) {
     stop_sending(side, peer);
   }
@@ -128,7 +129,7 @@ void Engine::tell(Op& op, Time now) {
   op.result.ended = now;
   effects_.push_back(OpEnded{op.handle, op.result});
   handles_.erase(op.handle);
-  const TagKey tag{op.key.generation, op.key.tag};
+  const TagKey tag = tag_of(op.key);
   sequences_.at(tag).open.erase(op.key.seq);
   dirty_tags_.insert(tag);
   clear_sides(op);
@@ -173,19 +174,21 @@ std::uint32_t Engine::ended_upto(const TagKey& tag) const {
   if (!sequence.open.empty()) {
     return *sequence.open.begin();
   }
-  return tag.first < generation_ ? std::numeric_limits<std::uint32_t>::max() : sequence.next;
+  return tag.generation < generation_ ? std::numeric_limits<std::uint32_t>::max() : sequence.next;
 }
 
 bool Engine::ended_everywhere(const Op& op) const {
   for (const wire::MemberInfo& member : roster_) {
-    if (member.id == config_.self || member.generation > op.key.generation) {
+    const bool is_in_it =
+        member.generation <= op.key.generation && (!op.key.has_two_ends() || op.key.is_end(member.id));
+    if (member.id == config_.self || !is_in_it) {
       continue;
     }
     const auto by = ended_by_.find(member.id);
     if (by == ended_by_.end()) {
       return false;
     }
-    const auto upto = by->second.find({op.key.generation, op.key.tag});
+    const auto upto = by->second.find(tag_of(op.key));
     if (upto == by->second.end() || upto->second <= op.key.seq) {
       return false;
     }
@@ -194,7 +197,7 @@ bool Engine::ended_everywhere(const Op& op) const {
 }
 
 void Engine::tell_ended(const TagKey& tag, Time now) {
-  if (tag.first < generation_) {
+  if (tag.generation < generation_) {
     sequences_.try_emplace(tag);  // a passed tag that was never used has ended as well
   }
   const auto it = sequences_.find(tag);
@@ -202,10 +205,11 @@ void Engine::tell_ended(const TagKey& tag, Time now) {
     return;
   }
   it->second.told = ended_upto(tag);
-  for (const PeerId peer : roster_of(tag.first)) {
+  const OpKey first{config_.lane, tag.generation, tag.tag, 0, tag.source, tag.target};
+  for (const PeerId peer : roster_of(first)) {
     if (peer != config_.self) {
       Link& to = link(peer, now);
-      to.queue_ended({config_.lane, tag.first, tag.second, 0}, it->second.told, now);
+      to.queue_ended(first, it->second.told, now);
       may_be_due(to.deadline(now));
     }
   }
@@ -214,11 +218,11 @@ void Engine::tell_ended(const TagKey& tag, Time now) {
 void Engine::forget_ended(Time now) {
   for (const TagKey& tag : std::exchange(dirty_tags_, {})) {
     tell_ended(tag, now);
-    const OpKey first{config_.lane, tag.first, tag.second, 0};
+    const OpKey first{config_.lane, tag.generation, tag.tag, 0, tag.source, tag.target};
     auto it = ops_.lower_bound(first);
-    while (it != ops_.end() && it->first.generation == tag.first && it->first.tag == tag.second) {
+    while (it != ops_.end() && tag_of(it->first) == tag) {
       const Op& op = it->second;
-      const bool never = op.handle == 0 && op.stage == Stage::aborted && tag.first < generation_;
+      const bool never = op.handle == 0 && op.stage == Stage::aborted && tag.generation < generation_;
       const bool ended = (op.told || never) && op.jobs == 0;
       if (ended && (ended_everywhere(op) || MUTANT(g13_commit_forgotten, false, true))) {
         it = ops_.erase(it);

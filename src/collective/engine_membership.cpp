@@ -48,14 +48,14 @@ void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
   }
   for (auto& [key, op] : ops_) {
     touch(key);
-    dirty_tags_.insert({key.generation, key.tag});
+    dirty_tags_.insert(tag_of(key));
   }
   settle(now);
 }
 
 // A base goes when no op of its generation is open anywhere or can be posted any more.
 void Engine::forget_generations() {
-  const auto is_over = [&](const auto& entry) { return entry.first.first < oldest_base(); };
+  const auto is_over = [&](const auto& entry) { return entry.first.generation < oldest_base(); };
   std::erase_if(sequences_, is_over);
   for (auto& [peer, upto] : ended_by_) {
     std::erase_if(upto, is_over);
@@ -91,7 +91,7 @@ std::vector<wire::OpReport> Engine::report() const {
       const bool held = holds(op) && !op.mismatch;
       report.status = held ? OpStatus::holds : OpStatus::running;
       report.value = held ? value_of(op) : Value{};
-      report.essential_lost = op.descriptor.kind == OpKind::broadcast && !is_member(op.descriptor.root);
+      report.essential_lost = essential_lost(op);
       for (const PeerId peer : op.roster) {
         report.roster_gone = report.roster_gone || (!is_member(peer) && !left(key.generation, peer));
       }
@@ -123,7 +123,8 @@ void Engine::resolve(Cut cut, std::span<const wire::Decision> decisions, Time no
 
 void Engine::decide(const wire::Decision& decision, Time now) {
   const auto me = std::find_if(roster_.begin(), roster_.end(), [&](const auto& m) { return m.id == config_.self; });
-  if (decision.op.lane != config_.lane || me == roster_.end() || me->generation > decision.op.generation) {
+  const bool is_mine = !decision.op.has_two_ends() || decision.op.is_end(config_.self);
+  if (decision.op.lane != config_.lane || !is_mine || me == roster_.end() || me->generation > decision.op.generation) {
     return;  // not an op of mine
   }
   if (decision.verdict != Verdict::resume) {
@@ -198,7 +199,7 @@ void Engine::resume(Op& op, Time now) {
   }
   op.mismatches = static_cast<std::uint8_t>(op.mismatches + (op.mismatch ? 1 : 0));
   op.attempt = cut_;
-  op.roster = roster_of(op.key.generation);
+  op.roster = roster_of(op.key);
   may_be_due_earlier();
   const auto stays = [&](PeerId peer) {
     return std::find(op.roster.begin(), op.roster.end(), peer) != op.roster.end();
@@ -301,7 +302,7 @@ void Engine::enter_generation(std::uint32_t generation, Time now) {
   now_ = now;
   generation_ = generation;
   for (const auto& [key, op] : ops_) {
-    dirty_tags_.insert({key.generation, key.tag});
+    dirty_tags_.insert(tag_of(key));
     const bool posted_elsewhere =
         std::any_of(op.sides.begin(), op.sides.end(), [](const auto& entry) { return entry.second.ready.has_value(); });
     if (op.stage == Stage::unposted && key.generation < generation && posted_elsewhere) {
@@ -329,12 +330,12 @@ void Engine::settle_passed(Time now) {
       continue;
     }
     const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, Standing::unsynced, false, ""});
-    for (const PeerId peer : roster_of(key.generation)) {
+    for (const PeerId peer : roster_of(key)) {
       if (peer != config_.self) {
         queue_message(peer, FrameType::ready, *op, none, now);
       }
     }
-    dirty_tags_.insert({key.generation, key.tag});
+    dirty_tags_.insert(tag_of(key));
   }
 }
 
@@ -356,7 +357,7 @@ void Engine::forget(PeerId peer, Time now) {
   ended_by_.erase(peer);
   std::vector<OpKey> orphans;
   for (auto& [key, op] : ops_) {
-    dirty_tags_.insert({key.generation, key.tag});
+    dirty_tags_.insert(tag_of(key));
     const auto side = op.sides.find(peer);
     if (side == op.sides.end()) {
       continue;

@@ -68,6 +68,7 @@ Landing Engine::on_header(ConnId conn, const FrameHeader& header, Time now) {
   connection.incoming = {};
   connection.incoming.header = header;
   connection.incoming.kind = Incoming::Kind::sink;
+  add_ends(connection.incoming.header.op, header.direction, connection.peer);
   const auto from = links_.find(connection.peer);
   if (from == links_.end() || fenced_ || connection.closing) {
     return Sink{};
@@ -77,7 +78,7 @@ Landing Engine::on_header(ConnId conn, const FrameHeader& header, Time now) {
   if (counted != (header.link_seq != 0)) {
     return Refuse{std::string("a ") + wire::name_of(header.type) + " frame with a wrong number"};
   }
-  Landing landing = begin_frame(conn, connection, from->second, header, now);
+  Landing landing = begin_frame(conn, connection, from->second, FrameHeader(connection.incoming.header), now);
   settle(now);
   return landing;
 }
@@ -204,7 +205,7 @@ void Engine::part_landed(Connection& connection) {
   if (part.state == Part::State::landing && part.slot == incoming.slot) {
     part.state = Part::State::present;
     if (op->contributors) {
-      op->candidates.push_back(incoming.header.chunk);
+      op->candidates.push_back(op->plan.chunk_of(connection.peer, incoming.header.chunk));
     }
     touch(op->key);
   }
@@ -359,7 +360,7 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
   const bool is_ended = header.type == FrameType::ended;
   const std::uint32_t upto = is_ended ? header.op.seq : header.chunk;  // a READY says it in passing
   if (is_ended || (header.type == FrameType::ready && upto > 0)) {
-    if (!on_ended(from.peer(), {header.op.lane, header.op.generation, header.op.tag, upto})) {
+    if (!on_ended(from.peer(), header.op, upto)) {
       return "ops have ended of more tags than can be known";
     }
   }
@@ -417,14 +418,14 @@ void Engine::on_ready(Op& op, Link& from, Side& side, wire::Ready ready) {
   }
 }
 
-bool Engine::on_ended(PeerId from, const OpKey& op) {
-  const TagKey tag{op.generation, op.tag};
+bool Engine::on_ended(PeerId from, const OpKey& op, std::uint32_t upto) {
+  const TagKey tag = tag_of(op);
   auto& by = ended_by_[from];
   // A healthy peer's tags are mine, but for those of ops that have ended before I came to post them.
   if (!by.contains(tag) && by.size() >= sequences_.size() + config_.limits.unposted_ops) {
     return false;
   }
-  by[tag] = std::max(by[tag], op.seq);
+  by[tag] = std::max(by[tag], upto);
   dirty_tags_.insert(tag);
   return true;
 }

@@ -30,8 +30,7 @@ bool Engine::refuse_if_different(Op& op, Time now) {
     if (it == op.sides.end() || !it->second.ready || it->second.ready->digest == op.digest) {
       continue;
     }
-    const auto member = std::find_if(roster_.begin(), roster_.end(), [&](const auto& m) { return m.id == peer; });
-    const std::string name = member == roster_.end() ? "a member" : member->name;
+    const std::string name = name_of(peer);
     end_op(op, Outcome::refused,
            it->second.ready->digest == 0 ? name + " went on without posting this op: its calls differ from yours"
                                          : name + " posted \"" + it->second.ready->described + "\", you posted \"" +
@@ -69,7 +68,7 @@ void Engine::learn_contributors(Op& op) {
       weight = ready.weight;
     }
     const bool contributes = may_contribute(op.key, standing) && (standing != Standing::newcomer || newcomers_count);
-    if (contributes && (op.descriptor.kind != OpKind::broadcast || peer == op.descriptor.root)) {
+    if (contributes && (!has_source(op.descriptor.kind) || peer == op.descriptor.root)) {
       contributors.push_back({peer, weight});
     }
   }
@@ -121,6 +120,10 @@ void Engine::start_attempt(Op& op, Time now) {
     const Blocks blocks = op.descriptor.kind == OpKind::all_gather ? Blocks::gathered : Blocks::scattered;
     op.plan = make_block_plan(blocks, base, bytes, grain, config_.limits);
     op.my_block = op.plan.start_of(config_.self);
+  } else if (op.descriptor.kind == OpKind::exchange) {
+    plan_exchange(op, base);
+  } else if (op.descriptor.kind == OpKind::transfer) {
+    plan_transfer(op, base, bytes, grain);
   } else {
     op.plan = make_plan(base, op.roster, bytes, grain, config_.limits);
   }
@@ -139,9 +142,12 @@ void Engine::start_attempt(Op& op, Time now) {
 std::size_t Engine::window_of(const Op& op) const {
   const std::size_t senders = std::max<std::size_t>(op.roster.size(), 2) - 1;
   const std::uint64_t each = std::max(config_.limits.window_bytes / senders, config_.limits.least_window_bytes);
-  const std::uint32_t length = op.plan.chunks == 0 ? 1 : op.part_length(0);
+  std::uint32_t length = op.plan.chunks == 0 ? 1 : op.part_length(0);
+  if (op.plan.blocks == Blocks::exchanged) {
+    length = op.plan.chunk_bytes;  // the first portion may be small
+  }
   const std::size_t chunks = std::max<std::size_t>(1, each / length);
-  return op.plan.blocks == Blocks::gathered ? chunks * op.plan.owners.size() : chunks;  // each from one member alone
+  return op.plan.is_from_owner() ? chunks * op.plan.owners.size() : chunks;  // each from one member alone
 }
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
@@ -156,7 +162,7 @@ void Engine::ask_for_parts(Op& op, Time now) {
   }
   const bool ready_asks = op.plan.ready_asks && op.result.attempts == 1;
   const std::size_t upto = ready_asks ? op.my_chunks.size() : std::min(op.my_chunks.size(), op.reduced + window);
-  const bool broadcast = op.descriptor.kind == OpKind::broadcast;
+  const bool broadcast = has_source(op.descriptor.kind);
   for (const PeerId peer : op.roster) {
     if (peer == config_.self || (broadcast && peer != op.descriptor.root)) {
       continue;
@@ -172,10 +178,10 @@ void Engine::ask_for_parts(Op& op, Time now) {
       }
     };
     for (std::size_t i = op.asked; i < upto; ++i) {
-      const std::uint32_t chunk = op.my_chunks[i];
-      if (op.plan.blocks == Blocks::gathered && op.plan.owner_of(chunk) != peer) {
+      if (op.plan.is_from_owner() && op.plan.owner_of(op.my_chunks[i]) != peer) {
         continue;
       }
+      const std::uint32_t chunk = op.plan.number_of(op.my_chunks[i]);
       Part& part = side.parts[chunk];
       if (part.state == Part::State::landing || part.state == Part::State::present) {
         continue;
@@ -234,13 +240,13 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
     return false;
   }
   Job job;
-  job.kind = op.descriptor.kind == OpKind::broadcast ? JobKind::copy : JobKind::reduce;
+  job.kind = has_source(op.descriptor.kind) ? JobKind::copy : JobKind::reduce;
   if (op.descriptor.has_data) {  // it is where it should be
     job.kind = JobKind::hash;
     queue_job(op, chunk, std::move(job), JobFor::result);
     return true;
   }
-  if (op.plan.blocks == Blocks::gathered) {
+  if (op.plan.is_from_owner()) {
     return try_gather(op, chunk);
   }
   for (const Contributor& contributor : *op.contributors) {
@@ -391,8 +397,13 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
 // one that survives the other has no use for the other's: there memory is used again at once, while it is in the cache.
 void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
   const bool serves_nobody = op.roster.size() <= 2;
+  const std::uint32_t number = op.plan.number_of(chunk);
+  const bool is_of_one = op.plan.blocks == Blocks::exchanged;
   for (auto& [peer, side] : op.sides) {
-    const auto it = side.parts.find(chunk);
+    if (is_of_one && peer != op.plan.owner_of(chunk)) {
+      continue;
+    }
+    const auto it = side.parts.find(number);
     if (it == side.parts.end() || it->second.state != Part::State::present) {
       continue;
     }
@@ -408,7 +419,7 @@ void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
 
 // I have the whole result of the op's attempt and know who contributed to it.
 bool Engine::holds(const Op& op) const {
-  return op.open() && op.contributors && (op.no_weight || op.chunks_done >= op.whole());
+  return op.open() && op.contributors && !op.must_abort && (op.no_weight || op.chunks_done >= op.whole());
 }
 
 std::uint64_t Engine::hash_of(const Op& op) const {
@@ -425,10 +436,10 @@ std::uint64_t Engine::hash_of(const Op& op) const {
   return combine(hashes);
 }
 
-// Of a reduce-scatter nobody has the bits that another member has, so that there is nothing to compare but the attempt and
-// the contributors, and with them what everybody's bits have to be (docs/PROTOCOL.md, "Ops of blocks").
+// Of a reduce-scatter and an exchange nobody has the bits that another member has, so that there is nothing to compare but the
+// attempt and the contributors, and with them what everybody's bits have to be (docs/PROTOCOL.md, "Ops of blocks").
 Value Engine::value_of(const Op& op) const {
-  const bool compared = op.plan.blocks != Blocks::scattered || MUTANT(scattered_bits_compared, false, true);
+  const bool compared = !op.plan.is_own_alone() || MUTANT(scattered_bits_compared, false, true);
   return {op.attempt, op.contributors_hash, compared ? hash_of(op) : 0};
 }
 

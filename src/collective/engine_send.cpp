@@ -5,6 +5,7 @@
 // result goes to who has shown to be at the attempt, so that nobody ever has to park one.
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "base/mark.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kMostFrames = 8;  // of one pull: one sendmsg
 
 bool gives_parts(const Op& op, PeerId self) {
   return op.open() && may_contribute(op.key, op.standing) &&
-         (op.descriptor.kind != OpKind::broadcast || op.descriptor.root == self);
+         (!has_source(op.descriptor.kind) || op.descriptor.root == self);
 }
 
 // Whether or not it may go now.
@@ -124,7 +125,7 @@ bool Engine::has_data_for(OpHandle handle, ConnId conn, PeerId peer, const Link&
     return false;
   }
   const Op& op = ops_.at(key->second);
-  return to.carries(conn, op.plan.bytes) && has_data_for(op, peer, to);
+  return to.carries(conn, op.data_bytes()) && has_data_for(op, peer, to);
 }
 
 bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
@@ -134,7 +135,8 @@ bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
   }
   const Side& side = it->second;
   return may_have_results(op, side) || may_go(op, side.wanted) ||
-         (may_go(op, side.eager) && to.eager_used + op.part_length(side.eager.front()) <= config_.limits.eager_bytes);
+         (may_go(op, side.eager) &&
+          to.eager_used + op.sent_length(peer, side.eager.front()) <= config_.limits.eager_bytes);
 }
 
 std::optional<OutFrame> Engine::next_data(ConnId conn, PeerId peer, Link& to, Time now) {
@@ -165,7 +167,7 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
     header.chunk = parts.front();
     parts.pop_front();
     encode_next(op, parts);
-    region = part_region(op, header.chunk);
+    region = sent_part_region(op, peer, header.chunk);
     side.sent[header.chunk] = true;
     if (!asked) {
       side.eager_bytes += region.length;
@@ -180,6 +182,20 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
   return to.push_data(conn, header, region, now);
 }
 
+// What a root that has posted what I did will ask for.
+std::vector<std::uint32_t> Engine::parts_to(const Op& op, PeerId peer) const {
+  if (op.plan.blocks == Blocks::exchanged) {
+    std::vector<std::uint32_t> numbers(op.parts_for(peer));
+    std::iota(numbers.begin(), numbers.end(), 0u);
+    return numbers;
+  }
+  std::vector<std::uint32_t> parts = op.plan.chunks_of(peer);
+  std::erase_if(parts, [&](std::uint32_t chunk) {
+    return op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, chunk);
+  });
+  return parts;
+}
+
 // Until a root's READY is here, nobody knows whether it has posted: within the link's credit its parts go at once.
 void Engine::queue_eager(Op& op) {
   if (!gives_parts(op, config_.self)) {
@@ -190,13 +206,9 @@ void Engine::queue_eager(Op& op) {
       continue;
     }
     Side& side = op.sides[peer];
-    side.sent.resize(op.plan.chunks);
+    side.sent.resize(op.parts_for(peer));
     if (!side.ready) {
-      std::vector<std::uint32_t> parts = op.plan.chunks_of(peer);
-      std::erase_if(parts, [&](std::uint32_t chunk) {
-        return op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, chunk);
-      });
-      side.eager.append(parts);
+      side.eager.append(parts_to(op, peer));
       encode_next(op, side.eager);
       offer(op, peer);
     }
@@ -222,13 +234,14 @@ void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
   if (!gives_parts(op, config_.self)) {
     return;
   }
-  side.sent.resize(op.plan.chunks);
+  side.sent.resize(op.parts_for(peer));
+  const bool has_owners = op.plan.blocks != Blocks::none && op.plan.blocks != Blocks::exchanged;
   for (const wire::ChunkRange& range : want.ranges) {
     for (std::uint64_t chunk = range.first; chunk < std::uint64_t{range.first} + range.count; ++chunk) {
-      if (chunk >= op.plan.chunks) {
+      if (chunk >= side.sent.size()) {
         break;
       }
-      if (op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
+      if (has_owners && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
         continue;  // READY asks for all of a small op
       }
       if (!side.sent[chunk] || (want.again && MUTANT(want_again_ignored, true, false))) {

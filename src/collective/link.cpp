@@ -86,8 +86,7 @@ void Link::queue(FrameHeader header, std::vector<std::byte> message) {
 }
 
 void Link::queue_ended(const OpKey& tag, std::uint32_t seq, Time now) {
-  const auto same = [&](const Ended& e) { return e.tag.generation == tag.generation && e.tag.tag == tag.tag; };
-  const auto it = std::find_if(ended_.begin(), ended_.end(), same);
+  const auto it = std::find_if(ended_.begin(), ended_.end(), [&](const Ended& e) { return e.tag.counts_with(tag); });
   if (it != ended_.end()) {
     it->seq = std::max(it->seq, seq);
   } else {
@@ -98,9 +97,8 @@ void Link::queue_ended(const OpKey& tag, std::uint32_t seq, Time now) {
 
 // A READY says as well what ENDED would say of its tag.
 void Link::tell_ended_with(FrameHeader& ready) {
-  const auto it = std::find_if(ended_.begin(), ended_.end(), [&](const Ended& e) {
-    return e.tag.generation == ready.op.generation && e.tag.tag == ready.op.tag;
-  });
+  const auto it =
+      std::find_if(ended_.begin(), ended_.end(), [&](const Ended& e) { return e.tag.counts_with(ready.op); });
   if (it != ended_.end()) {
     ready.chunk = it->seq;
     ended_.erase(it);
@@ -144,6 +142,9 @@ OutFrame Link::make_ack() {
 
 OutFrame Link::send(Connection& connection, OutFrame frame, Time now) {
   connection.sent = now;
+  if (frame.header.op.has_two_ends()) {
+    frame.header.direction = frame.header.op.target == peer_ ? wire::Direction::forward : wire::Direction::backward;
+  }
   frame.header.link_seq = next_seq_++;
   sent_.push_back({frame, connection.id, false});
   return frame;

@@ -40,11 +40,11 @@ struct Side {
   Cut attempt;  // the newest it has shown to be at
   bool shown = false;
   std::optional<Value> hold;
-  std::map<std::uint32_t, Part> parts;  // by chunk
+  std::map<std::uint32_t, Part> parts;  // by the number under which they travel
 
   // What goes to it. Parts it asked for stand in `wanted`; until its READY is here, `eager` ones may go within the
   // link's eager credit.
-  std::vector<bool> sent;               // by chunk
+  std::vector<bool> sent;               // by the same number, as those in the two queues of parts below
   std::vector<wire::Want> early_wants;  // of an op I have not posted
   ChunkQueue wanted;
   ChunkQueue eager;
@@ -87,6 +87,7 @@ struct Op {
   std::vector<PeerId> roster;        // of the attempt
   std::vector<PeerId> first_roster;  // of the first
   Plan plan;
+  Portions given;                // of an exchange: what goes to others
   std::map<PeerId, Side> sides;  // of everyone but me
 
   // Known once everybody's READY is here, anew for each attempt.
@@ -109,6 +110,7 @@ struct Op {
   bool mismatch = false;        // this attempt's HOLDs differ; the master was told
   std::uint8_t mismatches = 0;  // attempts that ended so
   std::string cancel_reason;    // the master was asked to abort it
+  bool must_abort = false;      // and it does not hold before
 
   // The end: buffers are asked back, jobs run out, the residual is rewritten, an in-place result is copied, the caller is told.
   std::uint32_t releases = 0;  // Release effects not yet answered: results may still be read or written
@@ -124,6 +126,14 @@ struct Op {
   bool encoded(std::uint32_t chunk) const { return descriptor.up == Codec::none || encodings[chunk] == Encoding::done; }
   std::uint32_t part_length(std::uint32_t chunk) const { return plan.coded_length_of(descriptor.up, chunk); }
   std::uint32_t result_length(std::uint32_t chunk) const { return plan.coded_length_of(down(), chunk); }
+  // Of what goes to this member, by the number under which it travels.
+  std::uint32_t parts_for(PeerId peer) const {
+    return plan.blocks == Blocks::exchanged ? given.chunks_for(peer) : plan.chunks;
+  }
+  std::uint32_t sent_length(PeerId peer, std::uint32_t number) const {
+    return plan.blocks == Blocks::exchanged ? given.length_of(given.chunk_of(peer, number)) : part_length(number);
+  }
+  std::uint64_t data_bytes() const { return plan.blocks == Blocks::exchanged ? given.bytes : plan.bytes; }
   // How results travel: where everybody reduces for itself, none does.
   Codec down() const { return plan.one_shot ? Codec::none : descriptor.down; }
   // The chunks that this member is to have: all, but of a reduce-scatter its block alone.

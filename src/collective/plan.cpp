@@ -58,7 +58,7 @@ std::uint64_t Plan::coded_offset_of(Codec codec, std::uint32_t chunk) const {
 }
 
 std::vector<std::uint32_t> Plan::chunks_of(PeerId peer) const {
-  if (blocks == Blocks::gathered) {
+  if (is_from_owner()) {
     return chunks_in_turn(peer);
   }
   std::vector<std::uint32_t> mine;

@@ -14,6 +14,7 @@
 // root sends on. Their plan is the same in every attempt: whom a block belongs to does not change when its owner is lost.
 // gathered: everybody is root of every chunk, and has it from the owner of its block.
 // scattered: the owner of a block is the root of its chunks, and nobody else gets them.
+// exchanged: as gathered, but a member has of each other what that one sends to it (collective/portions.h).
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "codec/codec.h"
+#include "collective/portions.h"
 
 namespace seaway::collective {
 
@@ -31,7 +33,7 @@ struct PlanMember {
   std::uint32_t rate_mbps = 0;
 };
 
-enum class Blocks : std::uint8_t { none, gathered, scattered };
+enum class Blocks : std::uint8_t { none, gathered, scattered, exchanged };
 
 struct Plan {
   bool one_shot = false;
@@ -45,13 +47,20 @@ struct Plan {
   std::vector<PeerId> owners;  // of each block
   std::uint64_t block_bytes = 0;
   std::uint32_t block_chunks = 0;
+  Portions portions;  // exchanged: what comes
 
   std::uint64_t offset_of(std::uint32_t chunk) const {
+    if (blocks == Blocks::exchanged) {
+      return portions.offset_of(chunk);
+    }
     return blocks == Blocks::none
                ? std::uint64_t{chunk} * chunk_bytes
                : chunk / block_chunks * block_bytes + std::uint64_t{chunk % block_chunks} * chunk_bytes;
   }
   std::uint32_t length_of(std::uint32_t chunk) const {
+    if (blocks == Blocks::exchanged) {
+      return portions.length_of(chunk);
+    }
     const std::uint64_t end = blocks == Blocks::none ? bytes : (chunk / block_chunks + 1) * block_bytes;
     const std::uint64_t left = end - offset_of(chunk);
     return left < chunk_bytes ? static_cast<std::uint32_t>(left) : chunk_bytes;
@@ -69,14 +78,28 @@ struct Plan {
   }
   std::vector<std::uint32_t> chunks_of(PeerId peer) const;
 
+  // Nobody else has what this member gets.
+  bool is_own_alone() const { return blocks == Blocks::scattered || blocks == Blocks::exchanged; }
+  // Each chunk comes from one member, and is copied.
+  bool is_from_owner() const { return blocks == Blocks::gathered || blocks == Blocks::exchanged; }
+  // The number under which a chunk, or a contribution to it, travels, and the chunk of such a number; `chunks` if it is none.
+  std::uint32_t number_of(std::uint32_t chunk) const {
+    return blocks == Blocks::exchanged ? portions.number_of(chunk) : chunk;
+  }
+  std::uint32_t chunk_of(PeerId sender, std::uint32_t number) const {
+    return blocks == Blocks::exchanged ? portions.chunk_of(sender, number) : number;
+  }
+
   // Of ops of blocks.
-  PeerId owner_of(std::uint32_t chunk) const { return owners[chunk / block_chunks]; }
+  PeerId owner_of(std::uint32_t chunk) const {
+    return blocks == Blocks::exchanged ? portions.peer_of(chunk) : owners[chunk / block_chunks];
+  }
   std::uint64_t start_of(PeerId owner) const;  // of its block
   // One of each block and then the next of each, from the peer's own on: so that everybody sends at once, each to others.
   std::vector<std::uint32_t> chunks_in_turn(PeerId peer) const;
   // Whether a root of this chunk has it, or a contribution to it, from `sender`.
   bool sends(PeerId sender, PeerId root, std::uint32_t chunk) const {
-    return owner_of(chunk) == (blocks == Blocks::gathered ? sender : root);
+    return owner_of(chunk) == (is_from_owner() ? sender : root);
   }
 };
 

@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hex.h"
 #include "core/master_state.h"
 
 namespace seaway::core {
@@ -269,7 +270,8 @@ std::uint16_t Master::State::lanes_of_run() const {
 }
 
 bool Master::State::in_roster_of(const wire::MemberInfo& info, const OpKey& op) const {
-  return info.lane == op.lane && info.generation <= op.generation;
+  const bool is_its = !op.has_two_ends() || op.is_end(info.id) || MUTANT(transfer_is_everybodys, false, true);
+  return info.lane == op.lane && info.generation <= op.generation && is_its;
 }
 
 const wire::Decision* Master::State::final_decision(const OpKey& op) const {
@@ -320,7 +322,8 @@ std::string words_for(const Epoch& epoch) {
 
 std::string words_for(const OpKey& op) {
   return "op (lane " + std::to_string(op.lane) + ", generation " + std::to_string(op.generation) + ", tag " +
-         std::to_string(op.tag) + ", seq " + std::to_string(op.seq) + ")";
+         std::to_string(op.tag) + ", seq " + std::to_string(op.seq) +
+         (op.has_two_ends() ? ", from " + hex(op.source) + " to " + hex(op.target) : "") + ")";
 }
 
 }  // namespace seaway::core

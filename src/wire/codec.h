@@ -221,6 +221,8 @@ void fields(Archive& archive, OpKey& op) {
   archive(op.generation);
   archive(op.tag);
   archive(op.seq);
+  archive(op.source);
+  archive(op.target);
 }
 template <class Archive>
 void fields(Archive& archive, Value& value) {

@@ -13,6 +13,8 @@ void fields(A& a, Ready& m) {
   a(m.standing, Standing::synced);
   a(m.has_data);
   a(m.described, kMaxNameBytes);
+  a(m.gives);
+  a(m.takes);
 }
 template <class A>
 void fields(A& a, ChunkRange& m) {
@@ -67,7 +69,7 @@ std::uint32_t longest(FrameType type) {
 // The header as it lies in memory and on the wire. `check` is left to the layers above.
 struct [[gnu::packed]] WireHeader {
   std::uint8_t type;
-  std::uint8_t flags;
+  std::uint8_t direction;
   std::uint16_t lane;
   std::uint32_t length;
   std::uint64_t link_seq;
@@ -87,7 +89,7 @@ static_assert(sizeof(WireHeader) == kFrameHeaderBytes);
 
 std::array<std::byte, kFrameHeaderBytes> encode(const FrameHeader& h) {
   const WireHeader wire{static_cast<std::uint8_t>(h.type),
-                        h.flags,
+                        static_cast<std::uint8_t>(h.direction),
                         h.op.lane,
                         h.length,
                         h.link_seq,
@@ -107,14 +109,17 @@ std::optional<FrameHeader> decode_frame_header(std::span<const std::byte, kFrame
   WireHeader wire;
   std::memcpy(&wire, bytes.data(), sizeof wire);
   const auto type = static_cast<FrameType>(wire.type);
-  if (type < FrameType::ready || type > FrameType::gone || wire.flags != 0 || wire.length > longest(type)) {
+  const auto direction = static_cast<Direction>(wire.direction);
+  if (type < FrameType::ready || type > FrameType::gone || direction > Direction::backward ||
+      wire.length > longest(type)) {
     return std::nullopt;
   }
   FrameHeader header;
   header.type = type;
+  header.direction = direction;
   header.length = wire.length;
   header.link_seq = wire.link_seq;
-  header.op = {wire.lane, wire.generation, wire.tag, wire.seq};
+  header.op = {wire.lane, wire.generation, wire.tag, wire.seq, kNoPeer, kNoPeer};
   header.chunk = wire.chunk;
   header.epoch = {wire.epoch_term, wire.epoch_number};
   header.attempt = {wire.attempt_term, wire.attempt_number};

@@ -1,7 +1,7 @@
 // Frames between peers: a 64-byte header and a payload. A frame says itself what it is, so that it can travel on
 // whichever connection of a link can take it, in any order.
 //
-//   byte  0 type u8 | 1 flags u8 | 2 lane u16 | 4 length u32 | 8 link_seq u64 | 16 tag u64 | 24 generation u32
+//   byte  0 type u8 | 1 direction u8 | 2 lane u16 | 4 length u32 | 8 link_seq u64 | 16 tag u64 | 24 generation u32
 //        28 seq u32 | 32 chunk u32 | 36 check u32 | 40 epoch {u64, u32} | 52 attempt {u64, u32}
 //
 // `check` is the low half of XXH3 over the other 60 bytes; it is computed and compared by the layers above (wire/
@@ -34,9 +34,17 @@ enum class FrameType : std::uint8_t {
   gone = 9,    // stands for a frame whose op has ended, so that its link_seq is not missing; no payload
 };
 
+// The ends of the op that a frame speaks of are those of its link. `op.source` and `op.target` are not on the wire: who reads the
+// header knows the link, and sets them.
+enum class Direction : std::uint8_t {
+  none = 0,      // an op of everybody's
+  forward = 1,   // the frame's sender is the one that sends
+  backward = 2,  // the frame's sender is the one that receives
+};
+
 struct FrameHeader {
   FrameType type = FrameType::ping;
-  std::uint8_t flags = 0;
+  Direction direction = Direction::none;
   std::uint32_t length = 0;    // bytes of payload
   std::uint64_t link_seq = 0;  // counts the frames of one direction of one link, from 1
   OpKey op;
@@ -53,6 +61,9 @@ struct Ready {
   Standing standing = Standing::founder;
   bool has_data = false;  // of a broadcast: this member has the data already, nothing has to be sent to it
   std::string described;  // the descriptor in words, to name who differs in what
+  // Of an exchange: elements that its sender gives to the receiver of this READY, and takes from it.
+  std::uint64_t gives = 0;
+  std::uint64_t takes = 0;
   bool operator==(const Ready&) const = default;
 };
 
@@ -105,7 +116,7 @@ inline constexpr std::uint32_t kMaxAckWords = 64;
 
 std::array<std::byte, kFrameHeaderBytes> encode(const FrameHeader& header);
 
-// nullopt when the bytes are no header: unknown type, flags that are not 0, a length above what its type may have.
+// nullopt when the bytes are no header: unknown type or direction, a length above what its type may have.
 std::optional<FrameHeader> decode_frame_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
 
 template <class Message>  // Ready, Want, Hold, Ack, LinkHello

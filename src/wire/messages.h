@@ -270,7 +270,7 @@ std::optional<MasterMessage> decode_master_message(std::span<const std::byte> bo
 std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body);
 
 // {u32 format, fields}. A change of the fields is a new format: an older record is read as what it says it is, or refused.
-inline constexpr std::uint32_t kStoredFormat = 2;
+inline constexpr std::uint32_t kStoredFormat = 3;
 std::vector<std::byte> encode(const StoredRun& stored);
 // nullopt when it is not exactly one record of this format.
 std::optional<StoredRun> decode_stored(std::span<const std::byte> bytes);

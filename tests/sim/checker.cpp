@@ -41,9 +41,13 @@ std::string Checker::record_of(PeerId peer, const PlannedOp& planned, const Desc
   const auto blocks = blocks_.find({planned, peer});
   const std::vector<PeerId> owners = blocks == blocks_.end() ? std::vector<PeerId>{} : blocks->second;
   std::set<PeerId> feeding_back;
+  std::map<PeerId, std::vector<collective::Share>> sends;
   for (const auto& [id, posted] : posted_.at(planned)) {
     if (posted.feeds_back) {
       feeding_back.insert(id);
+    }
+    if (!posted.sends.empty()) {
+      sends[id] = posted.sends;
     }
   }
   return to_text({planned,
@@ -52,7 +56,8 @@ std::string Checker::record_of(PeerId peer, const PlannedOp& planned, const Desc
                   world_->options.seed,
                   result.contributors,
                   feeding_back,
-                  {owners, peer}});
+                  {owners, peer},
+                  sends});
 }
 
 void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
@@ -129,7 +134,7 @@ void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& plann
     throw Violation("promise 10: a newcomer that has not synced contributes with members that have, op " +
                     text_of(result.op));
   }
-  const bool all_contribute = !world_->options.stateful && kind != OpKind::broadcast;
+  const bool all_contribute = !world_->options.stateful && !collective::has_source(kind);
   if (all_contribute && !seen.contains(peer.id())) {
     throw Violation("promise 2: a member that was told of success does not contribute to op " + text_of(result.op));
   }
@@ -142,12 +147,12 @@ void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned,
   }
   std::vector<ReferenceInput> inputs;
   for (const Contributor& contributor : result.contributors) {
-    inputs.push_back(
-        {contributor.id,
-         planned.index >= kFirstSyncOp ? sync_inputs_.at({planned, contributor.id})
-                                       : input_of(world_->options.seed, contributor.id, planned, descriptor),
-         contributor.weight,
-         residual_of(world_->options.seed, contributor.id, planned, posted_.at(planned).at(contributor.id))});
+    const Descriptor& theirs = posted_.at(planned).at(contributor.id);
+    inputs.push_back({contributor.id,
+                      planned.index >= kFirstSyncOp ? sync_inputs_.at({planned, contributor.id})
+                                                    : input_of(world_->options.seed, contributor.id, planned, theirs),
+                      contributor.weight, residual_of(world_->options.seed, contributor.id, planned, theirs),
+                      theirs.sends});
   }
   if (inputs.empty()) {
     throw Violation("promise 2: op " + text_of(result.op) + " is a success of nobody");
@@ -174,8 +179,11 @@ void Checker::on_residual(const PeerProcess& peer, const PlannedOp& planned, con
   if (!descriptor.feeds_back) {
     return;
   }
-  ReferenceInput mine{peer.id(), input_of(world_->options.seed, peer.id(), planned, descriptor), 1,
-                      residual_of(world_->options.seed, peer.id(), planned, descriptor)};
+  ReferenceInput mine{peer.id(),
+                      input_of(world_->options.seed, peer.id(), planned, descriptor),
+                      1,
+                      residual_of(world_->options.seed, peer.id(), planned, descriptor),
+                      {}};
   const bool counted = result.outcome == Outcome::committed &&
                        std::ranges::any_of(result.contributors, [&](const Contributor& contributor) {
                          return contributor.id == peer.id() && contributor.weight > 0;
@@ -200,9 +208,10 @@ void Checker::check_agreement(const PeerProcess& peer, History& history, const R
     history.first = peer.id();
     return;
   }
-  // Of a reduce-scatter each has another block, and check_reference says whether it is the right one.
+  // Of a reduce-scatter and an exchange each has something else, and check_reference says whether it is the right one.
+  const OpKind kind = posted_.at(history.planned).at(peer.id()).kind;
   const bool comparable =
-      result.outcome == Outcome::committed && posted_.at(history.planned).at(peer.id()).kind != OpKind::reduce_scatter;
+      result.outcome == Outcome::committed && kind != OpKind::reduce_scatter && kind != OpKind::exchange;
   const bool same_bits =
       !comparable || std::equal(history.bits.begin(), history.bits.end(), output.begin(), output.end());
   const bool same = history.value == result.value && history.contributors == result.contributors && same_bits;
@@ -225,13 +234,43 @@ void Checker::check_agreement(const PeerProcess& peer, History& history, const R
 void Checker::check_essence(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
                             const Result& result) const {
   if (result.outcome == Outcome::no_weight && !world_->options.stateful &&
-      (!descriptor.weighted || descriptor.kind == OpKind::broadcast)) {
+      (!descriptor.weighted || collective::has_source(descriptor.kind))) {
     throw Violation("an op without weights has no weight: " + text_of(result.op));
   }
+  if (descriptor.kind == OpKind::transfer && !result.lost.empty()) {
+    throw Violation("a send succeeds, or its receive, in an attempt of one of its ends alone: " + text_of(result.op));
+  }
+  check_counts(peer, planned, descriptor, result);
   const bool lost = std::ranges::any_of(result.lost, [&](PeerId gone) { return !left_.contains(gone); });
   if (descriptor.fail_on_loss && lost) {
     throw Violation("an op that was to fail on a loss succeeds after one: " + text_of(result.op) + " " +
                     record_of(peer.id(), planned, descriptor, result));
+  }
+}
+
+// An exchange that succeeds has lost nothing between two members: what one gives the other takes.
+void Checker::check_counts(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
+                           const Result& result) const {
+  const auto count = [](const std::vector<collective::Share>& list, PeerId of) {
+    const auto it = std::ranges::find(list, of, &collective::Share::peer);
+    return it == list.end() ? 0 : it->count;
+  };
+  for (const Contributor& other : result.contributors) {
+    const Descriptor& theirs = posted_.at(planned).at(other.id);
+    if (count(descriptor.sends, other.id) != count(theirs.receives, peer.id()) ||
+        count(descriptor.receives, other.id) != count(theirs.sends, peer.id())) {
+      throw Violation("an exchange succeeds although two of its members differ in their counts: " + text_of(result.op));
+    }
+  }
+  const auto is_told = [&](const collective::Share& share) {
+    const bool is_there = std::ranges::find(newest_roster_, share.peer, &wire::MemberInfo::id) != newest_roster_.end();
+    const bool contributes =
+        std::ranges::find(result.contributors, share.peer, &Contributor::id) != result.contributors.end();
+    return is_there || contributes || std::ranges::find(result.lost, share.peer) != result.lost.end();
+  };
+  const bool all_count = !world_->options.stateful;  // else who was there need not contribute
+  if (all_count && !std::ranges::all_of(descriptor.receives, is_told) && is_live_member(peer.id())) {
+    throw Violation("an exchange has zeros of somebody who is gone, and does not say so: " + text_of(result.op));
   }
 }
 
@@ -240,8 +279,19 @@ void Checker::check_cause(const PlannedOp& planned, const Descriptor& descriptor
   // A loss counts for who had posted before it was told to everybody.
   constexpr Duration kTold = 20 * kSecond;
   const bool recently = lost_at_ >= first_post_.at(planned) - kTold;
-  const bool source_lost = descriptor.kind == OpKind::broadcast && somebody_lost_;
-  const bool asked = descriptor.fail_on_loss && recently;
+  const bool source_lost = collective::has_source(descriptor.kind) && somebody_lost_;
+  // An exchange may name who was lost long ago: whoever was there when its generation began.
+  const auto names_lost = [&](const auto& post) {
+    return std::ranges::any_of(post.second.sends,
+                               [&](const collective::Share& share) {
+                                 return std::ranges::find(newest_roster_, share.peer, &wire::MemberInfo::id) ==
+                                        newest_roster_.end();
+                               }) ||
+           std::ranges::any_of(post.second.receives, [&](const collective::Share& share) {
+             return std::ranges::find(newest_roster_, share.peer, &wire::MemberInfo::id) == newest_roster_.end();
+           });
+  };
+  const bool asked = descriptor.fail_on_loss && (recently || std::ranges::any_of(posted_.at(planned), names_lost));
   if (!may_fail_.contains(planned) && !flipped_.contains(planned) && !source_lost && !asked) {
     throw Violation("promise 5: op " + text_of(result.op) + " is " + name_of(result.outcome) +
                     " without a cause: " + result.reason);

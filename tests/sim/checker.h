@@ -93,6 +93,8 @@ class Checker {
                        std::span<const std::byte> output);
   void check_essence(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
                      const collective::Result& result) const;
+  void check_counts(const PeerProcess& peer, const PlannedOp& planned, const collective::Descriptor& descriptor,
+                    const collective::Result& result) const;
   void check_cause(const PlannedOp& planned, const collective::Descriptor& descriptor,
                    const collective::Result& result) const;
   void check_split(const OpKey& key, const History& history) const;

@@ -261,7 +261,7 @@ void PeerProcess::ended(const collective::OpEnded& end) {
   }
   const collective::Descriptor& posted = memory.descriptor;
   const bool has_data =
-      posted.kind == collective::OpKind::broadcast && (posted.has_data || posted.root == id_);  // nothing is written
+      collective::has_source(posted.kind) && (posted.has_data || posted.root == id_);  // nothing is written
   world_->checker.on_ended(*this, memory.planned, posted, end.result,
                            success && (posted.in_place || has_data) ? memory.input : memory.output);
   if (!(success && memory.descriptor.in_place) && memory.input != memory.original) {
@@ -292,9 +292,12 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   memory.planned = planned;
   memory.input = std::move(input);
   memory.original = memory.input;
-  const std::uint64_t block = descriptor.count * size_of(descriptor.dtype);
   const bool gathers = descriptor.kind == collective::OpKind::all_gather;
-  memory.output.resize(block * (gathers ? descriptor.blocks : 1), std::byte{0xAA});
+  std::uint64_t count = descriptor.count * (gathers ? descriptor.blocks : 1);
+  for (const collective::Share& share : descriptor.receives) {
+    count += share.count;
+  }
+  memory.output.resize(count * size_of(descriptor.dtype), std::byte{0xAA});
   memory.coded_in.resize(coded_bytes(descriptor, descriptor.up), std::byte{0xCC});
   memory.coded_out.resize(coded_bytes(descriptor, descriptor.down), std::byte{0xDD});
   memory.residual = residual_of(world_->options.seed, id_, planned, descriptor);

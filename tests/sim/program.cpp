@@ -1,5 +1,6 @@
 #include "sim/program.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -65,7 +66,33 @@ void draw_codec(Random& random, Descriptor& op) {
   op.rounding = op.up != Codec::none && random.one_in(3) ? Rounding::stochastic : Rounding::nearest;
 }
 
+// Turns some ops into exchanges, and into sends with their receives.
+void draw_exchange(Random& random, Descriptor& op, std::uint32_t most_elements) {
+  const std::uint64_t drawn = random.below(16);
+  if (op.kind == OpKind::barrier || drawn >= 4) {
+    return;
+  }
+  Descriptor other;
+  other.kind = drawn < 2 ? OpKind::exchange : OpKind::transfer;
+  other.tag = op.tag;
+  other.dtype = op.dtype;
+  other.layout = op.layout;
+  other.fail_on_loss = op.fail_on_loss;
+  if (other.kind == OpKind::transfer) {
+    other.count = random.one_in(12) ? 0 : random.between(1, most_elements);
+    other.root = random.below(8);
+    other.target = random.below(8);
+  }
+  op = other;
+}
+
 }  // namespace
+
+std::uint64_t exchanged_count(std::uint64_t seed, const PlannedOp& op, std::uint32_t most_elements, PeerId from,
+                              PeerId to) {
+  Random random(mix({seed, op.lane, op.update, op.index, from, to, 82}));
+  return random.one_in(3) ? 0 : random.between(1, most_elements / 2);
+}
 
 Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
                bool with_tails) {
@@ -76,6 +103,8 @@ Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_b
     batch.ops.push_back(draw_op(random, most_elements));
     Random coded(mix({seed, update, batch.ops.size(), 78}));
     draw_codec(coded, batch.ops.back());
+    Random exchanged(mix({seed, update, batch.ops.size(), 81}));
+    draw_exchange(exchanged, batch.ops.back(), most_elements);
   }
   if (with_tails && random.one_in(2)) {
     Descriptor tail;
@@ -93,7 +122,11 @@ std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp
   }
   Random random(mix({seed, peer, op.lane, op.update, op.index}));
   const std::uint64_t blocks = descriptor.kind == OpKind::reduce_scatter ? descriptor.blocks : 1;
-  std::vector<std::byte> bytes(descriptor.count * blocks * size_of(descriptor.dtype));
+  std::uint64_t count = descriptor.count * blocks;
+  for (const collective::Share& share : descriptor.sends) {
+    count += share.count;
+  }
+  std::vector<std::byte> bytes(count * size_of(descriptor.dtype));
   if (random.one_in(8)) {
     return bytes;  // nothing but zeros: with or without it, the sum is the same
   }
@@ -169,6 +202,50 @@ std::vector<PeerId> Program::base() const {
   return base;
 }
 
+// Positions become members. False: it is a send between two others.
+bool Program::place_members(Descriptor& op, const PlannedOp& planned) const {
+  const std::vector<PeerId> members = base();
+  if (op.kind == OpKind::broadcast) {
+    op.root = members[op.root % members.size()];
+  }
+  if (op.kind == OpKind::transfer) {
+    if (members.size() < 2) {
+      return false;
+    }
+    const std::size_t from = op.root % members.size();
+    op.root = members[from];
+    op.target = members[(from + 1 + op.target % (members.size() - 1)) % members.size()];
+    return op.root == peer_->id() || op.target == peer_->id();
+  }
+  if (collective::has_blocks(op.kind)) {
+    op.blocks = members.size();
+  }
+  if (op.kind == OpKind::exchange) {
+    draw_lists(op, planned);
+  }
+  return true;
+}
+
+// In an order of my own, and now and then nothing is said to be sent.
+void Program::draw_lists(Descriptor& op, const PlannedOp& planned) const {
+  const Options& options = world_->options;
+  Random own(mix({options.seed, peer_->id(), planned.update, planned.index, 83}));
+  const auto count = [&](PeerId from, PeerId to) {
+    return exchanged_count(options.seed, planned, options.most_elements, from, to);
+  };
+  for (const PeerId other : base()) {
+    const std::uint64_t gives = count(peer_->id(), other);
+    const std::uint64_t takes = count(other, peer_->id());
+    if (gives > 0 || own.one_in(2)) {
+      op.sends.insert(op.sends.begin() + static_cast<std::ptrdiff_t>(own.below(op.sends.size() + 1)), {other, gives});
+    }
+    if (takes > 0 || own.one_in(2)) {
+      op.receives.insert(op.receives.begin() + static_cast<std::ptrdiff_t>(own.below(op.receives.size() + 1)),
+                         {other, takes});
+    }
+  }
+}
+
 void Program::post_next() {
   if (stopped_ || finished_) {
     return;
@@ -202,13 +279,10 @@ void Program::post_one() {
   const PlannedOp planned{peer_->site().lane, update_, index};
   const bool tail = batch_.has_tail && index + 1 == batch_.ops.size();
   Random own(mix({world_->options.seed, peer_->id(), update_, index}));
-  if (op.kind == OpKind::broadcast) {
-    op.root = base()[op.root % base().size()];
-    op.has_data = own.one_in(3);
+  if (!place_members(op, planned)) {
+    return;
   }
-  if (collective::has_blocks(op.kind)) {
-    op.blocks = base().size();
-  }
+  op.has_data = op.kind == OpKind::broadcast && own.one_in(3);
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;
   op.priority = static_cast<std::int32_t>(Random(mix({world_->options.seed, update_, index, 80})).below(3)) - 1;
@@ -234,7 +308,14 @@ void Program::post_one() {
   }
   if (differ && !tail) {
     differ = false;
-    op.layout = 99;
+    // What a member has for itself it cannot differ in.
+    std::vector<collective::Share>& list = own.one_in(2) ? op.sends : op.receives;
+    const auto share = std::ranges::find_if(list, [&](const auto& s) { return s.peer != peer_->id(); });
+    if (share != list.end() && own.one_in(2)) {
+      share->count = share->count > 0 && own.one_in(2) ? share->count - 1 : share->count + 1;
+    } else {
+      op.layout = 99;
+    }
     world_->checker.expect_failure(planned);
   }
   if (hurry) {

@@ -26,12 +26,16 @@ struct PlannedOp {
 
 struct Batch {
   std::vector<collective::Descriptor>
-      ops;                // broadcast: `root` is a position in the generation's base, whose size `blocks` will be
+      ops;  // members are positions in the generation's base, whose size `blocks` will be; an exchange has no lists yet
   bool at_once = false;   // all posted before the first is waited for
   bool has_tail = false;  // the last one has a tag of its own and a deadline: a member may skip it
 };
 Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
                bool with_tails);
+
+// What goes from one to the other in this exchange, the same for whoever asks.
+std::uint64_t exchanged_count(std::uint64_t seed, const PlannedOp& op, std::uint32_t most_elements, PeerId from,
+                              PeerId to);
 
 // What this member contributes to this op, and the residual that it adds, if it does.
 std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp& op,
@@ -70,6 +74,8 @@ class Program {
   void post_one();
   void batch_done();
   std::vector<PeerId> base() const;  // of my generation
+  bool place_members(collective::Descriptor& op, const PlannedOp& planned) const;
+  void draw_lists(collective::Descriptor& op, const PlannedOp& planned) const;
   std::map<OpHandle, PlannedOp> running() const;
 
   World* world_;

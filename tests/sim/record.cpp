@@ -7,6 +7,7 @@
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "hash/hash.h"
 #include "sim/reference.h"
@@ -39,6 +40,30 @@ T named(const std::map<std::string, std::string>& fields, const char* name, cons
     }
   }
   throw std::invalid_argument(std::string("the record lacks a known ") + name + "=");
+}
+
+struct Flow {
+  PeerId from = kNoPeer;
+  PeerId to = kNoPeer;
+  std::uint64_t count = 0;
+};
+
+// FROM>TO:COUNT,...
+std::vector<Flow> flows(const std::string& text) {
+  std::vector<Flow> list;
+  std::istringstream items(text);
+  for (std::string item; std::getline(items, item, ',');) {
+    const std::size_t arrow = item.find('>');
+    const std::size_t colon = item.find(':');
+    if (arrow == std::string::npos || colon == std::string::npos) {
+      throw std::invalid_argument("flows= and receives= take FROM>TO:COUNT,...");
+    }
+    list.push_back({std::stoull(item), std::stoull(item.substr(arrow + 1)), std::stoull(item.substr(colon + 1))});
+    if (list.back().count > kMostElements) {
+      throw std::invalid_argument("a count is above what a record may ask for");
+    }
+  }
+  return list;
 }
 
 Record parse(const std::string& text) {
@@ -83,6 +108,15 @@ Record parse(const std::string& text) {
   if (record.contributors.empty()) {
     throw std::invalid_argument("a result without contributors has no bits");
   }
+  if (record.descriptor.kind == collective::OpKind::exchange) {
+    record.blocks.mine = number(fields, "mine");
+    for (const auto& [from, to, count] : flows(fields["flows"])) {
+      record.sends[from].push_back({to, count});
+    }
+    for (const auto& [from, to, count] : flows(fields["receives"])) {
+      record.descriptor.receives.push_back({from, count});
+    }
+  }
   if (has_blocks(record.descriptor.kind)) {
     record.blocks.mine = number(fields, "mine");
     std::istringstream owners(fields["blocks"]);
@@ -121,6 +155,19 @@ std::string to_text(const Record& record) {
       text << (i > 0 ? "," : "") << record.blocks.owners[i];
     }
   }
+  if (d.kind == collective::OpKind::exchange) {
+    text << " mine=" << record.blocks.mine;
+    const char* before = " flows=";
+    for (const auto& [from, list] : record.sends) {
+      for (const collective::Share& share : list) {
+        text << std::exchange(before, ",") << from << ">" << share.peer << ":" << share.count;
+      }
+    }
+    before = " receives=";
+    for (const collective::Share& share : d.receives) {
+      text << std::exchange(before, ",") << share.peer << ">" << record.blocks.mine << ":" << share.count;
+    }
+  }
   return text.str();
 }
 
@@ -131,8 +178,10 @@ int print_reference(const std::string& text) {
     for (const auto& [id, weight] : record.contributors) {
       collective::Descriptor theirs = record.descriptor;
       theirs.feeds_back = record.feeding_back.contains(id);
+      const auto sends = record.sends.find(id);
+      theirs.sends = sends == record.sends.end() ? std::vector<collective::Share>{} : sends->second;
       inputs.push_back({id, input_of(record.seed, id, record.planned, theirs), weight,
-                        residual_of(record.seed, id, record.planned, theirs)});
+                        residual_of(record.seed, id, record.planned, theirs), theirs.sends});
     }
     const std::vector<std::byte> bits = reference(record.descriptor, inputs, record.blocks, record.attempt);
     std::printf("xxh3 %016" PRIx64 ", %zu bytes:", hash64(bits), bits.size());

@@ -1,8 +1,10 @@
 // The record of one op: all that its result's bits follow from, in a line.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "collective/boundary.h"
 #include "sim/program.h"
@@ -15,9 +17,10 @@ struct Record {
   collective::Descriptor descriptor;
   ReferenceAttempt attempt;
   std::uint64_t seed = 0;
-  std::vector<collective::Contributor> contributors;  // in roster order
-  std::set<PeerId> feeding_back;                      // of them
-  ReferenceBlocks blocks;                             // of ops of blocks
+  std::vector<collective::Contributor> contributors;       // in roster order
+  std::set<PeerId> feeding_back;                           // of them
+  ReferenceBlocks blocks;                                  // of ops of blocks; of an exchange whose the result is
+  std::map<PeerId, std::vector<collective::Share>> sends;  // of an exchange: of its contributors
 };
 
 std::string to_text(const Record& record);

@@ -159,13 +159,32 @@ std::vector<std::byte> gather(std::size_t block_bytes, std::span<const Reference
   return out;
 }
 
+// For each that I receive from: what it sends to me, or zeros if it is not there.
+std::vector<std::byte> exchanged(const collective::Descriptor& d, std::span<const ReferenceInput> inputs, PeerId mine) {
+  std::vector<std::byte> out;
+  for (const collective::Share& wanted : d.receives) {
+    std::vector<std::byte> piece(wanted.count * size_of(d.dtype));
+    for (const ReferenceInput& input : inputs) {
+      std::size_t at = 0;
+      for (const collective::Share& share : input.sends) {
+        if (input.id == wanted.peer && share.peer == mine) {
+          std::copy_n(input.data.begin() + static_cast<std::ptrdiff_t>(at), piece.size(), piece.begin());
+        }
+        at += share.count * size_of(d.dtype);
+      }
+    }
+    out.insert(out.end(), piece.begin(), piece.end());
+  }
+  return out;
+}
+
 std::vector<ReferenceInput> only_my_block(std::size_t block_bytes, std::span<const ReferenceInput> inputs,
                                           const ReferenceBlocks& blocks) {
   const auto position = std::ranges::find(blocks.owners, blocks.mine) - blocks.owners.begin();
   std::vector<ReferenceInput> mine;
   for (const ReferenceInput& input : inputs) {
     const auto begin = input.data.begin() + position * static_cast<std::ptrdiff_t>(block_bytes);
-    mine.push_back({input.id, {begin, begin + static_cast<std::ptrdiff_t>(block_bytes)}, input.weight, {}});
+    mine.push_back({input.id, {begin, begin + static_cast<std::ptrdiff_t>(block_bytes)}, input.weight, {}, {}});
   }
   return mine;
 }
@@ -179,6 +198,9 @@ std::vector<std::byte> reduced(const collective::Descriptor& d, std::span<const 
   const std::size_t block_bytes = d.count * size_of(d.dtype);
   if (d.kind == collective::OpKind::all_gather) {
     return gather(block_bytes, inputs, blocks);
+  }
+  if (d.kind == collective::OpKind::exchange) {
+    return exchanged(d, inputs, blocks.mine);
   }
   if (d.kind == collective::OpKind::reduce_scatter) {
     collective::Descriptor all = d;

@@ -14,7 +14,8 @@ struct ReferenceInput {
   PeerId id = kNoPeer;
   std::vector<std::byte> data;
   double weight = 1;
-  std::vector<std::byte> residual;  // none: empty
+  std::vector<std::byte> residual;       // none: empty
+  std::vector<collective::Share> sends;  // of an exchange: to whom each piece of `data` goes
 };
 
 // Of ops of blocks: whose each is, and who has the result.
@@ -30,7 +31,7 @@ struct ReferenceAttempt {
   std::uint32_t chunk_bytes = 0;
 };
 
-// `inputs` in roster order, at least one.
+// `inputs` in roster order, at least one. Of an exchange the result is `blocks.mine`'s, whose `receives` the descriptor has.
 std::vector<std::byte> reference(const collective::Descriptor& descriptor, std::vector<ReferenceInput> inputs,
                                  const ReferenceBlocks& blocks, const ReferenceAttempt& attempt);
 

@@ -36,27 +36,43 @@ void all_but_one_die(bool verbose) {
 }
 
 // At any moment of it: when the first blocks have come, in the middle of them, when some hold.
-void owner_of_a_block_dies(collective::OpKind kind, bool verbose) {
-  for (Duration after = 0; after < 160 * kMillisecond; after += 8 * kMillisecond) {
+void dies_at_any_moment(collective::Descriptor op, std::size_t victim, bool verbose) {
+  const Duration step = (op.kind == collective::OpKind::transfer ? 2 : 8) * kMillisecond;
+  for (Duration after = 0; after < 160 * kMillisecond; after += step) {
     Cluster cluster(quiet(4), verbose);
     cluster.until([&] { return cluster.members() == 4; });
-    collective::Descriptor op;
-    op.kind = kind;
-    op.count = 150;
-    op.blocks = 4;
     op.tag = 77;
+    op.blocks = has_blocks(op.kind) ? 4 : 0;
+    op.root = cluster.peer(0).id();  // of a send
+    op.target = cluster.peer(2).id();
     for (std::size_t i = 0; i < 4; ++i) {
-      cluster.post(i, op, 900);
+      if (op.kind == collective::OpKind::exchange) {
+        op.sends = op.receives = {{cluster.peer(3 - i).id(), 150}, {cluster.peer(i ^ 2).id(), 70}};
+      }
+      if (op.kind != collective::OpKind::transfer || i % 2 == 0) {
+        cluster.post(i, op, 900);
+      }
     }
     cluster.pass(after);
-    cluster.kill_for_good(2);
+    cluster.kill_for_good(victim);
     cluster.finish();
   }
 }
 
-void owner_of_a_gathered_block_dies(bool verbose) { owner_of_a_block_dies(collective::OpKind::all_gather, verbose); }
+void owner_of_a_gathered_block_dies(bool verbose) {
+  dies_at_any_moment({.kind = collective::OpKind::all_gather, .count = 150}, 2, verbose);
+}
 void owner_of_a_scattered_block_dies(bool verbose) {
-  owner_of_a_block_dies(collective::OpKind::reduce_scatter, verbose);
+  dies_at_any_moment({.kind = collective::OpKind::reduce_scatter, .count = 150}, 2, verbose);
+}
+void member_of_an_exchange_dies(bool verbose) {
+  dies_at_any_moment({.kind = collective::OpKind::exchange}, 2, verbose);
+}
+void who_sends_dies(bool verbose) {
+  dies_at_any_moment({.kind = collective::OpKind::transfer, .count = 150}, 0, verbose);
+}
+void who_receives_dies(bool verbose) {
+  dies_at_any_moment({.kind = collective::OpKind::transfer, .count = 150}, 2, verbose);
 }
 
 void master_dies_and_nobody_notices(bool verbose) {
@@ -355,6 +371,9 @@ const std::vector<Scenario>& scenarios() {
       {"all but one die", all_but_one_die},
       {"a member dies at any moment of an all-gather", owner_of_a_gathered_block_dies},
       {"a member dies at any moment of a reduce-scatter", owner_of_a_scattered_block_dies},
+      {"a member dies at any moment of an exchange", member_of_an_exchange_dies},
+      {"the one that sends dies at any moment of a send", who_sends_dies},
+      {"the one that receives dies at any moment of a send", who_receives_dies},
       {"the master dies and ops run on", master_dies_and_nobody_notices},
       {"a member dies while there is no master", member_dies_without_master},
       {"the master dies between any two effects of resolving a loss", master_dies_between_effects},
