@@ -73,9 +73,9 @@ typedef enum seaway_status {
   SEAWAY_TOO_MANY = 105,   /* too many ops are open */
 
   /* Your group. */
-  SEAWAY_REFUSED = 200,      /* members called with different arguments, or the broadcast's root is gone */
-  SEAWAY_ABORTED = 201,      /* decided for every member: cancelled, a deadline, on_loss = fail. The input is intact */
-  SEAWAY_EVICTED = 202,      /* this incarnation was removed from the run; the input is intact; join again */
+  SEAWAY_REFUSED = 200, /* members called with different arguments, or the broadcast's root or the other end is gone */
+  SEAWAY_ABORTED = 201, /* decided for every member: cancelled, a deadline, on_loss = fail. The input is intact */
+  SEAWAY_EVICTED = 202, /* this incarnation was removed from the run; the input is intact; join again */
   SEAWAY_UNDECIDED = 203,    /* this incarnation left before the op was decided; the input is intact */
   SEAWAY_JOIN_REFUSED = 204, /* the master will not admit this peer as it is; the text says why */
 
@@ -294,7 +294,7 @@ typedef enum seaway_reduction {
 typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
 
 /* A piece of memory: `count` elements. Any alignment. Several pieces of one call are one op with one commit; all have one dtype.
- * All members must have the same counts, one by one.
+ * All members must have the same counts, one by one (but of seaway_exchange).
  * Pieces that are written must not overlap (those of a broadcast's root neither, so that all members may make the same call). At
  * most 2^20 pieces and 2^50 bytes. */
 typedef struct seaway_buffer {
@@ -370,13 +370,14 @@ typedef struct seaway_contributor {
 } seaway_contributor;
 
 /* What became of a committed op. Two members that were told of success were told the same value: contributors, weights and
- * hash (of a reduce-scatter, where each gets another block: contributors and weights). */
+ * hash (of a reduce-scatter and an exchange, where each gets something else: contributors and weights). */
 typedef struct seaway_result {
   size_t struct_size;
   seaway_contributor* contributors; /* in: your array, or NULL. Filled in roster order */
   size_t contributor_capacity;      /* in: its length */
   size_t contributor_count;         /* how many there are, also if that is more than the capacity */
-  uint64_t* lost;                   /* in: your array, or NULL. Members that were lost while the op ran */
+  uint64_t* lost; /* in: your array, or NULL. Members that were lost while the op ran; of an exchange also
+                                       those of its lists that were lost before */
   size_t lost_capacity;
   size_t lost_count;
   int32_t outcome;  /* a seaway_outcome */
@@ -386,7 +387,7 @@ typedef struct seaway_result {
   seaway_epoch attempt; /* the try that committed */
   uint32_t attempts;    /* 1: undisturbed */
   uint32_t seq;
-  uint64_t hash;              /* of the result's bytes; of a reduce-scatter, of this member's block */
+  uint64_t hash;              /* of the result's bytes; of a reduce-scatter and an exchange, of what this member got */
   uint64_t contributors_hash; /* of contributors and weights */
   uint64_t bytes_sent;        /* payload as it travels, encoded, repeats included */
   uint64_t bytes_received;
@@ -439,6 +440,51 @@ SEAWAY_API seaway_status seaway_broadcast(seaway_comm* comm, seaway_result* resu
                                           size_t count, uint64_t root, const seaway_options* options);
 SEAWAY_API seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* buffers,
                                                 size_t count, uint64_t root, const seaway_options* options);
+
+/* Memory of which the content goes to a member, or comes from one. `peer` is an incarnation of this lane (seaway_member.peer). */
+typedef struct seaway_share {
+  uint64_t peer;
+  seaway_buffer buffer;
+} seaway_share;
+
+/* A batch of sends and receives among all members of this peer's lane, one commit: an all-to-all in which each pair has its own
+ * count. Every member calls it, one that sends and receives nothing too. `sends[0..send_count-1]` go to their peers,
+ * `receives[0..receive_count-1]` are filled by theirs; either list may be empty (and then NULL). Shares of one peer are one piece
+ * of data, in the order of the list; both ends of a pair must say the same number of elements, however they cut them. A member
+ * may send to itself, which copies. `dtype` is that of every buffer of the batch, and the same on every member; the lists are not
+ * compared otherwise. No buffer of `receives` may overlap any other.
+ *
+ * Who is named must be one of seaway_view_blocks. If it is not among result.contributors (lost before everybody had what it
+ * sends, or not counted because it has not synced), what it was to send is zeros; what it was to get goes to nobody; if it was
+ * lost, result.lost names it. That holds as well for one that was lost before the call. With on_loss = SEAWAY_FAIL the op ends
+ * ABORTED instead. If the two ends of a pair differ in their counts, the op ends ABORTED on every member, and the text has both.
+ *
+ * As of a reduce-scatter, each member has another result: result.hash is that of what this member received.
+ * No weights and no codecs. Returns as seaway_reduce_scatter. */
+SEAWAY_API seaway_status seaway_exchange(seaway_comm* comm, seaway_result* result, const seaway_share* receives,
+                                         size_t receive_count, const seaway_share* sends, size_t send_count,
+                                         int32_t dtype, const seaway_options* options);
+SEAWAY_API seaway_status seaway_exchange_start(seaway_comm* comm, seaway_op** op, const seaway_share* receives,
+                                               size_t receive_count, const seaway_share* sends, size_t send_count,
+                                               int32_t dtype, const seaway_options* options);
+
+/* Sends `in[0..count-1]` to the member `to`, which calls seaway_recv with `from` this one and `out` of the same counts, one by one.
+ * Both are incarnations of this lane (seaway_member.peer). The two calls are one op of these two members; nobody else takes part
+ * or waits. They match by their order among the ops from this member to that one, of one tag, since the last seaway_update at which
+ * somebody joined (or new rates began): both ends must make both calls on the same side of it.
+ *
+ * OK at the sender means that the receiver has the data, or had it and is gone. If either end is lost before, the op ends ABORTED,
+ * whatever on_loss says; if it was gone before the call, REFUSED; if the two ends differ (counts, dtype, layout), REFUSED at both, and
+ * the text has both. In a run with a shared state, a sender that has not synced is not counted: result.outcome is SEAWAY_NO_WEIGHT.
+ * No weights and no codecs. Returns as seaway_all_reduce; INVALID also if the other end is this peer itself: that is no op. */
+SEAWAY_API seaway_status seaway_send(seaway_comm* comm, seaway_result* result, const seaway_buffer* in, size_t count,
+                                     uint64_t to, const seaway_options* options);
+SEAWAY_API seaway_status seaway_send_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* in, size_t count,
+                                           uint64_t to, const seaway_options* options);
+SEAWAY_API seaway_status seaway_recv(seaway_comm* comm, seaway_result* result, const seaway_buffer* out, size_t count,
+                                     uint64_t from, const seaway_options* options);
+SEAWAY_API seaway_status seaway_recv_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out, size_t count,
+                                           uint64_t from, const seaway_options* options);
 
 /* Returns when every member has called it.
  * Returns as seaway_all_reduce. */

@@ -160,6 +160,43 @@ seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const se
                [&](runtime::OpRequest& request) { return broadcast_request(request, buffers, count, root, options); });
 }
 
+seaway_status seaway_exchange(seaway_comm* comm, seaway_result* result, const seaway_share* receives,
+                              size_t receive_count, const seaway_share* sends, size_t send_count, int32_t dtype,
+                              const seaway_options* options) {
+  return run(comm, result, [&](runtime::OpRequest& request) {
+    return exchange_request(request, receives, receive_count, sends, send_count, dtype, options);
+  });
+}
+
+seaway_status seaway_exchange_start(seaway_comm* comm, seaway_op** op, const seaway_share* receives,
+                                    size_t receive_count, const seaway_share* sends, size_t send_count, int32_t dtype,
+                                    const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) {
+    return exchange_request(request, receives, receive_count, sends, send_count, dtype, options);
+  });
+}
+
+seaway_status seaway_send(seaway_comm* comm, seaway_result* result, const seaway_buffer* in, size_t count, uint64_t to,
+                          const seaway_options* options) {
+  return run(comm, result, [&](runtime::OpRequest& request) { return send_request(request, in, count, to, options); });
+}
+
+seaway_status seaway_send_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* in, size_t count, uint64_t to,
+                                const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) { return send_request(request, in, count, to, options); });
+}
+
+seaway_status seaway_recv(seaway_comm* comm, seaway_result* result, const seaway_buffer* out, size_t count,
+                          uint64_t from, const seaway_options* options) {
+  return run(comm, result,
+             [&](runtime::OpRequest& request) { return recv_request(request, out, count, from, options); });
+}
+
+seaway_status seaway_recv_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out, size_t count,
+                                uint64_t from, const seaway_options* options) {
+  return start(comm, op, [&](runtime::OpRequest& request) { return recv_request(request, out, count, from, options); });
+}
+
 seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options) {
   return run(comm, result, [&](runtime::OpRequest& request) { return barrier_request(request, options); });
 }

@@ -10,6 +10,7 @@
 #include "base/dtype.h"
 #include "base/time.h"
 #include "capi/entry.h"
+#include "capi/request_parts.h"
 #include "capi/statuses.h"
 #include "capi/structs.h"
 #include "hash/hash.h"
@@ -17,22 +18,12 @@
 namespace seaway::capi {
 namespace {
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;  // of one op; the engine's bound
+using collective::kMostBytes;
 constexpr std::uint64_t kTags = std::uint64_t{1} << 62;
 constexpr std::size_t kMostBuffers = std::size_t{1} << 20;
 
-// One buffer of the call, by the name that the caller knows it by.
-struct Piece {
-  const char* list = "";
-  std::size_t index = 0;
-  std::uintptr_t begin = 0;
-  std::uintptr_t end = 0;
-  bool written = false;
+}  // namespace
 
-  std::string name() const { return std::string(list) + "[" + std::to_string(index) + "]"; }
-};
-
-// The dtype of this number; DType{}, whose size is 0, if it is none.
 DType dtype_of(std::int32_t number) {
   for (const DType dtype : kAllDTypes) {
     if (static_cast<std::int32_t>(dtype) == number) {
@@ -70,7 +61,6 @@ Error check_buffer(const seaway_buffer& buffer, const Piece& piece) {
   return {};
 }
 
-// Checks the list and adds it to the request's spans and to `pieces`.
 Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* list, bool written,
                   std::vector<runtime::Span>& spans, std::vector<Piece>& pieces) {
   spans.reserve(count);
@@ -130,6 +120,8 @@ Error check_list(const seaway_buffer* buffers, std::size_t count, const char* li
   }
   return buffers == nullptr ? invalid(std::string(list) + " is NULL") : Error{};
 }
+
+namespace {
 
 // --- Options --------------------------------------------------------------------------------------------------------
 
@@ -244,6 +236,8 @@ void cover_pieces(collective::Descriptor& descriptor, std::span<const seaway_buf
   descriptor.layout = combine(covered);
 }
 
+}  // namespace
+
 Error apply_options(const seaway_options* given, runtime::OpRequest& request, std::span<const seaway_buffer> buffers) {
   seaway_options options = default_options();
   if (given != nullptr) {
@@ -286,6 +280,8 @@ std::uint64_t elements(const seaway_buffer* buffers, std::size_t count) {
   }
   return sum;
 }
+
+namespace {
 
 // out has what in has.
 Error check_alike(const seaway_buffer* out, const seaway_buffer* in, std::size_t count) {

@@ -26,6 +26,15 @@ Error all_gather_request(runtime::OpRequest& request, std::size_t blocks, const 
 Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffers, std::size_t count,
                         std::uint64_t root, const seaway_options* options);
 
+Error exchange_request(runtime::OpRequest& request, const seaway_share* receives, std::size_t receive_count,
+                       const seaway_share* sends, std::size_t send_count, std::int32_t dtype,
+                       const seaway_options* options);
+
+Error send_request(runtime::OpRequest& request, const seaway_buffer* in, std::size_t count, std::uint64_t to,
+                   const seaway_options* options);
+Error recv_request(runtime::OpRequest& request, const seaway_buffer* out, std::size_t count, std::uint64_t from,
+                   const seaway_options* options);
+
 Error barrier_request(runtime::OpRequest& request, const seaway_options* options);
 
 seaway_options default_options();

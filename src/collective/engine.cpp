@@ -163,9 +163,7 @@ void Engine::begin(Op& op, Time now) {
   op.stage = Stage::run;
   op.digest = digest_of(descriptor);
   op.attempt = MUTANT(g10_attempt_is_epoch, cut_, epoch_);
-  OpKey everybodys = op.key;
-  everybodys.generation = std::numeric_limits<std::uint32_t>::max();
-  op.roster = roster_of(MUTANT(g11_roster_is_everybody, op.key, everybodys));
+  op.roster = roster_of(op.key);
   op.first_roster = op.roster;
   op.progress_at = now;
   may_be_due_earlier();
@@ -321,9 +319,11 @@ bool Engine::is_member(PeerId peer) const {
 
 // The roster of an op: members admitted at or before its generation, by admission; of a transfer its ends among them.
 std::vector<PeerId> Engine::roster_of(const OpKey& op) const {
+  constexpr auto kEverybody [[maybe_unused]] = std::numeric_limits<std::uint32_t>::max();
+  const std::uint32_t newest = MUTANT(g11_roster_is_everybody, op.generation, kEverybody);
   std::vector<PeerId> roster;
   for (const wire::MemberInfo& member : roster_) {
-    if (member.generation <= op.generation && (!op.has_two_ends() || op.is_end(member.id))) {
+    if (member.generation <= newest && (!op.has_two_ends() || op.is_end(member.id))) {
       roster.push_back(member.id);
     }
   }

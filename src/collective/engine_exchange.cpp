@@ -247,7 +247,8 @@ void Engine::add_lost(Op& op) const {
   for (const std::vector<Share>* list : {&op.descriptor.sends, &op.descriptor.receives}) {
     for (const Share& share : *list) {
       const bool is_there = std::ranges::find(op.roster, share.peer) != op.roster.end();
-      if (!is_there && MUTANT(named_lost_not_told, true, false) && std::ranges::find(op.result.lost, share.peer) == op.result.lost.end()) {
+      if (!is_there && MUTANT(named_lost_not_told, true, false) &&
+          std::ranges::find(op.result.lost, share.peer) == op.result.lost.end()) {
         op.result.lost.push_back(share.peer);
       }
     }

@@ -73,10 +73,12 @@ struct Span {
 
 struct OpRequest {
   collective::Descriptor
-      descriptor;              // count: elements of all spans, or of one block of them all; in_place: set by `out`
-  double deadline_s = 0;       // 0: none; counted from the start (descriptor.deadline is set from it)
-  std::vector<Span> in;        // barrier: empty. broadcast: the root's data, or where the others want it
-  std::vector<Span> out;       // empty: in place. Never of ops of blocks
+      descriptor;         // count: elements of all spans, or of one block of them all; in_place: set by `out`.
+                          // Of a transfer the end that is not given is this peer
+  double deadline_s = 0;  // 0: none; counted from the start (descriptor.deadline is set from it)
+  std::vector<Span>
+      in;  // barrier: empty. broadcast: the root's data, or where the others want it. transfer: the sender's
+  std::vector<Span> out;       // empty: in place. Never of ops of blocks. transfer: the receiver's
   std::vector<Span> residual;  // of an op that feeds back; as long as `in`
 };
 

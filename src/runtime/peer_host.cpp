@@ -95,7 +95,10 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
     descriptor.deadline = now() + static_cast<Duration>(request.deadline_s * kSecond);
   }
   const bool is_broadcast = descriptor.kind == collective::OpKind::broadcast;
-  descriptor.in_place = !is_broadcast && !collective::has_blocks(descriptor.kind) && request.out.empty();
+  descriptor.in_place = descriptor.kind == collective::OpKind::all_reduce && request.out.empty();
+  if (descriptor.kind == collective::OpKind::transfer) {
+    (descriptor.root == kNoPeer ? descriptor.root : descriptor.target) = config_.id;
+  }
   const collective::Posted posted = peer_.engine().post(descriptor, now());
   if (posted.error != collective::PostError::none) {
     collective::Result result;

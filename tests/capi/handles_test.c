@@ -45,6 +45,12 @@ static void every_call_returns(int32_t expected, seaway_comm* comm) {
   CHECK_STATUS(expected, seaway_all_gather_start(comm, &op, &out, &buffer, 1, NULL));
   CHECK_STATUS(expected, seaway_broadcast(comm, NULL, &buffer, 1, 1, NULL));
   CHECK_STATUS(expected, seaway_broadcast_start(comm, &op, &buffer, 1, 1, NULL));
+  CHECK_STATUS(expected, seaway_exchange(comm, NULL, NULL, 0, NULL, 0, SEAWAY_F32, NULL));
+  CHECK_STATUS(expected, seaway_exchange_start(comm, &op, NULL, 0, NULL, 0, SEAWAY_F32, NULL));
+  CHECK_STATUS(expected, seaway_send(comm, NULL, &buffer, 1, 1, NULL));
+  CHECK_STATUS(expected, seaway_send_start(comm, &op, &buffer, 1, 1, NULL));
+  CHECK_STATUS(expected, seaway_recv(comm, NULL, &out, 1, 1, NULL));
+  CHECK_STATUS(expected, seaway_recv_start(comm, &op, &out, 1, 1, NULL));
   CHECK_STATUS(expected, seaway_barrier(comm, NULL, NULL));
   CHECK_STATUS(expected, seaway_barrier_start(comm, &op, NULL));
   CHECK_STATUS(expected, seaway_event_fd(comm, &fd));

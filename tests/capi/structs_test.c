@@ -62,6 +62,7 @@ CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_view_info) == 64);
   CHECK(sizeof(seaway_member) == 560);
   CHECK(sizeof(seaway_buffer) == 24);
+  CHECK(sizeof(seaway_share) == 32);
   CHECK(sizeof(seaway_options) == 80);
   CHECK(sizeof(seaway_contributor) == 16);
   CHECK(sizeof(seaway_result) == 168);

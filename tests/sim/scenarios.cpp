@@ -75,6 +75,24 @@ void who_receives_dies(bool verbose) {
   dies_at_any_moment({.kind = collective::OpKind::transfer, .count = 150}, 2, verbose);
 }
 
+// Its HOLD never leaves: it has committed, and who sent can only be told so by the master.
+void who_received_dies_unheard(bool verbose) {
+  Cluster cluster(quiet(4), verbose);
+  cluster.until([&] { return cluster.members() == 4; });
+  collective::Descriptor op{.kind = collective::OpKind::transfer, .count = 150};
+  op.tag = 77;
+  op.root = cluster.peer(0).id();
+  op.target = cluster.peer(2).id();
+  cluster.post(0, op, 900);
+  const OpHandle received = cluster.post(2, op, 900);
+  cluster.pass(20 * kMillisecond);
+  cluster.world.network.cut(cluster.world.sites[2]->host, cluster.world.sites[0]->host, true);
+  cluster.until([&] { return !cluster.peer(2).core().engine().progress(received); });
+  cluster.world.sites[2]->finished = true;
+  cluster.peer(2).crash(true);
+  cluster.finish();
+}
+
 void master_dies_and_nobody_notices(bool verbose) {
   Cluster cluster(quiet(3), verbose);
   cluster.until_in_the_middle_of_an_op(0);
@@ -374,6 +392,7 @@ const std::vector<Scenario>& scenarios() {
       {"a member dies at any moment of an exchange", member_of_an_exchange_dies},
       {"the one that sends dies at any moment of a send", who_sends_dies},
       {"the one that receives dies at any moment of a send", who_receives_dies},
+      {"the one that receives dies when it has committed, unheard", who_received_dies_unheard},
       {"the master dies and ops run on", master_dies_and_nobody_notices},
       {"a member dies while there is no master", member_dies_without_master},
       {"the master dies between any two effects of resolving a loss", master_dies_between_effects},

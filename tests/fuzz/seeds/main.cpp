@@ -86,7 +86,7 @@ void write_frames(const std::filesystem::path& corpus) {
        type = static_cast<wire::FrameType>(static_cast<int>(type) + 1)) {
     const bool counted = type != wire::FrameType::ack && type != wire::FrameType::ping;
     write(corpus, "frame_header", wire::name_of(type),
-          runtime::encode_checked({type, 0, 0, counted ? 5u : 0u, kOp, 6, {1, 4}, {1, 3}}));
+          runtime::encode_checked({type, wire::Direction::none, 0, counted ? 5u : 0u, kOp, 6, {1, 4}, {1, 3}}));
   }
   const auto write_payload = [&](std::uint8_t which, const char* kind, std::vector<std::byte> payload) {
     payload.insert(payload.begin(), static_cast<std::byte>(which));  // tests/fuzz/frame_payload.cpp

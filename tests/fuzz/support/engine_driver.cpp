@@ -23,14 +23,23 @@ constexpr std::array<std::uint32_t, 5> kLengths{64, 4, 32, 16, 0};  // of chunks
 
 Descriptor draw_descriptor(Input& input, PeerId self) {
   Descriptor d;
-  d.kind = static_cast<OpKind>(1 + input.below(5));
+  d.kind = static_cast<OpKind>(1 + input.below(7));
   const std::uint8_t flags = input.byte();
   d.count = d.kind == OpKind::barrier ? 0 : kCounts[flags % kCounts.size()];
+  if (d.kind == OpKind::exchange) {
+    d.count = 0;
+    for (std::vector<Share>* list : {&d.sends, &d.receives}) {
+      for (std::uint32_t left = input.below(3); left > 0; --left) {
+        list->push_back({self + input.below(4), kCounts[input.below(kCounts.size())]});
+      }
+    }
+  }
   d.in_place = (flags & 8) != 0 && d.kind == OpKind::all_reduce;
   d.fail_on_loss = (flags & 16) != 0;
-  d.has_data = (flags & 32) != 0 && !has_blocks(d.kind);
+  d.has_data = (flags & 32) != 0 && !has_blocks(d.kind) && d.kind != OpKind::exchange && d.kind != OpKind::transfer;
   d.blocks = has_blocks(d.kind) && d.count > 0 ? 1 + input.below(4) : 0;
   d.root = (flags & 64) != 0 ? self : self + 1;
+  d.target = d.kind == OpKind::transfer ? (d.root == self ? self + 1 : self) : kNoPeer;
   if ((flags & 128) != 0 && reduces(d.kind)) {
     d.reduction = Reduction::avg;
     d.weighted = true;
@@ -60,12 +69,26 @@ void EngineDriver::post(Input& input) {
     FUZZ_REQUIRE(!posted.text.empty(), "a refusal has a reason");
     return;
   }
-  const OpKey key{0, generation, descriptor.tag, next_seq_[{generation, descriptor.tag}]++};
+  OpKey key{0, generation, descriptor.tag, 0, kNoPeer, kNoPeer};
+  if (descriptor.kind == OpKind::transfer) {
+    key.source = descriptor.root;
+    key.target = descriptor.target;
+  }
+  key.seq = next_seq_[key]++;
   descriptors_[key] = descriptor;
   posted_.insert(key);
   const std::uint64_t bytes = descriptor.count * size_of(descriptor.dtype);
-  memory_[posted.op] = {.input = descriptor.kind == OpKind::reduce_scatter ? bytes * descriptor.blocks : bytes,
-                        .output = descriptor.kind == OpKind::all_gather ? bytes * descriptor.blocks : bytes,
+  const auto bytes_of = [&](const std::vector<Share>& list) {
+    std::uint64_t sum = 0;
+    for (const Share& share : list) {
+      sum += share.count * size_of(descriptor.dtype);
+    }
+    return sum;
+  };
+  const std::uint64_t block_in = descriptor.kind == OpKind::reduce_scatter ? descriptor.blocks : 1;
+  const std::uint64_t block_out = descriptor.kind == OpKind::all_gather ? descriptor.blocks : 1;
+  memory_[posted.op] = {.input = bytes * block_in + bytes_of(descriptor.sends),
+                        .output = bytes * block_out + bytes_of(descriptor.receives),
                         .in_place = descriptor.in_place,
                         .coded_in = coded_bytes(descriptor, descriptor.up),
                         .coded_out = coded_bytes(descriptor, descriptor.down)};
@@ -100,13 +123,17 @@ void EngineDriver::cancel(Input& input) {
 
 OpKey EngineDriver::draw_op(Input& input) {
   const std::uint8_t byte = input.byte();
-  OpKey key{0, generation, kTags[byte % kTags.size()], (byte >> 2) % 4u};
+  OpKey key{0, generation, kTags[byte % kTags.size()], (byte >> 2) % 4u, kNoPeer, kNoPeer};
   if (byte >= 192) {
     key.generation += input.below(3) - 1;
   }
   if (byte >= 240) {
-    key = {input.number<std::uint16_t>(), input.number<std::uint32_t>(), input.number<std::uint64_t>(),
-           input.number<std::uint32_t>()};
+    key = {input.number<std::uint16_t>(),
+           input.number<std::uint32_t>(),
+           input.number<std::uint64_t>(),
+           input.number<std::uint32_t>(),
+           kNoPeer,
+           kNoPeer};
   }
   return key;
 }
@@ -136,6 +163,8 @@ std::vector<std::byte> EngineDriver::draw_payload(Input& input, FrameHeader& hea
       ready.weight = (flags & 4) != 0 ? input.below(4) : 1;
       ready.standing = static_cast<Standing>(1 + (flags >> 3) % 4);
       ready.has_data = (flags & 32) != 0;
+      ready.gives = (flags & 3) == 0 ? input.below(101) : 0;
+      ready.takes = (flags & 3) == 0 ? input.below(101) : 0;
       ready.described = (flags & 64) != 0 ? input.text(input.byte()) : "";
       header.chunk = (flags & 128) != 0 ? input.below(6) : 0;
       return wire::encode_payload(ready);
@@ -177,6 +206,12 @@ FrameHeader EngineDriver::draw_frame(Input& input, PeerId from, std::vector<std:
   FrameHeader header;
   header.type = static_cast<FrameType>(1 + input.below(9));
   header.op = draw_op(input);
+  if (input.one_in(4)) {
+    const bool forward = input.one_in(2);
+    header.direction = forward ? wire::Direction::forward : wire::Direction::backward;
+    header.op.source = forward ? from : self_;
+    header.op.target = forward ? self_ : from;
+  }
   header.epoch = epoch;
   header.attempt = cut;
   const std::uint8_t unusual = input.byte();  // most frames are those of a healthy peer but for what they speak of
@@ -276,7 +311,12 @@ void EngineDriver::send(Input& input) {
   FUZZ_REQUIRE(count == frames.size(), "pull counts what it gives");
   FUZZ_REQUIRE(!wanted || count > 0, "who wants to send has something to send");
   for (const OutFrame& frame : frames) {
-    const auto header = wire::decode_frame_header(wire::encode(frame.header));
+    auto header = wire::decode_frame_header(wire::encode(frame.header));
+    if (header && frame.header.op.has_two_ends()) {  // which its reader knows from the link
+      FUZZ_REQUIRE(header->direction != wire::Direction::none, "a header says that its op has two ends");
+      header->op.source = frame.header.op.source;
+      header->op.target = frame.header.op.target;
+    }
     FUZZ_REQUIRE(header == frame.header, "every frame that leaves can be decoded");
     FUZZ_REQUIRE(frame.header.length == (frame.region.length > 0 ? frame.region.length : frame.message.size()),
                  "a header says how long its payload is");

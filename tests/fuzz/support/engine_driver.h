@@ -100,7 +100,7 @@ class EngineDriver {
   std::set<OpKey> posted_;
   std::map<OpKey, Value> held_;  // as the engine's HOLDs say
   std::map<PeerId, std::uint64_t> link_seqs_;
-  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t> next_seq_;
+  std::map<OpKey, std::uint32_t> next_seq_;  // by the key of the first
 };
 
 }  // namespace seaway::fuzz

@@ -126,6 +126,13 @@ def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any]:
     return pointer, view.nbytes // view.itemsize, code, pointer
 
 
+def dtype_code(name: str) -> int:
+    code = _NAMES.get(name)
+    if code is None:
+        raise InvalidError(f"dtype is {name!r}; give one of {_LIST}")
+    return code
+
+
 def buffers(x: Array | Sequence[Array], name: str, writable: bool) -> tuple[Any, int, Any]:
     """(seaway_buffer[], its length, what keeps the memory alive) for one array or a list of them."""
     if isinstance(x, (list, tuple)):

@@ -217,6 +217,24 @@ seaway_status seaway_broadcast(seaway_comm* comm, seaway_result* result, const s
                                           size_t count, uint64_t root, const seaway_options* options);
 seaway_status seaway_broadcast_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* buffers,
                                                 size_t count, uint64_t root, const seaway_options* options);
+typedef struct seaway_share {
+  uint64_t peer;
+  seaway_buffer buffer;
+} seaway_share;
+seaway_status seaway_exchange(seaway_comm* comm, seaway_result* result, const seaway_share* receives,
+                                         size_t receive_count, const seaway_share* sends, size_t send_count,
+                                         int32_t dtype, const seaway_options* options);
+seaway_status seaway_exchange_start(seaway_comm* comm, seaway_op** op, const seaway_share* receives,
+                                               size_t receive_count, const seaway_share* sends, size_t send_count,
+                                               int32_t dtype, const seaway_options* options);
+seaway_status seaway_send(seaway_comm* comm, seaway_result* result, const seaway_buffer* in, size_t count,
+                                     uint64_t to, const seaway_options* options);
+seaway_status seaway_send_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* in, size_t count,
+                                           uint64_t to, const seaway_options* options);
+seaway_status seaway_recv(seaway_comm* comm, seaway_result* result, const seaway_buffer* out, size_t count,
+                                     uint64_t from, const seaway_options* options);
+seaway_status seaway_recv_start(seaway_comm* comm, seaway_op** op, const seaway_buffer* out, size_t count,
+                                           uint64_t from, const seaway_options* options);
 seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options);
 seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options);
 typedef enum seaway_sync_role {

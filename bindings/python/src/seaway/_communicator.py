@@ -13,6 +13,7 @@ from typing import Any
 from seaway._asyncio import Watch
 from seaway._buffers import Array, buffers
 from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_error
+from seaway._exchange import Exchanges
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
 from seaway._options import Codec, add_codec, make_options
@@ -55,7 +56,7 @@ def _integer_from_environment(name: str) -> int | None:
         raise InvalidError(f"the environment variable {name} is {text!r}, not a number") from None
 
 
-class Communicator:
+class Communicator(Exchanges):
     """One membership of one run: makes a communicator and joins.
 
         with seaway.Communicator("seaway1/master.example.org:7117/...") as comm:     # or SEAWAY_JOIN
@@ -599,7 +600,7 @@ class Communicator:
         deadline: float | None = None,
     ) -> Operation:
         """Starts `broadcast` with the same arguments and returns at once."""
-        peer, mine = self._root(root)
+        peer, mine = self._peer(root, "root")
         options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
         array, count, keep = buffers(x, "x", not mine)
         pointer = _new(_OP)
@@ -688,18 +689,19 @@ class Communicator:
         self._capacity = max(view.world_size, 1)
         return view
 
-    def _root(self, root: Member | int) -> tuple[int, bool]:
+    def _peer(self, which: Member | int, name: str) -> tuple[int, bool]:
+        """Its incarnation, and whether it is this peer itself."""
         if self._closed:
-            raise Closed("broadcast: the communicator is closed")
+            raise Closed("the communicator is closed")
         view = self._view
-        if isinstance(root, Member):
-            return root.peer, view is not None and root.peer == view.me
+        if isinstance(which, Member):
+            return which.peer, view is not None and which.peer == view.me
         if view is None:
-            raise InvalidError(f"root is {root!r}, but there is no view yet to look it up in")
-        if not isinstance(root, int) or not 0 <= root < view.world_size:
-            raise InvalidError(f"root is {root!r}; give a Member, or a rank from 0 to {view.world_size - 1}")
+            raise InvalidError(f"{name} is {which!r}, but there is no view yet to look it up in")
+        if not isinstance(which, int) or not 0 <= which < view.world_size:
+            raise InvalidError(f"{name} is {which!r}; give a Member, or a rank from 0 to {view.world_size - 1}")
         own = next(member for member in view.members if member.peer == view.me)
-        peer = view.member(root, own.lane).peer
+        peer = view.member(which, own.lane).peer
         return peer, peer == view.me
 
     @staticmethod

@@ -121,7 +121,7 @@ class GroupError(Error):
 
 
 class Refused(GroupError):
-    """Members called with different arguments, or the root of the broadcast is gone. On every member."""
+    """Members called with different arguments, or the root of the broadcast or the other end of a send is gone. On every member."""
 
     status = lib.SEAWAY_REFUSED
 

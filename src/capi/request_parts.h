@@ -1,0 +1,44 @@
+// What the requests of all ops are made of.
+#pragma once
+
+#include <seaway/seaway.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "runtime/communicator.h"
+
+namespace seaway::capi {
+
+// One buffer of the call, by the name that the caller knows it by.
+struct Piece {
+  const char* list = "";
+  std::size_t index = 0;
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+  bool written = false;
+
+  std::string name() const { return std::string(list) + "[" + std::to_string(index) + "]"; }
+};
+
+// The dtype of this number; DType{}, whose size is 0, if it is none.
+DType dtype_of(std::int32_t number);
+
+Error check_list(const seaway_buffer* buffers, std::size_t count, const char* list);
+Error check_buffer(const seaway_buffer& buffer, const Piece& piece);
+// Checks the list and adds it to the request's spans and to `pieces`.
+Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* list, bool written,
+                  std::vector<runtime::Span>& spans, std::vector<Piece>& pieces);
+Error check_overlaps(std::vector<Piece>& pieces);
+
+std::uint64_t elements(const seaway_buffer* buffers, std::size_t count);
+
+// `buffers`: those whose counts, one by one, all members have alike.
+Error apply_options(const seaway_options* given, runtime::OpRequest& request, std::span<const seaway_buffer> buffers);
+
+}  // namespace seaway::capi
