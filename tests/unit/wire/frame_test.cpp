@@ -10,6 +10,7 @@ namespace {
 FrameHeader a_header() {
   FrameHeader header;
   header.type = FrameType::result;
+  header.direction = Direction::backward;
   header.length = 4096;
   header.link_seq = 0x0102030405060708;
   header.op = {3, 0x11121314, 0x2122232425262728, 0x31323334};
@@ -28,6 +29,7 @@ TEST_CASE("a header comes back as it was sent") {
 TEST_CASE("the layout is the one that PROTOCOL.md shows") {
   const auto bytes = encode(a_header());
   CHECK(bytes[0] == std::byte{4});
+  CHECK(bytes[1] == std::byte{2});
   CHECK(bytes[2] == std::byte{3});
   CHECK(bytes[8] == std::byte{0x08});
   CHECK(bytes[16] == std::byte{0x28});
@@ -46,7 +48,7 @@ TEST_CASE("what no healthy peer says is refused before memory is taken") {
   bytes[0] = std::byte{99};
   CHECK_FALSE(decode_frame_header(bytes));
   bytes = encode(a_header());
-  bytes[1] = std::byte{1};
+  bytes[1] = std::byte{3};
   CHECK_FALSE(decode_frame_header(bytes));
   for (const FrameType type : {FrameType::ready, FrameType::want, FrameType::part, FrameType::result, FrameType::hold,
                                FrameType::ended, FrameType::ack, FrameType::ping, FrameType::gone}) {
@@ -60,7 +62,7 @@ TEST_CASE("what no healthy peer says is refused before memory is taken") {
 }
 
 TEST_CASE("payloads come back as they were sent") {
-  const Ready ready{5, 2.5, Standing::unsynced, true, "all_reduce sum f32 count 8"};
+  const Ready ready{5, 2.5, Standing::unsynced, true, "all_reduce sum f32 count 8", 70, 1ull << 40};
   CHECK(decode_payload<Ready>(encode_payload(ready)) == ready);
   const Want want{{{0, 5}, {9, 1}}, true};
   CHECK(decode_payload<Want>(encode_payload(want)) == want);
