@@ -16,6 +16,7 @@ constexpr const char* kHelp =
   seaway_bench all_reduce   a master and --peers processes on the loopback, f32, sum
   seaway_bench reduce_scatter       the same, but each peer gets its block of the sum
   seaway_bench all_gather           the same, but each peer has a block and gets everyone's
+  seaway_bench exchange             each peer has a block for each, itself included, and gets a block of each
 
   --peers N       processes (default 2)
   --bytes N       of each peer's input (default 64), of all_gather each peer's result; also --floats N and --mib N. For
@@ -32,7 +33,7 @@ constexpr const char* kHelp =
   --turns         for each line of standard input as many runs as it says, and a line of JSON: script/bench --peers uses it
 
 What is printed: p50 and p99 of the runs, where a run's time is that of its slowest peer; algbw = bytes / p50 and
-busbw = algbw * 2(n-1)/n, of reduce_scatter and all_gather (n-1)/n, as in nccl-tests' doc/PERFORMANCE.md; the CPU seconds of a
+busbw = algbw * 2(n-1)/n, of the others (n-1)/n, as in nccl-tests' doc/PERFORMANCE.md; the CPU seconds of a
 run, user and system, of all threads of all peers. The result of the last run is checked.
 
   seaway_bench floor --bytes 128

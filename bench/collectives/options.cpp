@@ -19,7 +19,8 @@ bool to_number(const std::string& text, std::uint64_t& number) {
 
 const std::map<std::string, Collective> kCollectives{{"all_reduce", Collective::all_reduce},
                                                      {"reduce_scatter", Collective::reduce_scatter},
-                                                     {"all_gather", Collective::all_gather}};
+                                                     {"all_gather", Collective::all_gather},
+                                                     {"exchange", Collective::exchange}};
 
 constexpr const char* kCodecs[] = {"none", "bf16", "q8", "q4"};  // by their numbers in seaway.h
 
@@ -127,6 +128,8 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
       problem = name + " is never in place";
     } else if (options.codec_down != 0) {
       problem = name + ": a codec for results is all_reduce's";
+    } else if (options.codec_up != 0 && options.collective == Collective::exchange) {
+      problem = name + " has no codec";
     } else if (options.bytes % (sizeof(float) * options.peers) != 0) {
       problem = name + ": --bytes has a block of the same size for each of " + std::to_string(options.peers) + " peers";
     }

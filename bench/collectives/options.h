@@ -7,7 +7,7 @@
 
 namespace seaway::bench {
 
-enum class Collective { all_reduce, reduce_scatter, all_gather };
+enum class Collective { all_reduce, reduce_scatter, all_gather, exchange };
 
 struct Options {
   Collective collective = Collective::all_reduce;

@@ -162,10 +162,33 @@ class Worker {
         return seaway_reduce_scatter(comm_, nullptr, &out, &in, 1, SEAWAY_SUM, &how);
       case Collective::all_gather:
         return seaway_all_gather(comm_, nullptr, &out, &in, 1, &how);
+      case Collective::exchange:
+        return exchange(out, in, how);
       case Collective::all_reduce:
         break;
     }
     return seaway_all_reduce(comm_, nullptr, options_.in_place ? nullptr : &out, &in, 1, SEAWAY_SUM, &how);
+  }
+
+  // A block of the input for each member of the generation, and one of the output from each.
+  seaway_status exchange(const seaway_buffer& out, const seaway_buffer& in, const seaway_options& how) {
+    std::vector<std::uint64_t> peers(options_.peers);
+    std::size_t count = 0;
+    seaway_view* view = nullptr;
+    if (const seaway_status status = seaway_view_get(comm_, &view); status != SEAWAY_OK) {
+      return status;
+    }
+    seaway_view_blocks(view, peers.data(), peers.size(), &count);
+    seaway_view_free(view);
+    std::vector<seaway_share> sends(std::min(count, peers.size()));
+    std::vector<seaway_share> receives(sends.size());
+    for (std::size_t i = 0; i < sends.size(); ++i) {
+      const std::size_t block = in.count / options_.peers;
+      sends[i] = {peers[i], {static_cast<float*>(in.data) + i * block, block, in.dtype, in.device}};
+      receives[i] = {peers[i], {static_cast<float*>(out.data) + i * block, block, out.dtype, out.device}};
+    }
+    return seaway_exchange(comm_, nullptr, receives.data(), receives.size(), sends.data(), sends.size(), SEAWAY_F32,
+                           &how);
   }
 
   bool is_right() const {
@@ -177,13 +200,16 @@ class Worker {
     const auto all_are = [&](auto begin, auto end, float expected) {
       return std::all_of(begin, end, [&](float x) { return is_near(x, expected); });
     };
-    if (options_.collective != Collective::all_gather || result.empty()) {
+    const bool has_blocks =
+        options_.collective == Collective::all_gather || options_.collective == Collective::exchange;
+    if (!has_blocks || result.empty()) {
       return all_are(result.begin(), result.end(), expected_);
     }
+    const auto block_size = static_cast<std::ptrdiff_t>(result.size() / options_.peers);
     // Blocks stand in the order of admission, which is nobody's rank: each is one peer's, and all are there.
     std::set<float> seen;
-    for (auto block = result.begin(); block != result.end(); block += static_cast<std::ptrdiff_t>(in_.size())) {
-      if (!all_are(block, block + static_cast<std::ptrdiff_t>(in_.size()), *block)) {
+    for (auto block = result.begin(); block != result.end(); block += block_size) {
+      if (!all_are(block, block + block_size, *block)) {
         return false;
       }
       seen.insert(*block);
