@@ -93,6 +93,26 @@ void who_received_dies_unheard(bool verbose) {
   cluster.finish();
 }
 
+// 0 sees that 1 posted something else and refuses; 1 dies, and 2 has not heard of it.
+void refusal_is_a_vote(bool verbose) {
+  Cluster cluster(quiet(3), verbose);
+  World& world = cluster.world;
+  cluster.until([&] { return cluster.members() == 3; });
+  world.network.cut(world.sites[1]->host, world.sites[2]->host, true);
+  world.checker.expect_failure({0, 0, 900});
+  collective::Descriptor op{.count = 10};
+  op.tag = 77;
+  const OpHandle refused = cluster.post(0, op, 900);
+  const OpHandle waiting = cluster.post(2, op, 900);
+  op.layout = 5;
+  cluster.post(1, op, 900);
+  cluster.until([&] { return !cluster.peer(0).core().engine().progress(refused); });
+  world.sites[1]->finished = true;
+  cluster.peer(1).crash(true);
+  cluster.until([&] { return !cluster.peer(2).core().engine().progress(waiting); });
+  cluster.finish();
+}
+
 void master_dies_and_nobody_notices(bool verbose) {
   Cluster cluster(quiet(3), verbose);
   cluster.until_in_the_middle_of_an_op(0);
@@ -362,9 +382,6 @@ void seed(std::uint64_t number, bool verbose) {
 // A deposed master that makes no write has to hear of its lease: else it keeps peers that the new one evicts.
 void seed_181(bool verbose) { seed(181, verbose); }
 
-// Of the seeds the first in which nothing but the vote of who has refused ends an op (G3).
-void seed_6789(bool verbose) { run_world(Options::draw(6789), verbose); }
-
 // The joiner of an open ask dies after a member has reconnected and shown its promise in HELLO.
 void seed_25626(bool verbose) { seed(25626, verbose); }
 
@@ -404,13 +421,13 @@ const std::vector<Scenario>& scenarios() {
       {"a machine loses power: no FIN", silent_death},
       {"every connection of a link goes silent", half_open_link},
       {"an op is aborted, its only poster dies, the others post it (G1)", aborted_op_is_posted_later},
+      {"who refused an op votes on it, where its other member never heard why (G3)", refusal_is_a_vote},
       {"a new master asks about an op of its own epoch (G2)", new_master_asks_about_an_op_of_its_own_epoch},
       {"an op that two have posted is left behind at a join", an_op_is_left_behind_at_a_join},
       {"a master and a newcomer die between promise and answer (G15)", promise_outlives_its_master},
       {"a promise for new rates answers nothing else", promise_for_new_rates_answers_nothing_else},
       {"seed 181: a deposed master that has nothing to write", seed_181},
       {"seed 7252: a decision about a generation that is over", seed_7252},
-      {"seed 6789: a local refusal is a vote (G3)", seed_6789},
       {"seed 25626: a promise that was shown in HELLO is cancelled, too", seed_25626},
       {"seed 26493: an incarnation is a member once", seed_26493},
       {"seed 77669: whoever has lost its master is back before it is taken for lost", seed_77669},
