@@ -31,6 +31,7 @@ inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one 
 inline constexpr std::size_t kMaxStrangers = 256;             // at once; the oldest makes room
 inline constexpr Duration kStrangerPatience = 5 * kSecond;    // for each
 inline constexpr std::size_t kMaxUnknownBytes = 16ull << 20;  // of messages that strangers have not ended, together
+inline constexpr std::size_t kMaxAtRelay = 256;               // that wait at a relay; the oldest makes room
 
 // --- What a master takes of one peer. More of it waits in the sender's kernel: a peer says a few messages a second. --------------
 inline constexpr Duration kMessageCost = kMillisecond;   // at most 1000 messages a second

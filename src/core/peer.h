@@ -59,11 +59,18 @@ struct SendToMaster {
 struct CloseMaster {  // after what was sent before; the attempt to connect too. Not answered with on_master_lost
   std::string reason;
 };
-// Dial one connection of the link to `peer`. Answer with on_linked (dialled) or on_dial_failed.
+// Dial one connection of the link to `peer`. Answer with on_linked (dialled) or on_dial_failed. With a relay: at its addresses,
+// where the peer comes too; at the one whose id is the smaller of both answer with on_met there, it is the other that goes on.
 struct Dial {
   PeerId peer = kNoPeer;
   std::vector<std::string> addresses;
   bool control = false;
+  PeerId relay = kNoPeer;
+};
+// One connection that is not needed any more. Answer with on_link_lost (closed).
+struct DropConnection {
+  ConnId conn = 0;
+  std::string reason;
 };
 // All connections to a peer that is no longer (or never was) one of us, and attempts at them. Needs no answer.
 struct CloseConnectionTo {
@@ -90,8 +97,9 @@ struct LeftRun {};
 struct LogLine {
   std::string text;
 };
-using PeerEffect = std::variant<ConnectMaster, SendToMaster, CloseMaster, Dial, CloseConnectionTo, Joined, JoinRefused,
-                                JoinAnew, EpochChanged, UpdateDone, EvictedFromRun, LeftRun, LogLine>;
+using PeerEffect =
+    std::variant<ConnectMaster, SendToMaster, CloseMaster, Dial, DropConnection, CloseConnectionTo, Joined, JoinRefused,
+                 JoinAnew, EpochChanged, UpdateDone, EvictedFromRun, LeftRun, LogLine>;
 
 class Peer {
  public:
@@ -125,9 +133,12 @@ class Peer {
   // May a connection whose hello says this be taken, and whose other end is certified as that? "" or the reason in words why not.
   // A certificate that has expired is as good as its key: while the master cannot renew it, the roster vouches for the key.
   std::string accept(const wire::LinkHello& hello, const std::optional<Certified>& certified, Time now);
+  // The same of one whose hello names me as the relay: whether I bring these two together.
+  std::string may_relay(const wire::LinkHello& hello, const std::optional<Certified>& certified) const;
   // Both hellos were exchanged, whoever dialled.
-  void on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time now);
-  void on_dial_failed(PeerId peer, bool control, Time now);
+  void on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time now, bool relayed = false);
+  void on_dial_failed(PeerId peer, bool control, Time now, bool relayed = false);
+  void on_met(PeerId peer, bool control, Time now);  // at a relay; the other end's hello comes over it
   // A connection is gone; closed: by FIN or RST from the other end.
   void on_link_lost(PeerId peer, ConnId conn, bool control, bool closed, Time now);
 
@@ -175,10 +186,12 @@ class Peer {
     std::uint32_t under_way = 0;
     Time next = 0;
     Duration backoff = 0;
+    std::size_t relays_tried = 0;  // in vain, one after the other
   };
   struct Connection {
     bool control = false;
     bool dialled = false;  // by me, so mine to redial
+    bool relayed = false;
   };
 
   // All that is known of one other peer of my lane, member or introduced. Who left is erased here and nowhere else.
@@ -188,7 +201,10 @@ class Peer {
     std::map<ConnId, Connection> connections;
     Dialling control;
     Dialling data;
+    Dialling relayed_control;
+    Dialling relayed_data;
     Time empty_since = 0;      // without any connection since then
+    Time cut_since = 0;        // without one that goes straight to it
     Time stall_said = 0;       // LOST (stalled) was sent; 0: never
     std::uint32_t wanted = 0;  // connections for data that its owner finds it needs
     bool was_linked = false;
@@ -249,13 +265,25 @@ class Peer {
   void say_back(Link& link);
   std::vector<PeerId> linked_peers() const;
   void say_linked(bool heartbeat);
+  static std::uint32_t age(std::uint32_t generation);
   bool dials_by_rule(const Link& link) const;
   bool dials(const Link& link, Time now) const;
   Time link_deadline(const Link& link) const;
   std::uint32_t wanted(const Link& link, bool control) const;
-  static std::uint32_t count(const Link& link, bool control);
+  static std::uint32_t count(const Link& link, bool control);  // of those that go straight to it
+  static bool is_cut(const Link& link) { return count(link, true) == 0 && count(link, false) == 0; }
+  static bool can_run(const Link& link);
   const wire::MemberInfo* in_roster(PeerId peer) const;
   std::string links_missing() const;
+
+  // peer_relays.cpp: links over a third peer
+  static bool is_relayed(const Link& link, bool control);
+  std::string not_known(const wire::LinkHello& hello, const std::optional<Certified>& certified) const;
+  std::vector<PeerId> relays_to(PeerId peer) const;
+  void dial_relay(PeerId peer, Link& link, bool control, Time now);
+  void relay_failed(PeerId peer, Dialling& dialling, Time now);
+  void close_relayed(const Link& link, bool control);
+  Time relay_deadline(const Link& link) const;
 
   PeerConfig config_;
   Random random_;

@@ -9,7 +9,7 @@
 //   the other one is older (by generation)     I do: newcomers dial members
 //   the other one is as old as I am            the one with the larger id
 //   otherwise                                  the other one; I too once there was no connection for `suspect`: either
-//                                              side may be the one that can be reached
+//                                              side may be the one that can be reached. If neither can: peer_relays.cpp
 //
 // A missing connection is dialled at once, after a failure with backoff (100 ms, doubled up to 5 s) and jitter. After
 // the loss of one that the other side dialled, the other side has `suspect` to dial first.
@@ -35,11 +35,9 @@ namespace seaway::core {
 namespace {
 
 constexpr Duration kHeartbeatsOfBackoff = 10;        // the longest backoff of a dial: 5 s
+constexpr Duration kHeartbeatsWhileRelayed = 120;    // the same while a relay does: a minute
 constexpr std::size_t kMaxIntroduced = kMaxMembers;  // links to peers that are not members
 constexpr std::size_t kMaxConnectionsPerLink = 128;  // both sides may have dialled a whole link of 64
-
-// Older peers have lower ages; those who are not admitted yet are the youngest.
-std::uint32_t age(std::uint32_t generation) { return generation == 0 ? UINT32_MAX : generation; }
 
 std::string named(const wire::MemberInfo& info) {
   std::string text = "peer " + std::to_string(info.id) + (info.name.empty() ? "" : " (" + info.name + ")") + " at ";
@@ -73,6 +71,7 @@ void Peer::introduce(const wire::MemberInfo& info, Time now) {
   Link& link = links_[info.id];
   link.info = info;
   link.empty_since = now;
+  link.cut_since = now;
 }
 
 // After an EPOCH: a link for every member of my lane, none for those who were members and are not.
@@ -89,6 +88,7 @@ void Peer::relink(const std::vector<wire::MemberInfo>& before, Time now) {
     entry->second.member = true;
     if (added) {
       entry->second.empty_since = now;
+      entry->second.cut_since = now;
     }
   }
   std::vector<PeerId> gone;
@@ -114,7 +114,8 @@ void Peer::forget(PeerId peer, const std::string& reason, Time now) {
 
 // --- Connections ----------------------------------------------------------------------------------------------------
 
-std::string Peer::accept(const wire::LinkHello& hello, const std::optional<Certified>& certified, Time) {
+// "" or why it is nobody to have a connection with.
+std::string Peer::not_known(const wire::LinkHello& hello, const std::optional<Certified>& certified) const {
   if (hello.version != wire::kWireVersion) {
     return "wire version " + std::to_string(hello.version) + ", here " + std::to_string(wire::kWireVersion);
   }
@@ -123,9 +124,6 @@ std::string Peer::accept(const wire::LinkHello& hello, const std::optional<Certi
   }
   if (stage_ == PeerStage::idle || stage_ == PeerStage::gone) {
     return "this peer is not in the run";
-  }
-  if (hello.to != config_.id) {
-    return "peer " + std::to_string(hello.to) + " is not here: this is " + std::to_string(config_.id);
   }
   const auto link = links_.find(hello.from);
   if (link == links_.end()) {
@@ -137,13 +135,23 @@ std::string Peer::accept(const wire::LinkHello& hello, const std::optional<Certi
       return "the certificate that was shown is not that of peer " + std::to_string(hello.from);
     }
   }
-  if (link->second.connections.size() >= kMaxConnectionsPerLink) {
+  return "";
+}
+
+std::string Peer::accept(const wire::LinkHello& hello, const std::optional<Certified>& certified, Time) {
+  if (hello.to != config_.id) {
+    return "peer " + std::to_string(hello.to) + " is not here: this is " + std::to_string(config_.id);
+  }
+  if (std::string refusal = not_known(hello, certified); !refusal.empty()) {
+    return refusal;
+  }
+  if (links_.at(hello.from).connections.size() >= kMaxConnectionsPerLink) {
     return "too many connections from peer " + std::to_string(hello.from);
   }
   return "";
 }
 
-void Peer::on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time now) {
+void Peer::on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time now, bool relayed) {
   const auto entry = links_.find(peer);
   if (entry == links_.end()) {  // it was forgotten while the hellos were under way
     effects_.emplace_back(CloseConnectionTo{peer, "not a member any more"});
@@ -151,13 +159,18 @@ void Peer::on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time 
   }
   Link& link = entry->second;
   if (dialled) {
-    Dialling& dialling = control ? link.control : link.data;
+    Dialling& dialling =
+        relayed ? (control ? link.relayed_control : link.relayed_data) : (control ? link.control : link.data);
     dialling.under_way -= std::min(dialling.under_way, 1u);
     dialling.backoff = 0;
-    link.dialled_before = true;
+    link.dialled_before = link.dialled_before || !relayed;
   }
-  const bool added = link.connections.emplace(conn, Connection{.control = control, .dialled = dialled}).second;
+  const Connection connection{.control = control, .dialled = dialled, .relayed = relayed};
+  const bool added = link.connections.emplace(conn, connection).second;
   SEAWAY_ASSERT(added, "a connection is linked once");
+  if (!relayed || count(link, control) > 0) {
+    close_relayed(link, control);
+  }
   link.was_linked = true;
   link.silent = false;
   link.given_up_said = false;
@@ -165,14 +178,23 @@ void Peer::on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time 
   settle(now);
 }
 
-void Peer::on_dial_failed(PeerId peer, bool control, Time now) {
+void Peer::on_dial_failed(PeerId peer, bool control, Time now, bool relayed) {
   const auto entry = links_.find(peer);
   if (entry == links_.end()) {
     return;
   }
-  Dialling& dialling = control ? entry->second.control : entry->second.data;
+  Link& link = entry->second;
+  if (relayed) {
+    Dialling& dialling = control ? link.relayed_control : link.relayed_data;
+    dialling.under_way -= std::min(dialling.under_way, 1u);
+    relay_failed(peer, dialling, now);
+    settle(now);
+    return;
+  }
+  Dialling& dialling = control ? link.control : link.data;
   dialling.under_way -= std::min(dialling.under_way, 1u);
-  dialling.backoff = longer(dialling.backoff, kHeartbeatsOfBackoff * ladder().heartbeat);
+  const Duration heartbeats = link.connections.empty() ? kHeartbeatsOfBackoff : kHeartbeatsWhileRelayed;
+  dialling.backoff = longer(dialling.backoff, heartbeats * ladder().heartbeat);
   dialling.next = now + jittered(dialling.backoff);
   settle(now);
 }
@@ -187,18 +209,27 @@ void Peer::on_link_lost(PeerId peer, ConnId conn, bool control, bool closed, Tim
   if (lost == link.connections.end()) {
     return;
   }
-  Dialling& dialling = control ? link.control : link.data;
-  dialling.next = now + (lost->second.dialled ? jittered(longer(0, ladder().heartbeat)) : ladder().suspect);
+  const bool was_cut = is_cut(link);
+  if (!lost->second.relayed) {
+    Dialling& dialling = control ? link.control : link.data;
+    dialling.next = now + (lost->second.dialled ? jittered(longer(0, ladder().heartbeat)) : ladder().suspect);
+  }
   link.connections.erase(lost);
   link.silent = link.silent || !closed;
   if (link.connections.empty()) {
     link.empty_since = now;
+  }
+  if (!was_cut && is_cut(link)) {
+    link.cut_since = now;
   }
   engine_.on_lost(conn, now);
   settle(now);
 }
 
 // --- Dialling -------------------------------------------------------------------------------------------------------
+
+// Older peers have lower ages; those who are not admitted yet are the youngest.
+std::uint32_t Peer::age(std::uint32_t generation) { return generation == 0 ? UINT32_MAX : generation; }
 
 bool Peer::dials_by_rule(const Link& link) const {
   const std::uint32_t mine = age(admitted_in_);
@@ -207,8 +238,7 @@ bool Peer::dials_by_rule(const Link& link) const {
 }
 
 bool Peer::dials(const Link& link, Time now) const {
-  return link.dialled_before || dials_by_rule(link) ||
-         (link.connections.empty() && now >= link.empty_since + ladder().suspect);
+  return link.dialled_before || dials_by_rule(link) || (is_cut(link) && now >= link.cut_since + ladder().suspect);
 }
 
 std::uint32_t Peer::wanted(const Link& link, bool control) const {
@@ -228,8 +258,13 @@ void Peer::want_connections(PeerId peer, std::uint32_t data_connections, Time no
 }
 
 std::uint32_t Peer::count(const Link& link, bool control) {
-  return static_cast<std::uint32_t>(std::count_if(link.connections.begin(), link.connections.end(),
-                                                  [&](const auto& entry) { return entry.second.control == control; }));
+  return static_cast<std::uint32_t>(
+      std::count_if(link.connections.begin(), link.connections.end(),
+                    [&](const auto& entry) { return entry.second.control == control && !entry.second.relayed; }));
+}
+
+bool Peer::can_run(const Link& link) {
+  return (count(link, true) > 0 || is_relayed(link, true)) && (count(link, false) > 0 || is_relayed(link, false));
 }
 
 void Peer::dial_missing(PeerId peer, Link& link, Dialling& dialling, bool control, Time now) {
@@ -264,6 +299,8 @@ void Peer::settle_links(Time now) {
       dial_missing(peer, link, link.control, true, now);
       dial_missing(peer, link, link.data, false, now);
     }
+    dial_relay(peer, link, true, now);
+    dial_relay(peer, link, false, now);
   }
   for (const PeerId peer : stale) {
     forget(peer, "introduced, and neither linked nor admitted in time", now);
@@ -285,8 +322,9 @@ Time Peer::link_deadline(const Link& link) const {
   }
   Time from = 0;  // I may dial from then on
   if (!link.dialled_before && !dials_by_rule(link)) {
-    from = link.connections.empty() ? link.empty_since + rungs.suspect : kNever;
+    from = is_cut(link) ? link.cut_since + rungs.suspect : kNever;
   }
+  due = std::min(due, relay_deadline(link));
   for (const bool control : {true, false}) {
     const Dialling& dialling = control ? link.control : link.data;
     if (count(link, control) + dialling.under_way < wanted(link, control)) {
@@ -316,7 +354,7 @@ std::vector<PeerId> Peer::linked_peers() const {
   const bool joining = stage_ == PeerStage::joining;
   std::vector<PeerId> linked;
   for (const auto& [peer, link] : links_) {
-    if (joining ? count(link, true) > 0 && count(link, false) > 0 : !link.connections.empty()) {
+    if (joining ? can_run(link) : !link.connections.empty()) {
       linked.push_back(peer);
     }
   }
@@ -343,7 +381,7 @@ void Peer::say_linked(bool heartbeat) {
 std::string Peer::links_missing() const {
   std::string missing;
   for (const auto& [peer, link] : links_) {
-    if (count(link, true) == 0 || count(link, false) == 0) {
+    if (!can_run(link)) {
       missing += (missing.empty() ? "" : "; ") + named(link.info);
     }
   }

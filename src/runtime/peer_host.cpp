@@ -43,6 +43,7 @@ PeerHost::PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, s
       memory_(config_.limits.chunk_bytes, config_.limits.kept_bytes),
       jobs_(memory_),
       first_master_stream_(std::move(master_stream)),
+      relays_(loop, config_.id, [this](const std::string& text) { owner_->on_log(text); }),
       timer_(loop, [this] {
         timer_at_ = kNever;
         check_silence();
@@ -212,6 +213,8 @@ void PeerHost::perform(const core::PeerEffect& effect) {
     }
   } else if (const auto* to_dial = std::get_if<core::Dial>(&effect)) {
     dial(*to_dial);
+  } else if (const auto* unneeded = std::get_if<core::DropConnection>(&effect)) {
+    connection_ended(unneeded->conn, true, unneeded->reason);
   } else if (const auto* close = std::get_if<core::CloseConnectionTo>(&effect)) {
     close_connections_to(close->peer);
   } else if (std::holds_alternative<core::Joined>(effect)) {
@@ -325,114 +328,67 @@ void PeerHost::check_silence() {
 
 void PeerHost::dial(const core::Dial& effect) {
   const ConnId conn = next_conn_++;
-  Dialling& dialling = dialling_[conn];
-  dialling.peer = effect.peer;
-  dialling.control = effect.control;
-  dialling.dial =
-      std::make_unique<net::Dial>(*loop_, effect.addresses, config_.ladder.suspect,
-                                  [this, conn](std::unique_ptr<net::Stream> stream, const std::string& problem) {
-                                    if (stream) {
-                                      dialled(conn, std::move(stream));
-                                    } else {
-                                      dial_failed(conn, problem);
-                                    }
-                                  });
+  const wire::LinkHello hello{wire::kWireVersion, config_.run, config_.id, effect.peer, effect.control, effect.relay};
+  LinkDial::Calls calls;
+  calls.refusal = [this](const wire::LinkHello& reply, const net::Stream& stream) {
+    return peer_.accept(reply, certified(stream), now());
+  };
+  calls.linked = [this, conn, theirs = hello](std::unique_ptr<net::Stream> stream) mutable {
+    theirs.from = theirs.to;
+    dialling_.erase(conn);
+    add_connection(conn, theirs, true, std::move(stream));
+  };
+  calls.met = [this, conn, effect](std::unique_ptr<net::Stream> stream) {
+    dialling_.erase(conn);
+    peer_.on_met(effect.peer, effect.control, now());
+    owner_->on_met(std::move(stream));
+    settle();
+  };
+  calls.failed = [this, conn, effect](const std::string& problem) { dial_failed(conn, effect, problem); };
+  dialling_[conn] = std::make_unique<LinkDial>(*loop_, effect, hello, tls_, config_.ladder, std::move(calls));
 }
 
-void PeerHost::dialled(ConnId conn, std::unique_ptr<net::Stream> stream) {
-  Dialling& dialling = dialling_.at(conn);
-  dialling.stream = std::move(stream);
-  if (tls_) {  // one name for all connections of a link: the further ones are cheap
-    dialling.stream = net::tls_client(*loop_, std::move(dialling.stream), tls_, net::Expect::peer,
-                                      "peer " + std::to_string(dialling.peer));
-  }
-  dialling.stream->on_readable([this, conn] { read_greeting(conn); });
-  dialling.timer = std::make_unique<net::Timer>(*loop_, [this, conn] { dial_failed(conn, "no hello in time"); });
-  dialling.timer->at(now() + config_.ladder.suspect);
-  std::vector<std::byte> hello =
-      encode_hello({wire::kWireVersion, config_.run, config_.id, dialling.peer, dialling.control});
-  iovec piece{hello.data(), hello.size()};
-  const net::IoResult result = dialling.stream->send({&piece, 1});
-  if (result.bytes != hello.size()) {  // less than any socket's first buffer
-    dial_failed(conn, "the hello cannot be sent");
-    return;
-  }
-  dialling.stream->watch_read();
-}
-
-void PeerHost::read_greeting(ConnId conn) {
-  const auto it = dialling_.find(conn);
-  if (it == dialling_.end()) {
-    return;
-  }
-  Dialling& dialling = it->second;
-  const std::size_t wanted = encoded_hello_bytes();
-  const std::size_t have = dialling.reply.size();
-  dialling.reply.resize(wanted);
-  iovec piece{dialling.reply.data() + have, wanted - have};
-  const net::IoResult result = dialling.stream->receive({&piece, 1});
-  dialling.reply.resize(have + result.bytes);
-  if (result.io != net::Io::moved && result.io != net::Io::blocked) {
-    const std::string problem = dialling.stream->problem();
-    dial_failed(conn, problem.empty() ? "it closed the connection at the hello" : problem);
-    return;
-  }
-  if (dialling.reply.size() < wanted) {
-    dialling.stream->watch_read();
-    return;
-  }
-  const auto hello = decode_hello(std::span(dialling.reply).subspan(sizeof(std::uint32_t)));
-  const std::string refusal = !hello                         ? "what answers is no seaway peer"
-                              : hello->from != dialling.peer ? "another peer answers there"
-                                                             : peer_.accept(*hello, certified(*dialling.stream), now());
-  if (!refusal.empty()) {
-    dial_failed(conn, refusal);
-    return;
-  }
-  const PeerId peer = dialling.peer;
-  const bool control = dialling.control;
-  // Later: this runs in a callback of the stream that gets other callbacks now.
-  auto stream = std::make_shared<std::unique_ptr<net::Stream>>(std::move(dialling.stream));
-  dialling.timer.reset();
-  loop_->post([this, conn, peer, control, stream] {
-    if (dialling_.erase(conn) > 0) {
-      add_connection(conn, peer, control, true, std::move(*stream));
-    }
-  });
-}
-
-void PeerHost::dial_failed(ConnId conn, const std::string& problem) {
-  const auto it = dialling_.find(conn);
-  if (it == dialling_.end()) {
-    return;
-  }
-  const PeerId peer = it->second.peer;
-  const bool control = it->second.control;
-  dialling_.erase(it);
-  owner_->on_log("a connection to peer " + std::to_string(peer) + " failed: " + problem);
-  peer_.on_dial_failed(peer, control, now());
+void PeerHost::dial_failed(ConnId conn, const core::Dial& dial, const std::string& problem) {
+  const std::string over = dial.relay == kNoPeer ? "" : " over peer " + std::to_string(dial.relay);
+  owner_->on_log("a connection to peer " + std::to_string(dial.peer) + over + " failed: " + problem);
+  peer_.on_dial_failed(dial.peer, dial.control, now(), dial.relay != kNoPeer);
+  dialling_.erase(conn);
   settle();
 }
 
 void PeerHost::accept(std::unique_ptr<net::Stream> stream, const wire::LinkHello& hello) {
-  const std::string refusal = peer_.accept(hello, certified(*stream), now());
+  const bool for_others = hello.relay == config_.id;
+  const std::string refusal =
+      for_others ? peer_.may_relay(hello, certified(*stream)) : peer_.accept(hello, certified(*stream), now());
   if (!refusal.empty()) {
     owner_->on_log("a connection from " + net::to_string(stream->remote()) + " is refused: " + refusal);
     return;
   }
-  std::vector<std::byte> reply = encode_hello({wire::kWireVersion, config_.run, config_.id, hello.from, hello.control});
+  if (for_others) {
+    stream->set_user_timeout(config_.ladder.connection);
+    relays_.take(std::move(stream), hello);
+    return;
+  }
+  std::vector<std::byte> reply =
+      encode_hello({wire::kWireVersion, config_.run, config_.id, hello.from, hello.control, hello.relay});
   iovec piece{reply.data(), reply.size()};
   if (stream->send({&piece, 1}).bytes == reply.size()) {
-    add_connection(next_conn_++, hello.from, hello.control, false, std::move(stream));
+    add_connection(next_conn_++, hello, false, std::move(stream));
   }
 }
 
-void PeerHost::add_connection(ConnId conn, PeerId peer, bool control, bool dialled,
+// `hello`: what the other end says, or would.
+void PeerHost::add_connection(ConnId conn, const wire::LinkHello& hello, bool dialled,
                               std::unique_ptr<net::Stream> stream) {
   stream->set_user_timeout(config_.ladder.connection);
-  const auto link = std::make_shared<LinkConnection>(*this, conn, peer, control, dialled, std::move(stream));
+  const auto link =
+      std::make_shared<LinkConnection>(*this, conn, hello.from, hello.control, dialled, std::move(stream));
   links_[conn] = link;
-  peer_.on_linked(peer, conn, control, dialled, now());
+  const bool relayed = hello.relay != kNoPeer;
+  if (relayed) {
+    owner_->on_log("peer " + std::to_string(hello.from) + " is reached over peer " + std::to_string(hello.relay));
+  }
+  peer_.on_linked(hello.from, conn, hello.control, dialled, now(), relayed);
   link->start();
   settle();
 }
@@ -451,7 +407,8 @@ void PeerHost::connection_ended(ConnId conn, bool closed, const std::string& why
 }
 
 void PeerHost::close_connections_to(PeerId peer) {
-  std::erase_if(dialling_, [&](const auto& entry) { return entry.second.peer == peer; });
+  std::erase_if(dialling_, [&](const auto& entry) { return entry.second->peer() == peer; });
+  relays_.forget(peer);
   std::vector<ConnId> conns;
   for (const auto& [conn, link] : links_) {
     if (link->peer() == peer) {

@@ -19,8 +19,10 @@
 #include "runtime/communicator.h"
 #include "runtime/jobs.h"
 #include "runtime/link_connection.h"
+#include "runtime/link_dial.h"
 #include "runtime/memory.h"
 #include "runtime/paces.h"
+#include "runtime/relays.h"
 
 namespace seaway::runtime {
 
@@ -37,6 +39,8 @@ class PeerOwner {
   virtual void on_op_ended(std::uint64_t op, Status status, const collective::Result& result,
                            std::uint64_t scratch_bytes) = 0;
   virtual void on_log(const std::string& text) = 0;
+  // A peer comes over a relay: to be taken as a connection that was accepted.
+  virtual void on_met(std::unique_ptr<net::Stream> stream) = 0;
 };
 
 class PeerHost : public LinkOwner {
@@ -65,15 +69,6 @@ class PeerHost : public LinkOwner {
   std::optional<collective::Progress> progress(std::uint64_t op) const;
 
  private:
-  // A connection that I dial, until both hellos are through.
-  struct Dialling {
-    PeerId peer = kNoPeer;
-    bool control = false;
-    std::unique_ptr<net::Dial> dial;
-    std::unique_ptr<net::Stream> stream;
-    std::unique_ptr<net::Timer> timer;
-    std::vector<std::byte> reply;
-  };
   struct PostedOp {
     std::uint64_t name = 0;
     std::uint64_t tag = 0;
@@ -93,10 +88,8 @@ class PeerHost : public LinkOwner {
   void read_master(std::span<const std::byte> body);
   void check_silence();
   void dial(const core::Dial& effect);
-  void dialled(ConnId conn, std::unique_ptr<net::Stream> stream);
-  void read_greeting(ConnId conn);
-  void dial_failed(ConnId conn, const std::string& problem);
-  void add_connection(ConnId conn, PeerId peer, bool control, bool dialled, std::unique_ptr<net::Stream> stream);
+  void dial_failed(ConnId conn, const core::Dial& dial, const std::string& problem);
+  void add_connection(ConnId conn, const wire::LinkHello& hello, bool dialled, std::unique_ptr<net::Stream> stream);
   void close_connections_to(PeerId peer);
   void write_stirred();
   Time now() const { return net::monotonic_now(); }
@@ -118,7 +111,8 @@ class PeerHost : public LinkOwner {
   Time joining_since_ = 0;
   bool over_ = false;
 
-  std::map<ConnId, Dialling> dialling_;
+  std::map<ConnId, std::unique_ptr<LinkDial>> dialling_;
+  Relays relays_;
   std::map<ConnId, std::shared_ptr<LinkConnection>> links_;
   std::vector<ConnId> stirred_;
   ConnId next_conn_ = 1;

@@ -43,6 +43,7 @@ class Session : public PeerOwner, private Enrolment::Owner {
   void on_over(Status status, const std::string& text) override;
   void on_op_ended(std::uint64_t op, Status status, const collective::Result& result, std::uint64_t scratch) override;
   void on_log(const std::string& text) override;
+  void on_met(std::unique_ptr<net::Stream> stream) override { welcome(std::move(stream)); }
 
   // Enrolment::Owner
   void on_enrolled() override;

@@ -44,6 +44,7 @@ void fields(A& a, LinkHello& m) {
   a(m.from);
   a(m.to);
   a(m.control);
+  a(m.relay);
 }
 
 namespace {

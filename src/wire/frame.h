@@ -107,7 +107,8 @@ struct LinkHello {
   Uuid run;
   PeerId from = kNoPeer;
   PeerId to = kNoPeer;
-  bool control = false;  // this is the link's control connection
+  bool control = false;    // this is the link's control connection
+  PeerId relay = kNoPeer;  // a third peer, at which both ends meet; kNoPeer: they reach one another
   bool operator==(const LinkHello&) const = default;
 };
 

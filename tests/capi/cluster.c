@@ -10,6 +10,10 @@
 static int in_plaintext(void) { return getenv("SEAWAY_TEST_PLAINTEXT") != NULL; }
 
 seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world) {
+  return cluster_comm_at(cluster, min_world, NULL);
+}
+
+seaway_comm* cluster_comm_at(struct cluster* cluster, uint32_t min_world, const char* advertise) {
   seaway_comm* comm = NULL;
   seaway_config config;
   seaway_config_init(&config, sizeof config);
@@ -20,6 +24,8 @@ seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world) {
     config.join = seaway_master_join_string(cluster->master);
   }
   config.listen = "127.0.0.1:0";
+  config.advertise = advertise == NULL ? NULL : &advertise;
+  config.advertise_count = advertise != NULL;
   config.min_world = min_world;
   CHECK_OK(comm, seaway_create(&comm, &config));
   return comm;

@@ -31,6 +31,8 @@ struct member {
 int cluster_start(struct cluster* cluster, int count);
 /* A communicator for this run that has not joined. */
 seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world);
+/* The same, which tells others that it can be reached at `advertise`. */
+seaway_comm* cluster_comm_at(struct cluster* cluster, uint32_t min_world, const char* advertise);
 void each(struct cluster* cluster, void (*program)(struct member*), void* argument);
 void cluster_stop(struct cluster* cluster);
 

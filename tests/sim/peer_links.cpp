@@ -20,11 +20,21 @@ void PeerProcess::dial(const core::Dial& dial) {
   link.dialled = true;
   link.control = dial.control;
   link.peer = dial.peer;
+  link.relay = dial.relay;
+  if (dial.relay != kNoPeer) {
+    world_->tell("h" + std::to_string(site_->host) + " asks h" + std::to_string(host) + " for a relay");
+    later(world_->ladder.stall, [this, conn] {
+      if (const auto it = links_.find(conn); it != links_.end() && !it->second.linked) {
+        close_link(conn, false);
+        pump();
+      }
+    });
+  }
 }
 
 void PeerProcess::send_hello(ConnId conn, const LinkConn& link) {
   const std::vector<std::byte> hello =
-      wire::encode_payload(wire::LinkHello{1, {1, world_->options.seed}, id_, link.peer, link.control});
+      wire::encode_payload(wire::LinkHello{1, {1, world_->options.seed}, id_, link.peer, link.control, link.relay});
   const auto length = static_cast<std::uint16_t>(hello.size());
   std::vector<std::byte> bytes(kHelloPrefix);
   std::memcpy(bytes.data(), &length, sizeof length);
@@ -45,19 +55,44 @@ bool PeerProcess::read_hello(ConnId conn) {
   }
   const auto hello = wire::decode_payload<wire::LinkHello>(std::span(link.reading).subspan(kHelloPrefix, length));
   link.reading.erase(link.reading.begin(), link.reading.begin() + static_cast<std::ptrdiff_t>(kHelloPrefix + length));
+  if (hello && !link.dialled && hello->relay == id_) {
+    relay(conn, *hello);
+    return false;
+  }
+  const bool meets = link.dialled && link.relay != kNoPeer && !link.met;
   const std::string refusal = !hello ? "no hello" : peer_.accept(*hello, {}, world_->clock.now());
-  if (!refusal.empty() || (link.dialled && hello->from != link.peer)) {
+  if (!refusal.empty() || (link.dialled && hello->from != (meets ? link.relay : link.peer))) {
     close_link(conn, false);
     return false;
+  }
+  if (meets) {
+    meet(conn);
+    return read_hello(conn);  // it may have come with the relay's
   }
   if (!link.dialled) {
     link.peer = hello->from;
     link.control = hello->control;
+    link.relay = hello->relay;
     send_hello(conn, link);
   }
   link.linked = true;
-  peer_.on_linked(link.peer, conn, link.control, link.dialled, world_->clock.now());
+  peer_.on_linked(link.peer, conn, link.control, link.dialled, world_->clock.now(), link.relay != kNoPeer);
   return true;
+}
+
+// The other end is at the relay, too. From here on it is as if one of us had dialled the other.
+void PeerProcess::meet(ConnId conn) {
+  LinkConn& link = links_.at(conn);
+  link.met = true;
+  if (id_ < link.peer) {
+    const auto [peer, control] = std::pair{link.peer, link.control};
+    LinkConn accepted;
+    accepted.reading = std::move(link.reading);
+    link = std::move(accepted);
+    peer_.on_met(peer, control, world_->clock.now());
+  } else {
+    send_hello(conn, link);
+  }
 }
 
 void PeerProcess::read_frames(ConnId conn, std::span<const std::byte> bytes) {
@@ -160,6 +195,7 @@ void PeerProcess::close_link(ConnId conn, bool closed_by_them) {
   const bool dialled = it->second.dialled;
   const PeerId peer = it->second.peer;
   const bool control = it->second.control;
+  const bool over_relay = it->second.relay != kNoPeer;
   links_.erase(it);
   if (!closed_by_them) {
     world_->network.close(conn, process_);
@@ -167,7 +203,7 @@ void PeerProcess::close_link(ConnId conn, bool closed_by_them) {
   if (linked) {
     peer_.on_link_lost(peer, conn, control, closed_by_them, world_->clock.now());
   } else if (dialled) {
-    peer_.on_dial_failed(peer, control, world_->clock.now());
+    peer_.on_dial_failed(peer, control, world_->clock.now(), over_relay);
   }
 }
 

@@ -191,6 +191,13 @@ void PeerProcess::perform(const core::PeerEffect& effect) {
     master_up_ = false;
   } else if (const auto* dial_effect = std::get_if<core::Dial>(&effect)) {
     dial(*dial_effect);
+  } else if (const auto* unneeded = std::get_if<core::DropConnection>(&effect)) {
+    if (const auto it = links_.find(unneeded->conn); it != links_.end()) {
+      const auto [peer, control] = std::pair{it->second.peer, it->second.control};
+      links_.erase(it);
+      world_->network.close(unneeded->conn, process_);
+      peer_.on_link_lost(peer, unneeded->conn, control, true, world_->clock.now());
+    }
   } else if (const auto* close = std::get_if<core::CloseConnectionTo>(&effect)) {
     std::vector<ConnId> conns;
     for (const auto& [conn, link] : links_) {
@@ -366,7 +373,7 @@ void PeerProcess::on_connect_failed(ConnId conn) {
   } else if (const auto it = links_.find(conn); it != links_.end()) {
     const LinkConn link = it->second;
     links_.erase(it);
-    peer_.on_dial_failed(link.peer, link.control, world_->clock.now());
+    peer_.on_dial_failed(link.peer, link.control, world_->clock.now(), link.relay != kNoPeer);
   }
   pump();
 }
@@ -378,10 +385,15 @@ void PeerProcess::on_bytes(ConnId conn, std::span<const std::byte> bytes) {
     read_master(bytes);
   } else if (links_.contains(conn)) {
     read_frames(conn, bytes);
+  } else if (const auto it = relayed_.find(conn); it != relayed_.end() && it->second.other != 0) {
+    std::vector<std::byte>& out = relayed_.at(it->second.other).out;
+    out.insert(out.end(), bytes.begin(), bytes.end());
+    flush_relayed(it->second.other);
   }
 }
 
 void PeerProcess::on_writable(ConnId conn) {
+  flush_relayed(conn);
   send_frames(conn);
   start_jobs();
   schedule_tick();
@@ -394,6 +406,8 @@ void PeerProcess::on_closed(ConnId conn) {
     peer_.on_master_lost(world_->clock.now());
   } else if (links_.contains(conn)) {
     close_link(conn, true);
+  } else {
+    relayed_closed(conn);
   }
   pump();
 }

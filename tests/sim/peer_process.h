@@ -11,6 +11,7 @@
 
 #include "codec/codec.h"
 #include "core/peer.h"
+#include "core/relay_desk.h"
 #include "sim/network.h"
 #include "sim/program.h"
 
@@ -84,6 +85,8 @@ class PeerProcess : public Endpoint {
     bool dialled = false;
     bool control = false;
     PeerId peer = kNoPeer;
+    PeerId relay = kNoPeer;  // both ends meet there
+    bool met = false;        // and have
     bool linked = false;
     std::vector<std::byte> reading;  // of a hello or a header
     // The frame whose payload comes in.
@@ -96,6 +99,13 @@ class PeerProcess : public Endpoint {
     // Frames that go out.
     std::deque<Outgoing> queue;
     std::size_t sent = 0;  // bytes of the front one
+  };
+
+  // A connection of others, of which I am the relay.
+  struct Relayed {
+    ConnId other = 0;  // what comes goes there; 0: it waits for one
+    std::vector<std::byte> out;
+    bool fin = false;
   };
 
   void perform(const core::PeerEffect& effect);
@@ -113,12 +123,20 @@ class PeerProcess : public Endpoint {
   void dial(const core::Dial& dial);
   void send_hello(ConnId conn, const LinkConn& link);
   bool read_hello(ConnId conn);
+  void meet(ConnId conn);
   void read_frames(ConnId conn, std::span<const std::byte> bytes);
   void begin_frame(ConnId conn, LinkConn& link);
   void end_frame(ConnId conn, LinkConn& link);
   void close_link(ConnId conn, bool closed_by_them);
   void send_frames(ConnId conn);
   void release(const collective::Release& effect);
+
+  // For others (peer_relays.cpp)
+  void relay(ConnId conn, const wire::LinkHello& hello);
+  void join_relayed(ConnId one, const wire::LinkHello& hello, ConnId other);
+  void flush_relayed(ConnId conn);
+  void close_relayed(ConnId conn);
+  void relayed_closed(ConnId conn);
 
   // Memory and jobs (peer_memory.cpp)
   std::byte* address(const collective::Region& region);
@@ -150,6 +168,8 @@ class PeerProcess : public Endpoint {
   bool master_up_ = false;
   std::vector<std::byte> master_reading_;
   std::map<ConnId, LinkConn> links_;
+  std::map<ConnId, Relayed> relayed_;
+  core::RelayDesk desk_{16};
 
   std::map<OpHandle, Memory> memory_;
   std::map<SlotId, std::vector<std::byte>> slots_;

@@ -397,10 +397,9 @@ void seed_7252(bool verbose) { seed(7252, verbose); }
 // A master without a store comes back, hears nobody in time and forms a new run, whose keys are those of the old one's ops.
 void seed_7646(bool verbose) { seed(7646, verbose); }
 
-}  // namespace
-
-const std::vector<Scenario>& scenarios() {
-  static const std::vector<Scenario> all = {
+// Those of this file.
+std::vector<Scenario> scenarios_here() {
+  return {
       {"a root dies in the middle of an op", root_dies},
       {"two die in one breath", two_die_in_one_breath},
       {"all but one die", all_but_one_die},
@@ -433,6 +432,18 @@ const std::vector<Scenario>& scenarios() {
       {"seed 77669: whoever has lost its master is back before it is taken for lost", seed_77669},
       {"seed 7646: two runs, one after the other, without a store", seed_7646},
   };
+}
+
+}  // namespace
+
+const std::vector<Scenario>& scenarios() {
+  static const std::vector<Scenario> all = [] {
+    std::vector<Scenario> list = scenarios_here();
+    for (const Scenario& scenario : scenarios_of_relays()) {
+      list.push_back(scenario);
+    }
+    return list;
+  }();
   return all;
 }
 

@@ -10,5 +10,6 @@ struct Scenario {
   void (*run)(bool verbose);  // throws when something is wrong
 };
 const std::vector<Scenario>& scenarios();
+std::vector<Scenario> scenarios_of_relays();  // scenarios_relays.cpp
 
 }  // namespace seaway::sim
