@@ -142,10 +142,10 @@ struct Descriptor {
   bool has_data = false;  // broadcast: the input holds the data already; it is read, sent to others, and never written
   // exchange: at most one for each member of the generation. In the input those of `sends` stand one after the other, in this order,
   // in the output those of `receives`.
-  std::vector<Share> sends{};
-  std::vector<Share> receives{};
-  std::uint64_t tag = 0;     // below kLibraryTags the caller's
-  std::uint64_t layout = 0;  // a hash of what else must be alike (names, shapes); part of the digest
+  std::vector<Share> sends{};     // NOLINT(readability-redundant-member-init): with braces it may be left out of a list
+  std::vector<Share> receives{};  // NOLINT(readability-redundant-member-init)
+  std::uint64_t tag = 0;          // below kLibraryTags the caller's
+  std::uint64_t layout = 0;       // a hash of what else must be alike (names, shapes); part of the digest
   Codec up = Codec::none;    // how contributions travel, and gathered blocks: f32 only; sum or avg where it reduces
   Codec down = Codec::none;  // how an all-reduce's results travel from their roots. A one-shot plan sends none
   Rounding rounding = Rounding::nearest;  // of contributions; results are rounded to nearest

@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "base/assert.h"
 #include "base/hex.h"
 #include "base/mark.h"
 #include "base/mutant.h"
@@ -147,6 +148,7 @@ void Engine::plan_transfer(Op& op, std::vector<PlanMember> base, std::uint64_t b
 
 void Engine::plan_exchange(Op& op, std::span<const PlanMember> base) {
   const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
+  SEAWAY_ASSERT(element > 0, "a dtype was looked at when its op was posted");
   const auto cut = [&](Portions& portions, const std::vector<Share>& list) {
     portions = {};
     portions.chunk_bytes = std::max(config_.limits.chunk_bytes / element, 1u) * element;

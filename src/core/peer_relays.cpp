@@ -32,6 +32,7 @@ std::vector<PeerId> Peer::relays_to(PeerId peer) const {
   }
   std::sort(relays.begin(), relays.end());
   std::vector<PeerId> ids;
+  ids.reserve(relays.size());
   for (const auto& [generation, id] : relays) {
     ids.push_back(id);
   }
