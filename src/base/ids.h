@@ -56,6 +56,7 @@ struct OpKey {
     return generation == other.generation && tag == other.tag && source == other.source && target == other.target;
   }
   bool is_end(PeerId peer) const { return peer == source || peer == target; }
+  bool involves(PeerId peer) const { return !has_two_ends() || is_end(peer); }  // if it is of its lane and generation
   // Those that are counted together stand together, in their order.
   auto in_order() const { return std::tie(lane, generation, tag, source, target, seq); }
   auto operator<=>(const OpKey& other) const { return in_order() <=> other.in_order(); }

@@ -57,10 +57,10 @@ Error add_shares(const seaway_share* shares, std::size_t count, std::int32_t dty
   return {};
 }
 
-// What both ends of a transfer say; `list` is the parameter's name, and `end` that of the other end.
-Error transfer_request(runtime::OpRequest& request, const seaway_buffer* buffers, std::size_t count, const char* list,
-                       std::uint64_t other, const char* end, const seaway_options* options) {
-  const bool receives = std::string(list) == "out";
+// What both ends of a transfer say.
+Error transfer_request(runtime::OpRequest& request, bool receives, const seaway_buffer* buffers, std::size_t count,
+                       std::uint64_t other, const seaway_options* options) {
+  const char* const list = receives ? "out" : "in";
   if (Error error = check_list(buffers, count, list); error.status != Status::ok) {
     return error;
   }
@@ -73,7 +73,8 @@ Error transfer_request(runtime::OpRequest& request, const seaway_buffer* buffers
     return error;
   }
   if (other == kNoPeer) {
-    return invalid(std::string(end) + " is 0: it is the incarnation of the other end (seaway_member.peer)");
+    return invalid(std::string(receives ? "from" : "to") +
+                   " is 0: it is the incarnation of the other end (seaway_member.peer)");
   }
   collective::Descriptor& descriptor = request.descriptor;
   descriptor.kind = collective::OpKind::transfer;
@@ -112,12 +113,12 @@ Error exchange_request(runtime::OpRequest& request, const seaway_share* receives
 
 Error send_request(runtime::OpRequest& request, const seaway_buffer* in, std::size_t count, std::uint64_t to,
                    const seaway_options* options) {
-  return transfer_request(request, in, count, "in", to, "to", options);
+  return transfer_request(request, false, in, count, to, options);
 }
 
 Error recv_request(runtime::OpRequest& request, const seaway_buffer* out, std::size_t count, std::uint64_t from,
                    const seaway_options* options) {
-  return transfer_request(request, out, count, "out", from, "from", options);
+  return transfer_request(request, true, out, count, from, options);
 }
 
 }  // namespace seaway::capi

@@ -111,8 +111,8 @@ inline bool has_blocks(OpKind kind) { return kind == OpKind::reduce_scatter || k
 inline bool has_source(OpKind kind) { return kind == OpKind::broadcast || kind == OpKind::transfer; }
 inline bool reduces(OpKind kind) { return kind == OpKind::all_reduce || kind == OpKind::reduce_scatter; }
 
-inline constexpr std::uint64_t kMostBytes = std::uint64_t{1}
-                                            << 50;  // of one op; keeps every product of sizes in 64 bits
+// Of one op; keeps every product of sizes in 64 bits.
+inline constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;
 
 // Tags from here on are the library's own.
 inline constexpr std::uint64_t kLibraryTags = 1ull << 63;

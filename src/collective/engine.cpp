@@ -97,8 +97,8 @@ std::string describe(const Descriptor& d) {
       text = std::string("all_gather ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
     case OpKind::exchange:
-      return std::string("exchange ") + name_of(d.dtype) + (d.fail_on_loss ? " on_loss fail" : "") +
-             (d.layout != 0 ? " layout " + hex(d.layout) : "");
+      text = std::string("exchange ") + name_of(d.dtype);
+      break;
     case OpKind::transfer:
       text = std::string("send or recv ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
@@ -323,7 +323,7 @@ std::vector<PeerId> Engine::roster_of(const OpKey& op) const {
   const std::uint32_t newest = MUTANT(g11_roster_is_everybody, op.generation, kEverybody);
   std::vector<PeerId> roster;
   for (const wire::MemberInfo& member : roster_) {
-    if (member.generation <= newest && (!op.has_two_ends() || op.is_end(member.id))) {
+    if (member.generation <= newest && op.involves(member.id)) {
       roster.push_back(member.id);
     }
   }

@@ -179,9 +179,7 @@ std::uint32_t Engine::ended_upto(const TagKey& tag) const {
 
 bool Engine::ended_everywhere(const Op& op) const {
   for (const wire::MemberInfo& member : roster_) {
-    const bool is_in_it =
-        member.generation <= op.key.generation && (!op.key.has_two_ends() || op.key.is_end(member.id));
-    if (member.id == config_.self || !is_in_it) {
+    if (member.id == config_.self || member.generation > op.key.generation || !op.key.involves(member.id)) {
       continue;
     }
     const auto by = ended_by_.find(member.id);

@@ -123,8 +123,8 @@ void Engine::resolve(Cut cut, std::span<const wire::Decision> decisions, Time no
 
 void Engine::decide(const wire::Decision& decision, Time now) {
   const auto me = std::find_if(roster_.begin(), roster_.end(), [&](const auto& m) { return m.id == config_.self; });
-  const bool is_mine = !decision.op.has_two_ends() || decision.op.is_end(config_.self);
-  if (decision.op.lane != config_.lane || !is_mine || me == roster_.end() || me->generation > decision.op.generation) {
+  if (decision.op.lane != config_.lane || !decision.op.involves(config_.self) || me == roster_.end() ||
+      me->generation > decision.op.generation) {
     return;  // not an op of mine
   }
   if (decision.verdict != Verdict::resume) {

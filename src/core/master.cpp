@@ -270,7 +270,7 @@ std::uint16_t Master::State::lanes_of_run() const {
 }
 
 bool Master::State::in_roster_of(const wire::MemberInfo& info, const OpKey& op) const {
-  const bool is_its = !op.has_two_ends() || op.is_end(info.id) || MUTANT(transfer_is_everybodys, false, true);
+  const bool is_its = op.involves(info.id) || MUTANT(transfer_is_everybodys, false, true);
   return info.lane == op.lane && info.generation <= op.generation && is_its;
 }
 

@@ -199,10 +199,9 @@ class Peer {
     wire::MemberInfo info;
     bool member = false;  // in the roster; false: introduced only. Follows from taken_, kept by relink
     std::map<ConnId, Connection> connections;
-    Dialling control;
-    Dialling data;
-    Dialling relayed_control;
-    Dialling relayed_data;
+    Dialling diallings[2][2];  // [control][relayed]
+    Dialling& dialling(bool control, bool relayed) { return diallings[control ? 1 : 0][relayed ? 1 : 0]; }
+    const Dialling& dialling(bool control, bool relayed) const { return diallings[control ? 1 : 0][relayed ? 1 : 0]; }
     Time empty_since = 0;      // without any connection since then
     Time cut_since = 0;        // without one that goes straight to it
     Time stall_said = 0;       // LOST (stalled) was sent; 0: never
@@ -260,7 +259,7 @@ class Peer {
   void relink(const std::vector<wire::MemberInfo>& before, Time now);
   void forget(PeerId peer, const std::string& reason, Time now);
   void settle_links(Time now);
-  void dial_missing(PeerId peer, Link& link, Dialling& dialling, bool control, Time now);
+  void dial_missing(PeerId peer, Link& link, bool control, Time now);
   void say_lost(PeerId peer, Link& link);
   void say_back(Link& link);
   std::vector<PeerId> linked_peers() const;

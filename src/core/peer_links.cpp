@@ -159,8 +159,7 @@ void Peer::on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time 
   }
   Link& link = entry->second;
   if (dialled) {
-    Dialling& dialling =
-        relayed ? (control ? link.relayed_control : link.relayed_data) : (control ? link.control : link.data);
+    Dialling& dialling = link.dialling(control, relayed);
     dialling.under_way -= std::min(dialling.under_way, 1u);
     dialling.backoff = 0;
     link.dialled_before = link.dialled_before || !relayed;
@@ -168,7 +167,7 @@ void Peer::on_linked(PeerId peer, ConnId conn, bool control, bool dialled, Time 
   const Connection connection{.control = control, .dialled = dialled, .relayed = relayed};
   const bool added = link.connections.emplace(conn, connection).second;
   SEAWAY_ASSERT(added, "a connection is linked once");
-  if (!relayed || count(link, control) > 0) {
+  if (count(link, control) > 0) {
     close_relayed(link, control);
   }
   link.was_linked = true;
@@ -184,18 +183,15 @@ void Peer::on_dial_failed(PeerId peer, bool control, Time now, bool relayed) {
     return;
   }
   Link& link = entry->second;
-  if (relayed) {
-    Dialling& dialling = control ? link.relayed_control : link.relayed_data;
-    dialling.under_way -= std::min(dialling.under_way, 1u);
-    relay_failed(peer, dialling, now);
-    settle(now);
-    return;
-  }
-  Dialling& dialling = control ? link.control : link.data;
+  Dialling& dialling = link.dialling(control, relayed);
   dialling.under_way -= std::min(dialling.under_way, 1u);
-  const Duration heartbeats = link.connections.empty() ? kHeartbeatsOfBackoff : kHeartbeatsWhileRelayed;
-  dialling.backoff = longer(dialling.backoff, heartbeats * ladder().heartbeat);
-  dialling.next = now + jittered(dialling.backoff);
+  if (relayed) {
+    relay_failed(peer, dialling, now);
+  } else {
+    const Duration heartbeats = link.connections.empty() ? kHeartbeatsOfBackoff : kHeartbeatsWhileRelayed;
+    dialling.backoff = longer(dialling.backoff, heartbeats * ladder().heartbeat);
+    dialling.next = now + jittered(dialling.backoff);
+  }
   settle(now);
 }
 
@@ -211,7 +207,7 @@ void Peer::on_link_lost(PeerId peer, ConnId conn, bool control, bool closed, Tim
   }
   const bool was_cut = is_cut(link);
   if (!lost->second.relayed) {
-    Dialling& dialling = control ? link.control : link.data;
+    Dialling& dialling = link.dialling(control, false);
     dialling.next = now + (lost->second.dialled ? jittered(longer(0, ladder().heartbeat)) : ladder().suspect);
   }
   link.connections.erase(lost);
@@ -267,7 +263,8 @@ bool Peer::can_run(const Link& link) {
   return (count(link, true) > 0 || is_relayed(link, true)) && (count(link, false) > 0 || is_relayed(link, false));
 }
 
-void Peer::dial_missing(PeerId peer, Link& link, Dialling& dialling, bool control, Time now) {
+void Peer::dial_missing(PeerId peer, Link& link, bool control, Time now) {
+  Dialling& dialling = link.dialling(control, false);
   if (now < dialling.next) {
     return;
   }
@@ -296,8 +293,8 @@ void Peer::settle_links(Time now) {
     say_lost(peer, link);
     say_back(link);
     if (dials(link, now)) {
-      dial_missing(peer, link, link.control, true, now);
-      dial_missing(peer, link, link.data, false, now);
+      dial_missing(peer, link, true, now);
+      dial_missing(peer, link, false, now);
     }
     dial_relay(peer, link, true, now);
     dial_relay(peer, link, false, now);
@@ -326,7 +323,7 @@ Time Peer::link_deadline(const Link& link) const {
   }
   due = std::min(due, relay_deadline(link));
   for (const bool control : {true, false}) {
-    const Dialling& dialling = control ? link.control : link.data;
+    const Dialling& dialling = link.dialling(control, false);
     if (count(link, control) + dialling.under_way < wanted(link, control)) {
       due = std::min(due, std::max(from, dialling.next));
     }

@@ -10,7 +10,7 @@
 //   how long    both ends go on dialling straight, more and more seldom; the first connection that comes about
 //               so replaces the relayed one of its kind
 #include <algorithm>
-#include <tuple>
+#include <utility>
 
 #include "base/mark.h"
 #include "base/mutant.h"
@@ -24,23 +24,18 @@ bool Peer::is_relayed(const Link& link, bool control) {
 }
 
 std::vector<PeerId> Peer::relays_to(PeerId peer) const {
-  std::vector<std::tuple<std::uint32_t, PeerId>> relays;
+  std::vector<PeerId> relays;
   for (const auto& [other, link] : links_) {
     if (other != peer && count(link, true) > 0) {
-      relays.emplace_back(age(link.info.generation), other);
+      relays.push_back(other);
     }
   }
-  std::sort(relays.begin(), relays.end());
-  std::vector<PeerId> ids;
-  ids.reserve(relays.size());
-  for (const auto& [generation, id] : relays) {
-    ids.push_back(id);
-  }
-  return ids;
+  std::ranges::sort(relays, {}, [&](PeerId other) { return std::pair(age(links_.at(other).info.generation), other); });
+  return relays;
 }
 
 void Peer::dial_relay(PeerId peer, Link& link, bool control, Time now) {
-  Dialling& dialling = control ? link.relayed_control : link.relayed_data;
+  Dialling& dialling = link.dialling(control, true);
   if (now < relay_deadline(link) || now < dialling.next || dialling.under_way > 0 || is_relayed(link, control)) {
     return;
   }
@@ -63,7 +58,7 @@ Time Peer::relay_deadline(const Link& link) const {
   }
   Time due = kNever;
   for (const bool control : {true, false}) {
-    const Dialling& dialling = control ? link.relayed_control : link.relayed_data;
+    const Dialling& dialling = link.dialling(control, true);
     if (dialling.under_way == 0 && !is_relayed(link, control)) {
       due = std::min(due, std::max(link.cut_since + ladder().suspect, dialling.next));
     }
@@ -89,7 +84,7 @@ void Peer::on_met(PeerId peer, bool control, Time now) {
     return;
   }
   SEAWAY_MARK("two peers meet at a relay");
-  Dialling& dialling = control ? entry->second.relayed_control : entry->second.relayed_data;
+  Dialling& dialling = entry->second.dialling(control, true);
   dialling.under_way -= std::min(dialling.under_way, 1u);
   dialling.backoff = 0;
   dialling.next = now + ladder().suspect;  // the other end says its hello

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "net/stream.h"
 #include "wire/frame.h"
 
 namespace seaway::runtime {
@@ -18,6 +19,13 @@ inline std::vector<std::byte> encode_hello(const wire::LinkHello& hello) {
   std::memcpy(bytes.data(), &length, sizeof length);
   bytes.insert(bytes.end(), body.begin(), body.end());
   return bytes;
+}
+
+// False: it did not leave. It is less than any socket's first buffer.
+inline bool say_hello(net::Stream& stream, const wire::LinkHello& hello) {
+  std::vector<std::byte> bytes = encode_hello(hello);
+  iovec piece{bytes.data(), bytes.size()};
+  return stream.send({&piece, 1}).bytes == bytes.size();
 }
 
 inline std::size_t encoded_hello_bytes() { return encode_hello({}).size(); }

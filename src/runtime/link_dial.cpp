@@ -43,10 +43,7 @@ void LinkDial::greet(std::unique_ptr<net::Stream> stream) {
   stream_->on_readable([this] { read(); });
   timer_.at(net::monotonic_now() + (meets() ? ladder_.stall : ladder_.suspect));
   reply_.clear();
-  std::vector<std::byte> hello = encode_hello(hello_);
-  iovec piece{hello.data(), hello.size()};
-  const net::IoResult result = stream_->send({&piece, 1});
-  if (result.bytes != hello.size()) {  // less than any socket's first buffer
+  if (!say_hello(*stream_, hello_)) {
     fail("the hello cannot be sent");
     return;
   }

@@ -369,10 +369,7 @@ void PeerHost::accept(std::unique_ptr<net::Stream> stream, const wire::LinkHello
     relays_.take(std::move(stream), hello);
     return;
   }
-  std::vector<std::byte> reply =
-      encode_hello({wire::kWireVersion, config_.run, config_.id, hello.from, hello.control, hello.relay});
-  iovec piece{reply.data(), reply.size()};
-  if (stream->send({&piece, 1}).bytes == reply.size()) {
+  if (say_hello(*stream, {wire::kWireVersion, config_.run, config_.id, hello.from, hello.control, hello.relay})) {
     add_connection(next_conn_++, hello, false, std::move(stream));
   }
 }

@@ -49,9 +49,7 @@ void Relays::drop(ConnId conn) {
 
 bool Relays::answer(Waiting& to) const {
   const wire::LinkHello& hello = to.hello;
-  std::vector<std::byte> reply = encode_hello({wire::kWireVersion, hello.run, self_, hello.from, hello.control, self_});
-  iovec piece{reply.data(), reply.size()};
-  return to.stream->send({&piece, 1}).bytes == reply.size();  // less than any socket's first buffer
+  return say_hello(*to.stream, {wire::kWireVersion, hello.run, self_, hello.from, hello.control, self_});
 }
 
 void Relays::join(Waiting one, Waiting other) {

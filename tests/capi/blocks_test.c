@@ -140,10 +140,7 @@ static void without_the_third(struct member* member) {
 CASE(the_number_of_blocks_outlives_a_loss) {
   struct cluster c;
   REQUIRE(cluster_start(&c, 3));
-  CHECK_STATUS(SEAWAY_OK, seaway_leave(c.comms[2], PATIENCE));
-  seaway_destroy(c.comms[2]);
-  c.comms[2] = NULL;
-  c.count = 2;
+  cluster_last_leaves(&c);
   each(&c, without_the_third, NULL);
   cluster_stop(&c);
 }

@@ -88,6 +88,13 @@ void each(struct cluster* cluster, void (*program)(struct member*), void* argume
   }
 }
 
+void cluster_last_leaves(struct cluster* cluster) {
+  seaway_comm** last = &cluster->comms[--cluster->count];
+  CHECK_STATUS(SEAWAY_OK, seaway_leave(*last, PATIENCE));
+  CHECK_STATUS(SEAWAY_OK, seaway_destroy(*last));
+  *last = NULL;
+}
+
 void cluster_stop(struct cluster* cluster) {
   int i;
   for (i = 0; i < cluster->count; ++i) {

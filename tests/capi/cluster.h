@@ -34,6 +34,8 @@ seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world);
 /* The same, which tells others that it can be reached at `advertise`. */
 seaway_comm* cluster_comm_at(struct cluster* cluster, uint32_t min_world, const char* advertise);
 void each(struct cluster* cluster, void (*program)(struct member*), void* argument);
+/* The last of them leaves, and is destroyed. */
+void cluster_last_leaves(struct cluster* cluster);
 void cluster_stop(struct cluster* cluster);
 
 /* The incarnation, and the rank, of a member. */

@@ -24,15 +24,19 @@ void nobody_is_gone(Cluster& cluster, std::size_t members) {
   }
 }
 
+void four_go_on(Cluster& cluster) {
+  cluster.until([&] { return cluster.members() == 4; });
+  until_committed(cluster, 20);
+  nobody_is_gone(cluster, 4);
+  cluster.finish();
+}
+
 // Nothing was ever said on it. All four are founders, or the one behind it comes later.
 void newcomers_that_cannot_reach_one_another(bool verbose) {
   Cluster cluster(quiet(4), verbose);
   cut(cluster, 1, 3, true);
   cut(cluster, 2, 3, true);
-  cluster.until([&] { return cluster.members() == 4; });
-  until_committed(cluster, 20);
-  nobody_is_gone(cluster, 4);
-  cluster.finish();
+  four_go_on(cluster);
 }
 
 void one_joins_over_a_relay(bool verbose) {
@@ -42,10 +46,7 @@ void one_joins_over_a_relay(bool verbose) {
   cluster.until([&] { return cluster.members() == 3; });
   cluster.world.add_replica();
   cut(cluster, 2, 3, true);
-  cluster.until([&] { return cluster.members() == 4; });
-  until_committed(cluster, 20);
-  nobody_is_gone(cluster, 4);
-  cluster.finish();
+  four_go_on(cluster);
 }
 
 // No FIN, no RST: it carries nothing any more. When it does again, the relay is not needed.
