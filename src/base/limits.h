@@ -42,7 +42,7 @@ inline constexpr Duration kMessageBurst = 4 * kSecond;   // but so much of eithe
 struct Limits {
   std::uint32_t chunk_bytes = 512 * 1024;         // the pipelining unit: half of it costs a tenth more on a loopback
   std::uint64_t one_shot_bytes = 1536ull * 1024;  // bandwidth times one-way delay below which one-shot wins; 0: never
-  std::uint64_t eager_bytes = 1 << 20;            // per link: parts of ops that the receiver has not posted
+  std::uint64_t eager_bytes = 8 << 20;  // per link: parts of ops that the receiver is not known to have posted
   // Parts that a root asks for ahead of its reduction: of each op, divided among the senders, and the least for each of them.
   // More than a path holds, or it runs dry: 64 MiB fill 2.7 Gbit/s at a round trip of 200 ms.
   std::uint64_t window_bytes = 64 << 20;
