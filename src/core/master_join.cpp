@@ -342,7 +342,7 @@ void Master::State::admit(const std::vector<PeerId>& joiners, std::uint64_t poin
   }
   wire::Base base{generation, {}};
   for (const wire::MemberInfo& info : run.roster) {
-    base.members.push_back(wire::BaseMember{info.id, info.lane, rate_of(members.at(info.id)), false});
+    base.members.push_back(wire::BaseMember{info.id, info.lane, planned_rate(members.at(info.id)), false});
   }
   run.bases.push_back(std::move(base));
   if (config.majority) {

@@ -8,7 +8,7 @@
 // | there are three or more                                             | two have halves whatever their rates                 |
 // | all are connected, and heard of lately                              | nobody stops for one that does not answer            |
 // | all have passed the last join point                                 | what it brought is not in use yet                    |
-// | by new shares an op ends in less than .85 of the time (direct_time) | equal lines measure a tenth apart; and after it      |
+// | by new shares an op ends in less than .85 of the time (direct_time) | equal lines measure some way apart; and after it     |
 // |                                                                     | nothing is to gain until rates have changed so again |
 // | the last such join point is `between_rates` ago                     | rates that go up and down cost a stop each time      |
 #include <algorithm>
@@ -22,12 +22,28 @@ namespace {
 
 constexpr double kWorthIt = 0.85;  // of the time that an op takes by the present shares
 constexpr std::size_t kFewest = 3;
+constexpr double kAsFast = 0.75;  // of the fastest
 
 }  // namespace
 
 // Who has stated a rate knows better. 0: neither.
 std::uint32_t Master::State::rate_of(const Member& m) {
   return m.info.rate_mbps > 0 ? m.info.rate_mbps : m.measured_mbps;
+}
+
+// What a member measures is at most what its line has, and less when nothing asked for more of it: who is given less to send can
+// never show that it could send more. So of those that come near the fastest nobody is given less.
+std::uint32_t Master::State::planned_rate(const Member& m) const {
+  const std::uint32_t rate = rate_of(m);
+  if (m.info.rate_mbps > 0) {
+    return rate;
+  }
+  std::uint32_t fastest = rate;
+  for (const wire::MemberInfo& info : run.roster) {
+    const Member* other = find(info.id);
+    fastest = std::max(fastest, other != nullptr ? rate_of(*other) : 0);
+  }
+  return rate >= kAsFast * fastest ? fastest : rate;
 }
 
 bool Master::State::may_change_rates() const {
@@ -52,7 +68,7 @@ bool Master::State::would_be_sooner() const {
     std::vector<collective::PlanMember> present;
     for (const wire::MemberInfo& info : run.roster) {
       if (info.lane == lane) {
-        present.push_back({info.id, rate_of(*find(info.id))});
+        present.push_back({info.id, planned_rate(*find(info.id))});
       }
     }
     if (present.size() < kFewest) {

@@ -284,6 +284,7 @@ struct Master::State {
   std::string why_replica_waits(const Member& m) const;
   // master_rates.cpp
   static std::uint32_t rate_of(const Member& m);
+  std::uint32_t planned_rate(const Member& m) const;
   bool new_rates_pay();
   void note_new_rates();
   bool may_change_rates() const;

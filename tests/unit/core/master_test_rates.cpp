@@ -69,6 +69,18 @@ TEST_CASE("rates that are not worth a stop are not asked for") {
   CHECK_FALSE(run.heard<wire::Ask>(a));
 }
 
+TEST_CASE("who measures nearly as much as the fastest counts as fast: it had less to send, and could not show more") {
+  Measuring run;
+  SUBCASE("all do") {
+    run.measure({{a, 500}, {b, 380}, {c, 500}, {d, 430}});
+    CHECK_FALSE(run.heard<wire::Ask>(a));
+  }
+  SUBCASE("one does not") {
+    run.measure({{a, 490}, {b, 380}, {c, 500}, {d, 250}});
+    CHECK(run.rates() == std::vector<std::uint32_t>{500, 500, 500, 250});
+  }
+}
+
 TEST_CASE("a rate that was stated stands, whatever was measured") {
   Script run(true, 3);
   run.start();
