@@ -23,6 +23,7 @@ constexpr const char* kHelp =
                   floor: of the message
   --runs N        measured runs (default 1000)
   --warmup N      runs before them (default 100): the first ones connect, allocate and fault pages in
+  --between-mib N before each run an all-reduce of that size, whose time does not count: a small op among large ones
   --rate N        Mbit/s that every peer states that it has; 0 (default): what it measures
   --streams N     data connections per pair of peers; 0 (default): as many as help
   --codec C[,C]   bf16, q8 or q4: how contributions travel, and an all-reduce's results; q8,q8 for instance

@@ -99,6 +99,10 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
       options.bytes = number * sizeof(float);
     } else if (word == "--mib") {
       options.bytes = number << 20;
+    } else if (word == "--between-mib") {
+      options.between_bytes = number << 20;
+    } else if (word == "--between-bytes") {
+      options.between_bytes = number;
     } else if (word == "--runs") {
       options.runs = static_cast<unsigned>(number);
     } else if (word == "--warmup") {
@@ -145,6 +149,8 @@ std::vector<std::string> worker_words(const Options& options) {
                                  std::to_string(options.peers),
                                  "--bytes",
                                  std::to_string(options.bytes),
+                                 "--between-bytes",
+                                 std::to_string(options.between_bytes),
                                  "--streams",
                                  std::to_string(options.streams),
                                  "--codec",

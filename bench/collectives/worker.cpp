@@ -63,6 +63,7 @@ class Worker {
   explicit Worker(const Options& options)
       : options_(options),
         in_(elements(options, Collective::all_gather)),
+        between_(options.between_bytes / sizeof(float)),
         out_(options.in_place ? 0 : elements(options, Collective::reduce_scatter)),
         expected_(static_cast<float>(options.peers) * static_cast<float>(options.peers + 1) / 2) {}
 
@@ -134,6 +135,12 @@ class Worker {
       // Where rates that were measured take effect; a call and no more when there is nothing new.
       if (!is_ok("update", seaway_update(comm_, nullptr, kPatience))) {
         return false;
+      }
+      if (!between_.empty()) {
+        const seaway_buffer large{between_.data(), between_.size(), SEAWAY_F32, SEAWAY_HOST};
+        if (!is_ok("all_reduce", seaway_all_reduce(comm_, nullptr, nullptr, &large, 1, SEAWAY_SUM, nullptr))) {
+          return false;
+        }
       }
       const double began = seconds_now();
       const seaway_status status = perform(out, in);
@@ -236,6 +243,7 @@ class Worker {
   Options options_;
   std::string listen_ = "127.0.0.1:0";
   std::vector<float> in_;
+  std::vector<float> between_;
   std::vector<float> out_;
   float expected_;
   unsigned long long kib_when_ready_ = 0;
