@@ -178,6 +178,10 @@ typedef struct seaway_config {
   const char*
       key; /* its key, without a password. The files are read when the communicator is made and at each join. The
                        master runs with --ca, --cert and --key, and certifies whoever shows a certificate of --ca */
+  const char*
+      site; /* a label for where this peer is, at most 64 bytes: the same for peers on one LAN, or behind one line to the
+                       others. A large all-reduce then crosses each site's line once each way, not once for each of its members
+                       (SEAWAY_PLAN_HIERARCHICAL). NULL: the environment's SEAWAY_SITE, or a site of its own; "" is one, too */
 } seaway_config;
 
 /* Fills *config with defaults. struct_size is sizeof(seaway_config) of the caller.
@@ -243,6 +247,7 @@ typedef struct seaway_member {
   uint16_t reserved;
   char name[257];
   char address[257]; /* the first that it advertises */
+  char site[65];     /* the label that it stated; empty: a site of its own */
 } seaway_member;
 
 /* A snapshot of the membership as it is now.
@@ -280,8 +285,8 @@ typedef enum seaway_dtype {
   SEAWAY_U64 = 12
 } seaway_dtype;
 
-/* f16 and bf16 are summed in f32 and rounded once; f32 in f32. Members are added in roster order, so the bits are the same
- * everywhere and from run to run. Integer sum and prod wrap. avg = sum(w*x)/sum(w) and is refused on integers. A NaN is the
+/* f16 and bf16 are summed in f32 and rounded once; f32 in f32. Members are added in roster order (where they share sites: those of each
+ * site, then the sites), so the bits are the same everywhere and from run to run. Integer sum and prod wrap. avg = sum(w*x)/sum(w) and is refused on integers. A NaN is the
  * dtype's one canonical NaN; min and max give NaN if any input is NaN, and order -0 below +0. */
 typedef enum seaway_reduction {
   SEAWAY_SUM = 1,
@@ -364,6 +369,17 @@ typedef enum seaway_outcome {
   SEAWAY_NO_WEIGHT = 2 /* committed, but the contributors' weights sum to 0: no result; the input is untouched */
 } seaway_outcome;
 
+/* How an op ran; it is the same on every member. */
+typedef enum seaway_plan {
+  SEAWAY_PLAN_DIRECT = 0,   /* each chunk has one member that reduces it, and sends the result to all */
+  SEAWAY_PLAN_ONE_SHOT = 1, /* everybody sent everything to everybody: small ops, two members */
+  SEAWAY_PLAN_HIERARCHICAL =
+      2 /* as direct, but each site's contributions were summed there first, and the result came to
+                                       each site once: of all-reduces where members share a site (seaway_config.site), but not of
+                                       f16 and bf16 (min and max excepted), which it would round twice. With a codec a site's
+                                       sum is encoded once more than by other plans */
+} seaway_plan;
+
 typedef struct seaway_contributor {
   uint64_t peer;
   double weight;
@@ -380,8 +396,8 @@ typedef struct seaway_result {
                                        those of its lists that were lost before */
   size_t lost_capacity;
   size_t lost_count;
-  int32_t outcome;  /* a seaway_outcome */
-  int32_t one_shot; /* 1: everybody sent everything to everybody (small ops, two members); 0: direct */
+  int32_t outcome; /* a seaway_outcome */
+  int32_t plan;    /* a seaway_plan */
   double weight_sum;
   seaway_epoch epoch;   /* when it ended */
   seaway_epoch attempt; /* the try that committed */
@@ -391,9 +407,10 @@ typedef struct seaway_result {
   uint64_t contributors_hash; /* of contributors and weights */
   uint64_t bytes_sent;        /* payload as it travels, encoded, repeats included */
   uint64_t bytes_received;
-  uint64_t bytes_resent;  /* of bytes_sent, because of losses */
-  uint64_t scratch_bytes; /* memory that the library took because the op was in place, or had a codec */
-  double seconds;         /* from start to end */
+  uint64_t bytes_resent; /* of bytes_sent, because of losses */
+  uint64_t
+      scratch_bytes; /* memory that the library took because the op was in place, or had a codec or a hierarchical plan */
+  double seconds;    /* from start to end */
 } seaway_result;
 
 /* Returns: OK; INVALID. */

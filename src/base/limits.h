@@ -13,6 +13,7 @@ namespace seaway {
 // --- Limits that are part of the wire format: the same for everybody, never drawn. --------------------------------
 inline constexpr std::uint32_t kMaxMembers = 1024;            // members of one roster
 inline constexpr std::uint32_t kMaxNameBytes = 256;           // a name, an address
+inline constexpr std::uint32_t kMaxSiteBytes = 64;            // the label of a site
 inline constexpr std::uint32_t kMaxAddresses = 8;             // addresses a peer may advertise
 inline constexpr std::uint32_t kMaxReasonBytes = 1024;        // a reason in words
 inline constexpr std::uint32_t kMaxOpenOps = 4096;            // ops in a report, decisions in an epoch
@@ -25,7 +26,7 @@ inline constexpr std::uint32_t kMaxCertificateBytes = 2048;   // a certificate
 inline constexpr std::uint32_t kMaxTokens = 1024;             // of a run, those that were used included
 inline constexpr std::uint32_t kMaxDenied = 4096;             // uuids that are never let in again
 inline constexpr std::uint32_t kMaxLinkMessageBytes = 16384;  // READY, WANT, HOLD, ACK
-inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one PART or RESULT
+inline constexpr std::uint32_t kMaxChunkBytes = 4u << 20;     // payload of one PART, PARTIAL or RESULT
 
 // --- Connections that do not yet belong to a peer: of a listener, and once more of a master after their opening. ----
 inline constexpr std::size_t kMaxStrangers = 256;             // at once; the oldest makes room

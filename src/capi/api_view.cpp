@@ -98,6 +98,7 @@ seaway_status seaway_view_member(const seaway_view* view, seaway_member* member,
     filled.lane = info.lane;
     copy_text(filled.name, sizeof filled.name, info.name);
     copy_text(filled.address, sizeof filled.address, info.addresses.empty() ? "" : info.addresses.front());
+    copy_text(filled.site, sizeof filled.site, info.site);
     give(member, filled);
     return SEAWAY_OK;
   });

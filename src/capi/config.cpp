@@ -67,11 +67,14 @@ Error translate(const seaway_config* config, runtime::CommunicatorConfig& into) 
   if (given.join == nullptr && given.plaintext == 0 && !has_pki) {
     given.join = std::getenv("SEAWAY_JOIN");
   }
-  for (Error error :
-       {take_text(given.join, "join", into.join), take_text(given.master, "master", into.master),
-        take_text(given.name, "name", into.name), take_text(given.listen, "listen", into.listen),
-        take_text(given.ca, "ca", into.pki.authorities), take_text(given.cert, "cert", into.pki.certificate),
-        take_text(given.key, "key", into.pki.key), take_addresses(given, into.advertise)}) {
+  if (given.site == nullptr) {
+    given.site = std::getenv("SEAWAY_SITE");
+  }
+  for (Error error : {take_text(given.join, "join", into.join), take_text(given.master, "master", into.master),
+                      take_text(given.name, "name", into.name), take_text(given.listen, "listen", into.listen),
+                      take_text(given.ca, "ca", into.pki.authorities),
+                      take_text(given.cert, "cert", into.pki.certificate), take_text(given.key, "key", into.pki.key),
+                      take_text(given.site, "site", into.site), take_addresses(given, into.advertise)}) {
     if (error.status != Status::ok) {
       return error;
     }

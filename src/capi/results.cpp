@@ -28,7 +28,7 @@ void fill(seaway_result* result, const runtime::Operation& operation) {
     std::copy_n(from.lost.begin(), std::min(filled.lost_count, filled.lost_capacity), filled.lost);
   }
   filled.outcome = static_cast<int32_t>(from.outcome);
-  filled.one_shot = from.one_shot ? 1 : 0;
+  filled.plan = static_cast<int32_t>(from.plan);
   filled.weight_sum = from.weight_sum;
   const Epoch ended = operation.ended_epoch();
   filled.epoch = {ended.term, ended.number};

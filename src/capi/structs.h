@@ -33,7 +33,7 @@ struct Shape<seaway_error> {
 template <>
 struct Shape<seaway_config> {
   static constexpr const char* kName = "seaway_config";
-  static constexpr std::array kSizes = {std::size_t{104}, std::size_t{112}, sizeof(seaway_config)};
+  static constexpr std::array kSizes = {std::size_t{104}, std::size_t{112}, std::size_t{136}, sizeof(seaway_config)};
 };
 template <>
 struct Shape<seaway_view_info> {
@@ -43,7 +43,7 @@ struct Shape<seaway_view_info> {
 template <>
 struct Shape<seaway_member> {
   static constexpr const char* kName = "seaway_member";
-  static constexpr std::array kSizes = {sizeof(seaway_member)};
+  static constexpr std::array kSizes = {std::size_t{560}, sizeof(seaway_member)};
 };
 template <>
 struct Shape<seaway_options> {

@@ -18,7 +18,9 @@ namespace seaway::collective {
 // input, output: the caller's. scratch: as large as the input, the library's, exists while an in-place op runs.
 // slot: the library's, one chunk; memory comes into being when the engine first names it and goes with `FreeSlot`.
 // coded_input, coded_result: the library's, of ops with a codec: the chunks of the input and of the result, encoded, one after
-// the other (`coded_bytes` of descriptor.up and down). residual: the caller's, as large as the input (Descriptor::feeds_back).
+// the other (`coded_bytes` of descriptor.up and down). partial: the library's, of ops with a hierarchical plan: what this
+// member's site has contributed to each chunk, summed, as it travels. residual: the caller's, as large as the input
+// (Descriptor::feeds_back).
 enum class Buffer : std::uint8_t {
   input = 1,
   output = 2,
@@ -27,10 +29,12 @@ enum class Buffer : std::uint8_t {
   coded_input = 5,
   coded_result = 6,
   residual = 7,
+  partial = 8,
 };
 // Whether these change with an attempt: results do.
 inline bool is_of_results(Buffer buffer) {
-  return buffer == Buffer::output || buffer == Buffer::scratch || buffer == Buffer::coded_result;
+  return buffer == Buffer::output || buffer == Buffer::scratch || buffer == Buffer::coded_result ||
+         buffer == Buffer::partial;
 }
 
 struct Region {
@@ -52,7 +56,7 @@ struct Refuse {     // close the connection: this is no frame that a healthy pee
 };
 using Landing = std::variant<Land, Sink, Message, Refuse>;
 
-// A frame to send. `message` is the payload of small frames, `region` that of PART and RESULT. Region bytes may be
+// A frame to send. `message` is the payload of small frames, `region` that of PART, PARTIAL and RESULT. Region bytes may be
 // read until the frame is sent, its connection is lost, or `Release` asks for them back.
 struct OutFrame {
   wire::FrameHeader header;
@@ -66,7 +70,7 @@ enum class JobKind : std::uint8_t {
   hash = 3,    // hash of dst, which is where it should be
   zero = 4,    // dst = zeros, hashed (a gathered block of nobody who contributed)
   encode = 5,  // dst = sources[0] by the codec, no hash; with `residual` added, and kept as it is unless `feeds_back`
-  decode = 6,  // dst = what sources[0] says in the codec, hashed
+  decode = 6,  // dst = what sources[0] says in the codec, hashed; with `coded`, sources[0] is kept there to be sent on
 };
 struct JobSource {
   Region region;
@@ -155,12 +159,30 @@ struct Descriptor {
   Time deadline = kNever;     // absolute; asks the master to decide
 };
 
+// Whether a site's contributions may be summed before they leave it: sums of 16-bit numbers would be rounded twice.
+inline bool sums_by_site(const Descriptor& d) {
+  const bool rounds = is_floating(d.dtype) && size_of(d.dtype) == 2;
+  return d.kind == OpKind::all_reduce && (!rounds || d.reduction == Reduction::min || d.reduction == Reduction::max);
+}
+
 inline bool has_codec(const Descriptor& d) { return d.up != Codec::none || d.down != Codec::none; }
 
 // Bytes of a buffer that holds the input, or the result, encoded; 0 without a codec.
 inline std::uint64_t coded_bytes(const Descriptor& d, Codec codec) {
   const std::uint64_t blocks = d.kind == OpKind::reduce_scatter ? d.blocks : 1;
   return codec == Codec::none ? 0 : encoded_bytes(codec, d.count) * blocks;
+}
+
+// How an op ran: see collective/plan.h.
+enum class PlanKind : std::uint8_t { direct = 0, one_shot = 1, hierarchical = 2 };
+inline const char* name_of(PlanKind plan) {
+  constexpr const char* names[] = {"direct", "one-shot", "hierarchical"};
+  return names[static_cast<std::uint8_t>(plan)];
+}
+
+// Bytes of the buffer that holds a site's sums; 0 of an op that has none.
+inline std::uint64_t partial_bytes(const Descriptor& d) {
+  return !sums_by_site(d) ? 0 : d.up == Codec::none ? d.count * size_of(d.dtype) : coded_bytes(d, d.up);
 }
 
 enum class Outcome : std::uint8_t {
@@ -188,7 +210,7 @@ struct Result {
   double weight_sum = 0;
   std::vector<PeerId> lost;    // in the op's first roster, or in this member's lists, and not in its last roster
   std::uint32_t attempts = 0;  // 1: undisturbed
-  bool one_shot = false;
+  PlanKind plan = PlanKind::direct;
   std::uint32_t chunk_bytes = 0;  // of the input: the streams of stochastic rounding begin with chunks
   std::uint64_t bytes_sent = 0;   // payload as it travels, repeats included
   std::uint64_t bytes_received = 0;

@@ -181,8 +181,8 @@ void Engine::begin(Op& op, Time now) {
     if (side.ready) {
       serve_ready(op, peer);
     }
-    for (const wire::Want& want : std::exchange(side.early_wants, {})) {
-      serve_want(op, peer, want);
+    for (const auto& [attempt, want] : std::exchange(side.early_wants, {})) {
+      serve_want(op, peer, want, attempt);
     }
   }
   if (essential_lost(op) && MUTANT(g6_post_without_source, true, false)) {
@@ -388,7 +388,7 @@ void Engine::settle_op(Op& op, Time now) {
     }
     compare_counts(op);
     learn_contributors(op);
-    reduce_ready_chunks(op);
+    reduce_ready_chunks(op, now);
     hold_if_whole(op, now);
     commit_if_all_hold(op, now);
   } else if (op.ended()) {

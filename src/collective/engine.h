@@ -6,6 +6,7 @@
 //
 // How an op goes (docs/ARCHITECTURE.md follows one byte): post -> READY to all, parts to the roots of their chunks ->
 // the root reduces in roster order -> RESULT to all -> HOLD to all -> HOLD from everyone -> committed.
+// Where members share a site, one of them sums what the site contributes, and one passes the result on (engine_sites.cpp).
 // All-gather and reduce-scatter are the same with fewer phases (engine_blocks.cpp): nobody sends a RESULT on. So are an exchange,
 // a send and a receive (engine_exchange.cpp).
 // What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
@@ -162,8 +163,8 @@ class Engine {
     bool doomed = false;     // to be freed with the last pin
     bool kept = false;       // counts against Limits::kept_bytes
   };
-  // What a job is for: a chunk of the result; a chunk of my input, encoded; the last step of a committed op.
-  enum class JobFor : std::uint8_t { result, encoding, last_step };
+  // What a job is for: a chunk of the result; a chunk of my input, encoded; my site's sum of one; the last step of a committed op.
+  enum class JobFor : std::uint8_t { result, encoding, sum, last_step };
   struct RunningJob {
     OpKey op;
     std::uint32_t chunk = 0;
@@ -218,9 +219,11 @@ class Engine {
   void learn_contributors(Op& op);
   void start_attempt(Op& op, Time now);
   std::size_t window_of(const Op& op) const;  // chunks that are asked for ahead of reduction
-  void ask_for_parts(Op& op, Time now);
-  void reduce_ready_chunks(Op& op);
-  bool try_reduce(Op& op, std::uint32_t chunk);
+  void ask_for_parts(Op& op, const std::vector<std::uint32_t>& chunks, std::size_t& asked, std::size_t reduced,
+                     Time now);
+  void reduce_ready_chunks(Op& op, Time now);
+  std::optional<std::vector<JobSource>> parts_of(Op& op, std::span<const Contributor> from, std::uint32_t chunk);
+  bool try_reduce(Op& op, std::uint32_t chunk, Time now);
   void copy_aside(Op& op, std::uint32_t chunk);
   void hold_if_whole(Op& op, Time now);
   void commit_if_all_hold(Op& op, Time now);
@@ -230,7 +233,7 @@ class Engine {
   Region result_region(const Op& op, std::uint32_t chunk) const;
   void queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose);
   void chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time now);
-  void drop_used_parts(Op& op, std::uint32_t chunk);
+  void drop_used_parts(Op& op, std::uint32_t chunk, bool of_my_site_alone);
 
   // engine_blocks.cpp: what is different in ops of blocks
   std::string wrong_blocks(const Descriptor& descriptor) const;
@@ -258,6 +261,21 @@ class Engine {
   void look_for_lost(Op& op);
   void compare_counts(Op& op);
   void add_lost(Op& op) const;
+
+  // engine_sites.cpp: what is different in a hierarchical plan
+  void collect(Op& op) const;
+  std::vector<Contributor> contributors_at(const Op& op, std::size_t site) const;
+  Region partial_region(const Op& op, std::uint32_t chunk) const;
+  void ask_for_parts(Op& op, Time now);
+  bool try_sum(Op& op, std::uint32_t chunk, Time now);
+  void sum_done(Op& op, std::uint32_t chunk, Time now);
+  std::optional<std::vector<JobSource>> sums_of(Op& op, std::uint32_t chunk);
+  void want_sums(Op& op, PeerId peer, const wire::Want& want, Cut attempt);
+  void offer_sum(Op& op, std::uint32_t chunk);
+  void pass_on(Op& op, std::uint32_t chunk);
+  void forget_sums(Op& op);
+  Landing land_partial(Connection& connection, const wire::FrameHeader& header);
+  Landing land_in_slot(Connection& connection, Part& part, std::uint32_t length);
 
   // engine_codec.cpp: how contributions and results travel encoded
   static std::string wrong_codecs(const Descriptor& descriptor);
@@ -295,7 +313,7 @@ class Engine {
   void queue_eager(Op& op);
   void stop_eager(Link& to, Side& side);
   void serve_ready(Op& op, PeerId peer);
-  void serve_want(Op& op, PeerId peer, const wire::Want& want);
+  void serve_want(Op& op, PeerId peer, const wire::Want& want, Cut attempt);
 
   // engine_membership.cpp
   void decide(const wire::Decision& decision, Time now);

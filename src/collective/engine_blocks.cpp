@@ -35,9 +35,10 @@ std::vector<PlanMember> Engine::base_of(std::uint32_t generation) const {
       const bool counts = MUTANT(base_loses_members, true, is_member(member.id));
       if (base.generation == generation && member.lane == config_.lane && counts) {
         // The mutant has those of the newest generation, of as many members as there are.
-        members.push_back(
-            {member.id, MUTANT(rates_before_join_point, member.rate_mbps,
-                               bases_.back().members[members.size() % bases_.back().members.size()].rate_mbps)});
+        members.push_back({member.id,
+                           MUTANT(rates_before_join_point, member.rate_mbps,
+                                  bases_.back().members[members.size() % bases_.back().members.size()].rate_mbps),
+                           member.site});
       }
     }
   }
@@ -53,8 +54,8 @@ Region Engine::input_region(const Op& op, std::uint32_t chunk) const {
 // The chunk to which a peer that posted what I did would send a part of this number; plan.chunks if it would not.
 std::uint32_t Engine::chunk_from(const Op& op, PeerId sender, std::uint32_t number) const {
   const std::uint32_t chunk = op.plan.chunk_of(sender, number);
-  const bool is_sent =
-      chunk < op.plan.chunks && (op.plan.blocks == Blocks::none || op.plan.sends(sender, config_.self, chunk));
+  const bool is_sent = chunk < op.plan.chunks && !op.plan.sends_partials(sender, config_.self) &&
+                       (!op.plan.is_selective() || op.plan.sends(sender, config_.self, chunk));
   return is_sent ? chunk : op.plan.chunks;
 }
 

@@ -20,7 +20,7 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
   op.result.reason = reason;
   op.result.value = success ? op.my_value : Value{};
   op.result.ended = now;
-  op.result.one_shot = op.plan.one_shot;
+  op.result.plan = op.plan.kind();
   op.result.chunk_bytes = op.plan.chunk_bytes;
   if (success) {
     op.result.hash = op.plan.is_own_alone() ? hash_of(op) : op.my_value.bits;
@@ -58,7 +58,7 @@ void Engine::cancel_queued_jobs(Op& op) {
       for (const SlotId slot : running->second.pinned) {
         unpin(slot);
       }
-      if (running->second.purpose == JobFor::result) {
+      if (running->second.purpose == JobFor::result || running->second.purpose == JobFor::sum) {
         op.chunks[running->second.chunk].job = 0;
       }
       running_jobs_.erase(running);

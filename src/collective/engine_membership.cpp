@@ -204,6 +204,7 @@ void Engine::resume(Op& op, Time now) {
   const auto stays = [&](PeerId peer) {
     return std::find(op.roster.begin(), op.roster.end(), peer) != op.roster.end();
   };
+  forget_sums(op);
   for (auto& [peer, side] : op.sides) {
     side.results.clear();
     if (!stays(peer)) {
@@ -235,12 +236,12 @@ void Engine::resume(Op& op, Time now) {
   touch(op.key);
 }
 
-// Who is now root of what a lost member was root of will ask for its parts. A window of them goes at once: a one-way delay less.
+// Who now collects what a lost member collected will ask for its parts. A window of them goes at once: a one-way delay less.
 void Engine::serve_heirs(Op& op, const Plan& before) {
   std::map<PeerId, wire::Want> inherited;
   for (std::uint32_t chunk = 0; chunk < before.roots.size(); ++chunk) {
-    const PeerId heir = op.plan.roots[chunk];
-    if (heir != before.roots[chunk] && heir != config_.self) {
+    const PeerId heir = op.plan.collector_for(config_.self, chunk);
+    if (heir != before.collector_for(config_.self, chunk) && heir != config_.self) {
       inherited[heir].ranges.push_back({chunk, 1});
     }
   }
@@ -249,7 +250,7 @@ void Engine::serve_heirs(Op& op, const Plan& before) {
     if (ready && !ready->has_data) {  // who has not posted would have to sink what is above its credit
       SEAWAY_MARK("parts go to the heir of a lost root before it asks");
       want.ranges.resize(std::min(want.ranges.size(), window_of(op)));
-      serve_want(op, heir, want);
+      serve_want(op, heir, want, op.attempt);
     }
   }
 }
@@ -260,6 +261,7 @@ void Engine::clear_results(Op& op) {
   for (std::size_t i = MUTANT(m6_one_chunk_not_cleared, 0, 1); i < op.chunks.size(); ++i) {
     Chunk& chunk = op.chunks[i];
     chunk.done = false;
+    chunk.summed = false;
     chunk.hash = 0;
     if (chunk.aside != 0) {
       free_slot(std::exchange(chunk.aside, 0));
@@ -281,6 +283,8 @@ void Engine::clear_results(Op& op) {
 void Engine::stop_sending(Side& side, PeerId peer) {
   side.wanted.clear();
   side.results.clear();
+  side.partials.clear();
+  side.sums_wanted.clear();
   const auto to = links_.find(peer);
   if (to != links_.end()) {
     stop_eager(to->second, side);

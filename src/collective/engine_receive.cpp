@@ -7,6 +7,8 @@
 //                 no copy here, memory within the eager credit           for again once I post
 //   RESULT        running, attempt equal (frozen too), from the root,    attempt lower: sunk (its try is over)
 //                 no copy here                                           attempt higher: refused, I never asked
+//   PARTIAL       running, attempt equal, from a gateway for me as the      as of a RESULT
+//                 root, no copy here
 //   HOLD          kept if its attempt is not below the one kept          ignored; counts when the attempt is mine
 //   any           link_seq seen: sunk. Still arriving elsewhere: that connection is dead to the sender, and closed
 #include <algorithm>
@@ -103,6 +105,8 @@ Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, con
     connection.incoming.counts = true;
   }
   switch (header.type) {
+    case FrameType::partial:
+      return land_partial(connection, header);
     case FrameType::part:
       return land_part(connection, from, header, now);
     case FrameType::result:
@@ -181,13 +185,7 @@ Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader&
     side.unposted_bytes += header.length;
   }
   op->progress_at = now;
-  part.state = Part::State::landing;
-  part.length = header.length;
-  part.slot = take_slot(header.length);
-  ++slots_.at(part.slot).pins;
-  connection.incoming.kind = Incoming::Kind::part;
-  connection.incoming.slot = part.slot;
-  return Land{{Buffer::slot, part.slot, 0, header.length}};
+  return land_in_slot(connection, part, header.length);
 }
 
 void Engine::part_landed(Connection& connection) {
@@ -228,7 +226,8 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
   }
   if (header.chunk >= op->plan.chunks || header.length != op->result_length(header.chunk) ||
       op->plan.blocks != Blocks::none ||
-      (!op->plan.is_root(connection.peer, header.chunk) && MUTANT(m9_old_result_taken, true, false))) {
+      (!op->plan.has_result_from(config_.self, connection.peer, header.chunk) &&
+       MUTANT(m9_old_result_taken, true, false))) {
     return Refuse{"a result from a peer that is not its root"};
   }
   Chunk& chunk = op->chunks[header.chunk];
@@ -390,9 +389,9 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
       return malformed();
     }
     if (op->open()) {
-      serve_want(*op, from.peer(), *want);
+      serve_want(*op, from.peer(), *want, header.attempt);
     } else if (op->stage == Stage::unposted && side.early_wants.size() < wire::kMaxWantRanges) {
-      side.early_wants.push_back(std::move(*want));
+      side.early_wants.emplace_back(header.attempt, std::move(*want));
     }
   } else {
     const auto hold = wire::decode_payload<wire::Hold>(payload);

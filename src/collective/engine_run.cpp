@@ -88,30 +88,20 @@ void Engine::learn_contributors(Op& op) {
       op.candidates.push_back(chunk);
     }
   } else {
+    op.candidates.append(op.site_chunks);
     op.candidates.append(op.my_chunks);
   }
 }
 
 // --- Attempts -------------------------------------------------------------------------------------------------------
 
-// Of the direct plan: my parts of what the other is root of, and the results of what I am.
 std::vector<std::pair<PeerId, double>> Engine::traffic() const {
-  std::vector<std::pair<PeerId, double>> traffic;
-  const std::vector<PlanMember> members =
-      bases_.empty() ? std::vector<PlanMember>{} : base_of(bases_.back().generation);
-  const std::vector<double> shares = direct_shares(members);
-  const auto me = std::ranges::find(members, config_.self, &PlanMember::id);
-  const double mine = me == members.end() ? 0 : shares[static_cast<std::size_t>(me - members.begin())];
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    if (members[i].id != config_.self) {
-      traffic.emplace_back(members[i].id, mine + shares[i]);
-    }
-  }
-  return traffic;
+  return bases_.empty() ? std::vector<std::pair<PeerId, double>>{}
+                        : link_traffic(base_of(bases_.back().generation), config_.self);
 }
 
 void Engine::start_attempt(Op& op, Time now) {
-  const std::vector<PlanMember> base = base_of(op.key.generation);
+  std::vector<PlanMember> base = base_of(op.key.generation);
   SEAWAY_ASSERT(!base.empty(), "EPOCH carries the base of every generation with open ops");
   const auto element = static_cast<std::uint32_t>(size_of(op.descriptor.dtype));
   const std::uint32_t grain = has_codec(op.descriptor) ? kCodecGrain : element;
@@ -125,11 +115,12 @@ void Engine::start_attempt(Op& op, Time now) {
   } else if (op.descriptor.kind == OpKind::transfer) {
     plan_transfer(op, base, bytes, grain);
   } else {
+    if (!sums_by_site(op.descriptor)) {
+      std::ranges::for_each(base, [](PlanMember& member) { member.site = 0; });
+    }
     op.plan = make_plan(base, op.roster, bytes, grain, config_.limits);
   }
-  op.my_chunks = op.plan.chunks_of(config_.self);
-  op.asked = 0;
-  op.reduced = 0;
+  collect(op);
   op.contributors.reset();
   op.chunks.resize(op.plan.chunks);
   op.encodings.resize(op.descriptor.up == Codec::none ? 0 : op.plan.chunks);
@@ -152,16 +143,14 @@ std::size_t Engine::window_of(const Op& op) const {
 
 // A root asks for the parts of its chunks, a window ahead of what it has reduced. What was sent without being asked
 // is not sent again; what was dropped for memory is. In a small op's first attempt READY has asked for everything.
-void Engine::ask_for_parts(Op& op, Time now) {
-  if (op.descriptor.has_data) {
-    return;
-  }
+void Engine::ask_for_parts(Op& op, const std::vector<std::uint32_t>& chunks, std::size_t& asked, std::size_t reduced,
+                           Time now) {
   const std::size_t window = window_of(op);
-  if (op.asked > op.reduced + window - window / 4 || op.asked >= op.my_chunks.size()) {
+  if (op.descriptor.has_data || asked > reduced + window - window / 4 || asked >= chunks.size()) {
     return;
   }
   const bool ready_asks = op.plan.ready_asks && op.result.attempts == 1;
-  const std::size_t upto = ready_asks ? op.my_chunks.size() : std::min(op.my_chunks.size(), op.reduced + window);
+  const std::size_t upto = ready_asks ? chunks.size() : std::min(chunks.size(), reduced + window);
   const bool broadcast = has_source(op.descriptor.kind);
   for (const PeerId peer : op.roster) {
     if (peer == config_.self || (broadcast && peer != op.descriptor.root)) {
@@ -177,11 +166,11 @@ void Engine::ask_for_parts(Op& op, Time now) {
         want.ranges.clear();
       }
     };
-    for (std::size_t i = op.asked; i < upto; ++i) {
-      if (op.plan.is_from_owner() && op.plan.owner_of(op.my_chunks[i]) != peer) {
+    for (std::size_t i = asked; i < upto; ++i) {
+      if (op.plan.is_selective() && !op.plan.sends(peer, config_.self, chunks[i])) {
         continue;
       }
-      const std::uint32_t chunk = op.plan.number_of(op.my_chunks[i]);
+      const std::uint32_t chunk = op.plan.number_of(chunks[i]);
       Part& part = side.parts[chunk];
       if (part.state == Part::State::landing || part.state == Part::State::present) {
         continue;
@@ -207,7 +196,7 @@ void Engine::ask_for_parts(Op& op, Time now) {
     flush(fresh);
     flush(again);
   }
-  op.asked = std::max(op.asked, upto);
+  asked = std::max(asked, upto);
 }
 
 // --- Reducing -------------------------------------------------------------------------------------------------------
@@ -219,7 +208,7 @@ Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
   return {buffer, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
 
-void Engine::reduce_ready_chunks(Op& op) {
+void Engine::reduce_ready_chunks(Op& op, Time now) {
   if (!op.contributors || op.no_weight) {
     return;
   }
@@ -228,13 +217,35 @@ void Engine::reduce_ready_chunks(Op& op) {
     op.candidates.pop_front();
     if (op.chunks[chunk].aside != 0) {
       copy_aside(op, chunk);
-    } else if (op.descriptor.has_data || op.plan.is_root(config_.self, chunk)) {
-      try_reduce(op, chunk);
+    } else if (op.descriptor.has_data || op.plan.collects(config_.self, chunk)) {
+      try_reduce(op, chunk, now);
     }
   }
 }
 
-bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
+// What these have contributed to a chunk, once all of it is here.
+std::optional<std::vector<JobSource>> Engine::parts_of(Op& op, std::span<const Contributor> from, std::uint32_t chunk) {
+  std::vector<JobSource> sources;
+  for (const Contributor& contributor : from) {
+    Region source = part_region(op, chunk);
+    if (contributor.id == config_.self) {
+      if (!encode(op, chunk)) {
+        return std::nullopt;
+      }
+    } else {
+      const auto& parts = op.sides.at(contributor.id).parts;
+      const auto part = parts.find(chunk);
+      if (part == parts.end() || part->second.state != Part::State::present) {
+        return std::nullopt;
+      }
+      source = {Buffer::slot, part->second.slot, 0, part->second.length};
+    }
+    sources.push_back({source, contributor.weight});
+  }
+  return sources;
+}
+
+bool Engine::try_reduce(Op& op, std::uint32_t chunk, Time now) {
   const Chunk& at = op.chunks[chunk];
   if (at.done || at.job != 0 || at.lease != 0 || op.releases > 0) {
     return false;
@@ -249,22 +260,14 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk) {
   if (op.plan.is_from_owner()) {
     return try_gather(op, chunk);
   }
-  for (const Contributor& contributor : *op.contributors) {
-    Region source = part_region(op, chunk);
-    if (contributor.id == config_.self) {
-      if (!encode(op, chunk)) {
-        return false;
-      }
-    } else {
-      const auto& parts = op.sides.at(contributor.id).parts;
-      const auto part = parts.find(chunk);
-      if (part == parts.end() || part->second.state != Part::State::present) {
-        return false;
-      }
-      source = {Buffer::slot, part->second.slot, 0, part->second.length};
-    }
-    job.sources.push_back({source, contributor.weight});
+  if (!op.plan.sites.empty() && (!try_sum(op, chunk, now) || !op.plan.is_root(config_.self, chunk))) {
+    return false;
   }
+  auto sources = op.plan.sites.empty() ? parts_of(op, *op.contributors, chunk) : sums_of(op, chunk);
+  if (!sources) {
+    return false;
+  }
+  job.sources = std::move(*sources);
   if (MUTANT(reduce_in_wrong_order, false, true) && job.sources.size() > 2) {
     std::swap(job.sources[0], job.sources[2]);
   }
@@ -295,6 +298,9 @@ void Engine::copy_aside(Op& op, std::uint32_t chunk) {
   } else {
     job.kind = JobKind::decode;
     job.codec = op.down();
+    if (op.plan.collects(config_.self, chunk)) {  // a gateway sends on what the root has said
+      job.coded = sent_result_region(op, chunk);
+    }
   }
   job.sources.push_back({{Buffer::slot, at.aside, 0, op.result_length(chunk)}, 1});
   queue_job(op, chunk, std::move(job), JobFor::result);
@@ -311,7 +317,7 @@ void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose) {
   job.reduction = op.descriptor.reduction;
   const std::size_t element = size_of(job.dtype);
   job.count = element == 0 ? 0 : op.plan.length_of(chunk) / element;
-  job.weight_sum = op.weight_sum;
+  job.weight_sum = purpose == JobFor::sum ? 1 : op.weight_sum;
   RunningJob running{op.key, chunk, op.attempt, purpose, {}};
   for (const JobSource& source : job.sources) {
     if (source.region.buffer == Buffer::slot) {
@@ -319,7 +325,7 @@ void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose) {
       running.pinned.push_back(source.region.owner);
     }
   }
-  if (purpose == JobFor::result) {
+  if (purpose == JobFor::result || purpose == JobFor::sum) {
     op.chunks[chunk].job = job.id;
   }
   ++op.jobs;
@@ -355,7 +361,9 @@ void Engine::on_done(JobId id, std::uint64_t hash, Time now) {
     Chunk& chunk = op->chunks[job.chunk];
     chunk.job = 0;
     op->progress_at = now;
-    if (job.attempt == op->attempt) {
+    if (job.attempt == op->attempt && job.purpose == JobFor::sum) {
+      sum_done(*op, job.chunk, now);
+    } else if (job.attempt == op->attempt) {
       if (chunk.aside_here) {
         free_slot(std::exchange(chunk.aside, 0));
         chunk.aside_here = false;
@@ -373,36 +381,30 @@ void Engine::chunk_done(Op& op, std::uint32_t chunk, std::uint64_t hash, Time no
   op.chunks[chunk].done = true;
   op.chunks[chunk].hash = hash;
   ++op.chunks_done;
+  if (!op.plan.one_shot && op.plan.blocks == Blocks::none && op.plan.collects(config_.self, chunk)) {
+    pass_on(op, chunk);
+  }
   if (!op.plan.is_root(config_.self, chunk)) {
     return;
   }
   ++op.reduced;
-  if (!op.plan.one_shot && op.plan.blocks == Blocks::none) {
-    for (const PeerId peer : op.roster) {
-      if (peer == config_.self) {
-        continue;
-      }
-      Side& side = op.sides.at(peer);
-      if (!side.ready->has_data) {
-        side.results.push_back(chunk);
-        offer(op, peer);
-      }
-    }
-  }
-  drop_used_parts(op, chunk);
+  drop_used_parts(op, chunk, false);
   ask_for_parts(op, now);
 }
 
 // Contributions are kept until commit, so that a loss need not send them again, as far as memory allows. Of two members the
 // one that survives the other has no use for the other's: there memory is used again at once, while it is in the cache.
-void Engine::drop_used_parts(Op& op, std::uint32_t chunk) {
-  const bool serves_nobody = op.roster.size() <= 2;
+// A site's sum is of one attempt.
+void Engine::drop_used_parts(Op& op, std::uint32_t chunk, bool of_my_site_alone) {
+  const bool has_two = op.roster.size() <= 2;
   const std::uint32_t number = op.plan.number_of(chunk);
   const bool is_of_one = op.plan.blocks == Blocks::exchanged;
   for (auto& [peer, side] : op.sides) {
-    if (is_of_one && peer != op.plan.owner_of(chunk)) {
+    if ((is_of_one && peer != op.plan.owner_of(chunk)) ||
+        (of_my_site_alone && !op.plan.sites.together(peer, config_.self))) {
       continue;
     }
+    const bool serves_nobody = has_two || op.plan.sends_partials(peer, config_.self);
     const auto it = side.parts.find(number);
     if (it == side.parts.end() || it->second.state != Part::State::present) {
       continue;

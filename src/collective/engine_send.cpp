@@ -2,7 +2,7 @@
 // is due, frames to repeat, messages), then of the op whose turn it is (turns.h) results, then parts.
 //
 // A part goes to a root that asked for it, or, until that root's READY is here, within the link's eager credit. A
-// result goes to who has shown to be at the attempt, so that nobody ever has to park one.
+// result goes to who has shown to be at the attempt, so that nobody ever has to park one; so does a site's sum, which was asked for.
 #include <algorithm>
 #include <iterator>
 #include <numeric>
@@ -30,7 +30,8 @@ bool gives_parts(const Op& op, PeerId self) {
 bool has_queued_for(const Op& op, PeerId peer) {
   const auto side = op.sides.find(peer);
   return op.open() && side != op.sides.end() &&
-         !(side->second.results.empty() && side->second.wanted.empty() && side->second.eager.empty());
+         !(side->second.results.empty() && side->second.partials.empty() && side->second.wanted.empty() &&
+           side->second.eager.empty());
 }
 
 bool may_go(const Op& op, const ChunkQueue& parts) { return !parts.empty() && op.encoded(parts.front()); }
@@ -134,7 +135,7 @@ bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
     return false;
   }
   const Side& side = it->second;
-  return may_have_results(op, side) || may_go(op, side.wanted) ||
+  return may_have_results(op, side) || !side.partials.empty() || may_go(op, side.wanted) ||
          (may_go(op, side.eager) &&
           to.eager_used + op.sent_length(peer, side.eager.front()) <= config_.limits.eager_bytes);
 }
@@ -160,6 +161,12 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
     header.chunk = side.results.front();
     side.results.pop_front();
     region = sent_result_region(op, header.chunk);
+  } else if (!side.partials.empty()) {
+    header.type = FrameType::partial;
+    header.attempt = op.attempt;
+    header.chunk = side.partials.front();
+    side.partials.pop_front();
+    region = partial_region(op, header.chunk);
   } else {
     const bool asked = may_go(op, side.wanted);
     ChunkQueue& parts = asked ? side.wanted : side.eager;
@@ -191,7 +198,8 @@ std::vector<std::uint32_t> Engine::parts_to(const Op& op, PeerId peer) const {
   }
   std::vector<std::uint32_t> parts = op.plan.chunks_of(peer);
   std::erase_if(parts, [&](std::uint32_t chunk) {
-    return op.plan.blocks != Blocks::none && !op.plan.sends(config_.self, peer, chunk);
+    return op.plan.sends_partials(config_.self, peer) ||
+           (op.plan.is_selective() && !op.plan.sends(config_.self, peer, chunk));
   });
   return parts;
 }
@@ -225,23 +233,27 @@ void Engine::stop_eager(Link& to, Side& side) {
 // Of a small op everybody is root of every chunk: a READY needs no WANT beside it.
 void Engine::serve_ready(Op& op, PeerId peer) {
   if (op.open() && op.plan.ready_asks && op.plan.chunks > 0 && !op.sides.at(peer).ready->has_data) {
-    serve_want(op, peer, {{{0, op.plan.chunks}}, false});
+    serve_want(op, peer, {{{0, op.plan.chunks}}, false}, op.attempt);
   }
 }
 
-void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want) {
+void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want, Cut attempt) {
   Side& side = op.sides.at(peer);
+  if (op.plan.sends_partials(config_.self, peer)) {
+    want_sums(op, peer, want, attempt);
+    return;
+  }
   if (!gives_parts(op, config_.self)) {
     return;
   }
   side.sent.resize(op.parts_for(peer));
-  const bool has_owners = op.plan.blocks != Blocks::none && op.plan.blocks != Blocks::exchanged;
+  const bool is_selective = op.plan.is_selective() && op.plan.blocks != Blocks::exchanged;
   for (const wire::ChunkRange& range : want.ranges) {
     for (std::uint64_t chunk = range.first; chunk < std::uint64_t{range.first} + range.count; ++chunk) {
       if (chunk >= side.sent.size()) {
         break;
       }
-      if (has_owners && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
+      if (is_selective && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
         continue;  // READY asks for all of a small op
       }
       if (!side.sent[chunk] || (want.again && MUTANT(want_again_ignored, true, false))) {

@@ -259,7 +259,8 @@ void Link::drop_payload(OpHandle op) {
 
 void Link::drop_results(OpHandle op) {
   for (Sent& sent : sent_) {
-    if (sent.frame.header.type == FrameType::result && sent.frame.region.owner == op) {
+    const FrameType type = sent.frame.header.type;
+    if ((type == FrameType::result || type == FrameType::partial) && sent.frame.region.owner == op) {
       drop(sent);
     }
   }

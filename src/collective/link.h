@@ -68,7 +68,7 @@ class Link {
   void on_ack(const wire::Ack& ack);
   // The op's buffers go back to the caller: its frames are no longer needed, GONE stands for them if they are repeated.
   void drop_payload(OpHandle op);
-  void drop_results(OpHandle op);  // those of an attempt that is over
+  void drop_results(OpHandle op);  // and sums: those of an attempt that is over
   std::uint64_t repeated_bytes(OpHandle op) const;
 
   // Travels with every ACK.

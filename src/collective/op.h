@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -21,7 +22,7 @@ namespace seaway::collective {
 //       +--ABORT, or passed without posting: a tombstone----> ABORTED, which the later post returns
 enum class Stage : std::uint8_t { unposted, run, committed, aborted };
 
-// One sender's contribution to one chunk of which I am a root.
+// What one sender has for a chunk that I collect: its contribution, or its site's sum of an attempt (Plan::sends_partials).
 struct Part {
   enum class State : std::uint8_t {
     absent,
@@ -44,11 +45,13 @@ struct Side {
 
   // What goes to it. Parts it asked for stand in `wanted`; until its READY is here, `eager` ones may go within the
   // link's eager credit.
-  std::vector<bool> sent;               // by the same number, as those in the two queues of parts below
-  std::vector<wire::Want> early_wants;  // of an op I have not posted
+  std::vector<bool> sent;                               // by the same number, as those in the two queues of parts below
+  std::vector<std::pair<Cut, wire::Want>> early_wants;  // of an op I have not posted
   ChunkQueue wanted;
   ChunkQueue eager;
   ChunkQueue results;
+  ChunkQueue partials;                       // my site's sums that may go
+  std::map<std::uint32_t, Cut> sums_wanted;  // the chunks, and the attempt in which they were asked for
   std::uint64_t eager_bytes = 0;
   std::uint64_t unposted_bytes = 0;
 };
@@ -61,6 +64,7 @@ struct Chunk {
   JobId job = 0;     // this job writes or hashes (or has not yet ended)
   SlotId aside = 0;  // the result landed, or lands, in a slot because the region had a writer
   bool aside_here = false;
+  bool summed = false;  // hierarchical: what my site contributes in the op's attempt is summed, or is nothing
 };
 
 // A chunk of my input, of an op with a codec: it travels, and is reduced, as it was encoded once.
@@ -100,7 +104,12 @@ struct Op {
   std::uint64_t my_block = 0;            // where it begins, of ops of blocks
   std::size_t asked = 0;                 // of my_chunks: parts asked for
   std::size_t reduced = 0;               // of my_chunks
-  ChunkQueue candidates;                 // chunks of mine that may have become ready to reduce
+  // The same of those that I am gateway for. They wait for nobody at other sites, as my own do for other gateways: with
+  // one window for both, two gateways could wait for one another.
+  std::vector<std::uint32_t> site_chunks;
+  std::size_t site_asked = 0;
+  std::size_t site_summed = 0;
+  ChunkQueue candidates;  // chunks of mine that may have become ready to reduce
   std::vector<Chunk> chunks;
   std::uint32_t chunks_done = 0;
   std::vector<Encoding> encodings;  // by chunk; of no attempt, as the input is not. Empty without a codec

@@ -24,7 +24,8 @@ bool is_small(std::uint64_t bytes, std::uint64_t members, const Limits& limits) 
   return bytes * (members - 1) * (members - 2) / members < limits.one_shot_bytes;
 }
 
-// Whole numbers that sum to `total`, as near to the shares as cumulative rounding brings them.
+}  // namespace
+
 std::vector<std::uint32_t> apportion(std::span<const double> shares, std::uint32_t total) {
   std::vector<std::uint32_t> counts(shares.size());
   double sum = 0;
@@ -38,8 +39,6 @@ std::vector<std::uint32_t> apportion(std::span<const double> shares, std::uint32
   }
   return counts;
 }
-
-}  // namespace
 
 std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t grain, const Limits& limits) {
   const std::uint32_t smallest = std::min(kSmallestChunk, limits.chunk_bytes);
@@ -60,6 +59,9 @@ std::uint64_t Plan::coded_offset_of(Codec codec, std::uint32_t chunk) const {
 std::vector<std::uint32_t> Plan::chunks_of(PeerId peer) const {
   if (is_from_owner()) {
     return chunks_in_turn(peer);
+  }
+  if (!sites.empty()) {
+    return sites.chunks_of(peer, roots);
   }
   std::vector<std::uint32_t> mine;
   for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
@@ -143,6 +145,10 @@ Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster,
   plan.ready_asks = is_small(bytes, base.size(), limits);
   plan.one_shot = plan.ready_asks || (base.size() == 2 && limits.one_shot_bytes > 0);
   if (plan.one_shot) {
+    return plan;
+  }
+  if (has_sites(base)) {
+    deal_by_sites(plan, base, roster);
     return plan;
   }
   const std::vector<std::uint32_t> counts = apportion(direct_shares(base), plan.chunks);

@@ -7,6 +7,9 @@
 //           Member i is root of a share w_i of the chunks: traffic of i is S(1 + (n-2) w_i), so
 //           w_i = clamp((t B_i / S - 1) / (n - 2), 0, 1) with the t for which the shares sum to 1 makes all finish
 //           at t; n = 2: w = 1/2 (DESIGN 5). Members that say no rate count as fast as the mean of those that do.
+// hierarchical (collective/sites.h): where several members of the base are at one site. As direct, but what a site contributes
+//           to a chunk is summed by its gateway for the chunk and crosses the trunk as one PARTIAL, and a result enters a
+//           site once, by the gateway, which passes it on.
 // A root that is lost has its chunks dealt to the attempt's roster; nobody else's chunks move, so that contributions
 // which were received stay useful.
 //
@@ -19,18 +22,22 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/limits.h"
 #include "codec/codec.h"
+#include "collective/boundary.h"
 #include "collective/portions.h"
+#include "collective/sites.h"
 
 namespace seaway::collective {
 
 struct PlanMember {
   PeerId id = kNoPeer;
   std::uint32_t rate_mbps = 0;
+  std::uint16_t site = 0;  // the same number: the same site
 };
 
 enum class Blocks : std::uint8_t { none, gathered, scattered, exchanged };
@@ -42,6 +49,7 @@ struct Plan {
   std::uint32_t chunk_bytes = 0;  // of every chunk but the last
   std::uint32_t chunks = 0;
   std::vector<PeerId> roots;  // of each chunk; empty when one-shot, and with blocks
+  Sites sites;                // none: not hierarchical
 
   Blocks blocks = Blocks::none;
   std::vector<PeerId> owners;  // of each block
@@ -76,6 +84,26 @@ struct Plan {
   bool is_root(PeerId peer, std::uint32_t chunk) const {
     return one_shot || (blocks == Blocks::scattered ? owner_of(chunk) : roots[chunk]) == peer;
   }
+  // It asks for contributions to the chunk: a root, and a gateway for its site.
+  bool collects(PeerId peer, std::uint32_t chunk) const {
+    return sites.empty() ? is_root(peer, chunk) : sites.collector(peer, chunk, roots[chunk]) == peer;
+  }
+  // Whom a member's contribution to the chunk goes to; itself, where it collects. Not of one-shot plans, nor with blocks.
+  PeerId collector_for(PeerId sender, std::uint32_t chunk) const {
+    return sites.empty() ? roots[chunk] : sites.collector(sender, chunk, roots[chunk]);
+  }
+  // What `sender` has for `receiver`, of whichever chunk, are its site's sums, and no contributions of its own.
+  bool sends_partials(PeerId sender, PeerId receiver) const {
+    return !sites.empty() && sites.sums(sender) && !sites.together(sender, receiver);
+  }
+  // From whom `receiver` has the result of a chunk that it is not the root of; it may be anybody where everybody is a root.
+  bool has_result_from(PeerId receiver, PeerId sender, std::uint32_t chunk) const {
+    return one_shot || (sites.empty() ? roots[chunk] : sites.forwarder(receiver, chunk, roots[chunk])) == sender;
+  }
+  PlanKind kind() const {
+    return one_shot ? PlanKind::one_shot : sites.empty() ? PlanKind::direct : PlanKind::hierarchical;
+  }
+  // The chunks that it collects contributions to, in the order in which it asks for them.
   std::vector<std::uint32_t> chunks_of(PeerId peer) const;
 
   // Nobody else has what this member gets.
@@ -97,9 +125,16 @@ struct Plan {
   std::uint64_t start_of(PeerId owner) const;  // of its block
   // One of each block and then the next of each, from the peer's own on: so that everybody sends at once, each to others.
   std::vector<std::uint32_t> chunks_in_turn(PeerId peer) const;
-  // Whether a root of this chunk has it, or a contribution to it, from `sender`.
-  bool sends(PeerId sender, PeerId root, std::uint32_t chunk) const {
-    return owner_of(chunk) == (is_from_owner() ? sender : root);
+
+  // Not everybody sends to everybody who collects.
+  bool is_selective() const { return blocks != Blocks::none || !sites.empty(); }
+  // Of selective plans: whether `collector` has the chunk, a contribution to it or a site's sum of it from `sender`.
+  bool sends(PeerId sender, PeerId collector, std::uint32_t chunk) const {
+    if (sites.empty()) {
+      return owner_of(chunk) == (is_from_owner() ? sender : collector);
+    }
+    return sends_partials(sender, collector) ? roots[chunk] == collector && collects(sender, chunk)
+                                             : collector_for(sender, chunk) == collector;
   }
 };
 
@@ -109,12 +144,24 @@ Plan make_plan(std::span<const PlanMember> base, std::span<const PeerId> roster,
                std::uint32_t grain, const Limits& limits);
 inline constexpr std::uint32_t kCodecGrain = kPieceGrain * sizeof(float);
 
+// Whether a plan over this base is hierarchical: there are several sites, and several members at one of them.
+bool has_sites(std::span<const PlanMember> base);
+// Roots and gateways of a hierarchical plan whose chunks are cut (collective/site_plan.cpp).
+void deal_by_sites(Plan& plan, std::span<const PlanMember> base, std::span<const PeerId> roster);
+
+// How much an all-reduce that is not one-shot sends on the link between `self` and each other member, each way, in shares of its
+// data.
+std::vector<std::pair<PeerId, double>> link_traffic(std::span<const PlanMember> base, PeerId self);
+
 // Of an op with a block of `block_bytes` for each member of the base.
 Plan make_block_plan(Blocks blocks, std::span<const PlanMember> base, std::uint64_t block_bytes, std::uint32_t grain,
                      const Limits& limits);
 
 // Chunks small enough that each of `members` roots has a few, in whole grains.
 std::uint32_t chunk_size(std::uint64_t bytes, std::size_t members, std::uint32_t grain, const Limits& limits);
+
+// Whole numbers that sum to `total`, as near to the shares as cumulative rounding brings them.
+std::vector<std::uint32_t> apportion(std::span<const double> shares, std::uint32_t total);
 
 // The shares of the direct plan; they sum to 1. Exposed for tests and for whoever shows a plan.
 std::vector<double> direct_shares(std::span<const PlanMember> members);

@@ -2,7 +2,8 @@
 // |-----------|----------------------------------------------------------------------------------------------------|
 // | versions  | cut <= epoch, epoch.term <= term; there is a term and a number after them                          |
 // | roster    | an incarnation once; a (replica, lane) once; by generation; a replica whole and its lanes together |
-// | bases     | by generation, each once; each has every member of the roster that is not newer, with its lane     |
+// | bases     | by generation, each once; each has every member of the roster that is not newer, with its lane;    |
+// |           | a site is named by a member that is at it                                                          |
 // | joins     | by generation, no point before an earlier one's (G16), none newer than the newest base             |
 // | decisions | final, one for each op                                                                             |
 #include "core/coherent.h"
@@ -68,6 +69,11 @@ std::string of_bases(const wire::EpochMessage& message) {
     for (const wire::BaseMember& member : base.members) {
       if (!lanes.emplace(member.id, member.lane).second) {
         return "a member twice in the base of generation " + std::to_string(base.generation);
+      }
+    }
+    for (const wire::BaseMember& member : base.members) {
+      if (member.site >= base.members.size() || base.members[member.site].site != member.site) {
+        return "a member of no site in the base of generation " + std::to_string(base.generation);
       }
     }
     if (base.generation <= before || base.generation > kMostCounted) {

@@ -319,7 +319,8 @@ void Master::State::on_join(ConnId conn, const wire::Join& join) {
                             .generation = 0,
                             .rate_mbps = join.rate_mbps,
                             .addresses = join.addresses,
-                            .key = connection.certified ? connection.certified->key : KeyHash{}};
+                            .key = connection.certified ? connection.certified->key : KeyHash{},
+                            .site = printable(join.site)};
   m.lanes = join.lanes;
   m.min_world = std::max<std::uint32_t>(join.min_world, 1);
   m.arrival = ++arrivals;

@@ -322,6 +322,19 @@ bool Master::State::close_ask() {
   return true;
 }
 
+// The roster as it is. Of labels a base keeps which are alike: a plan needs no more, and EPOCH has up to 16 bases.
+wire::Base Master::State::new_base(std::uint32_t generation) const {
+  wire::Base base{generation, {}};
+  for (const wire::MemberInfo& info : run.roster) {
+    const auto first = std::ranges::find(run.roster, info.site, &wire::MemberInfo::site);
+    const std::size_t site =
+        info.site.empty() ? base.members.size() : static_cast<std::size_t>(first - run.roster.begin());
+    base.members.push_back(wire::BaseMember{info.id, info.lane, planned_rate(members.at(info.id)), false,
+                                            static_cast<std::uint16_t>(site)});
+  }
+  return base;
+}
+
 void Master::State::admit(const std::vector<PeerId>& joiners, std::uint64_t point) {
   prune();
   const std::uint32_t generation = newest_generation() + 1;
@@ -340,11 +353,7 @@ void Master::State::admit(const std::vector<PeerId>& joiners, std::uint64_t poin
     m.took = false;
     run.roster.push_back(m.info);
   }
-  wire::Base base{generation, {}};
-  for (const wire::MemberInfo& info : run.roster) {
-    base.members.push_back(wire::BaseMember{info.id, info.lane, planned_rate(members.at(info.id)), false});
-  }
-  run.bases.push_back(std::move(base));
+  run.bases.push_back(new_base(generation));
   if (config.majority) {
     confirmed.push_back(roster_ids());
   }

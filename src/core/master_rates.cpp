@@ -6,6 +6,8 @@
 // | nobody is admissible                                                | a join brings them, too                              |
 // | every member has stated a rate or measured one                      | a guess is not worth a stop, and will change         |
 // | there are three or more                                             | two have halves whatever their rates                 |
+// | no two of them are at one site                                      | what several share is no one's rate: a hierarchical  |
+// |                                                                     | plan does not deal by rates                          |
 // | all are connected, and heard of lately                              | nobody stops for one that does not answer            |
 // | all have passed the last join point                                 | what it brought is not in use yet                    |
 // | by new shares an op ends in less than .85 of the time (direct_time) | equal lines measure some way apart; and after it     |
@@ -62,7 +64,7 @@ bool Master::State::would_be_sooner() const {
     std::vector<collective::PlanMember> base;
     for (const wire::BaseMember& m : run.bases.back().members) {
       if (m.lane == lane) {
-        base.push_back({m.id, m.rate_mbps});
+        base.push_back({m.id, m.rate_mbps, m.site});
       }
     }
     std::vector<collective::PlanMember> present;
@@ -71,7 +73,7 @@ bool Master::State::would_be_sooner() const {
         present.push_back({info.id, planned_rate(*find(info.id))});
       }
     }
-    if (present.size() < kFewest) {
+    if (present.size() < kFewest || collective::has_sites(base)) {
       return false;
     }
     as_it_is = std::max(as_it_is, collective::direct_time(base, present));

@@ -277,6 +277,7 @@ struct Master::State {
   bool answers_ask(const wire::Promise& promise) const;
   std::vector<PeerId> joiners_left() const;
   std::uint64_t join_point() const;
+  wire::Base new_base(std::uint32_t generation) const;
   void admit(const std::vector<PeerId>& joiners, std::uint64_t point);
   std::string why_cancelled() const;  // the open ask; "": it is not
   void cancel_ask(const std::string& reason);

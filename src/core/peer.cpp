@@ -46,6 +46,9 @@ std::string what_is_wrong(const PeerConfig& config) {
   if (too_long(config.name)) {
     return "the name is longer than " + std::to_string(kMaxNameBytes) + " bytes";
   }
+  if (config.site.size() > kMaxSiteBytes) {
+    return "the site's label is longer than " + std::to_string(kMaxSiteBytes) + " bytes";
+  }
   if (config.addresses.size() > kMaxAddresses) {
     return "more than " + std::to_string(kMaxAddresses) + " addresses";
   }
@@ -164,7 +167,8 @@ void Peer::say_hello() {
                            .lanes = config_.lanes,
                            .min_world = config_.min_world,
                            .rate_mbps = config_.rate_mbps,
-                           .addresses = config_.addresses});
+                           .addresses = config_.addresses,
+                           .site = config_.site});
   }
 }
 

@@ -35,6 +35,7 @@ struct PeerConfig {
   std::uint32_t min_world = 1;
   std::uint32_t rate_mbps = 0;
   std::vector<std::string> addresses;
+  std::string site;                    // a label; empty: a site of its own
   std::uint32_t data_connections = 1;  // K of every link that I dial
   bool more_connections = false;       // as many more as either end finds that it needs (want_connections)
   Limits limits;

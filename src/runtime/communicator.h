@@ -41,7 +41,8 @@ struct CommunicatorConfig {
   std::uint32_t rate_mbps = 0;
   std::uint64_t kept_bytes = 1ull << 30;
   bool plaintext = false;
-  Uuid uuid;  // 0: drawn
+  Uuid uuid;         // 0: drawn
+  std::string site;  // a label; "": a site of its own
 };
 
 // Reads what the config names by a file: a join string behind an "@". And looks whether the PKI's files are good: they are read at

@@ -106,6 +106,9 @@ Error validate(const CommunicatorConfig& config) {
   if (config.name.size() > kMaxNameBytes) {
     return wrong("name: longer than 256 bytes");
   }
+  if (config.site.size() > kMaxSiteBytes) {
+    return wrong("site: longer than 64 bytes");
+  }
   if (config.lanes == 0 || config.lanes > kMaxMembers) {
     return wrong("lanes: must be 1 to 1024");
   }

@@ -166,6 +166,9 @@ std::uint64_t JobRunner::run(const Job& job) {
     }
     const bool is_coded = job.codec != Codec::none || job.coded_by != Codec::none;
     value = is_coded ? fold(job, dst) : reduce(job, dst);
+    if (job.kind == JobKind::decode && job.coded.length > 0) {
+      std::memcpy(memory_->whole(job.coded), sources_.front().data, job.coded.length);
+    }
   }
   if (is_staged) {
     memory_->copy_in(job.dst, dst);

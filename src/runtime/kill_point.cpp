@@ -47,6 +47,7 @@ Sentence& sentence() {
 void kill_point_sent(const wire::FrameHeader& header) {
   switch (header.type) {
     case wire::FrameType::part:
+    case wire::FrameType::partial:
       sentence().count("contributing", header.op.tag, header.length);
       break;
     case wire::FrameType::result:

@@ -34,8 +34,9 @@ void Memory::add(OpHandle op, Sides sides) {
     }
   }
   const std::uint64_t scratch_bytes = std::max(sides.in.bytes, sides.out.bytes);
-  ops_.emplace(op, Buffers{std::move(sides.in), std::move(sides.out), std::move(sides.residual),
-                           Own{scratch_bytes, nullptr}, Own{sides.coded_in, nullptr}, Own{sides.coded_out, nullptr}});
+  ops_.emplace(
+      op, Buffers{std::move(sides.in), std::move(sides.out), std::move(sides.residual), Own{scratch_bytes, nullptr},
+                  Own{sides.coded_in, nullptr}, Own{sides.coded_out, nullptr}, Own{sides.partial, nullptr}});
 }
 
 void Memory::remove(OpHandle op) {
@@ -43,7 +44,7 @@ void Memory::remove(OpHandle op) {
   if (it == ops_.end()) {
     return;
   }
-  for (Own* taken : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out}) {
+  for (Own* taken : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out, &it->second.partial}) {
     give_back(*taken);
   }
   ops_.erase(it);
@@ -53,7 +54,7 @@ std::uint64_t Memory::taken(OpHandle op) const {
   const auto it = ops_.find(op);
   std::uint64_t bytes = 0;
   if (it != ops_.end()) {
-    for (const Own* own : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out}) {
+    for (const Own* own : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out, &it->second.partial}) {
       bytes += own->block ? own->bytes : 0;
     }
   }
@@ -107,6 +108,8 @@ Memory::Own* Memory::own_of(Buffers& buffers, Buffer buffer) {
       return &buffers.coded_in;
     case Buffer::coded_result:
       return &buffers.coded_out;
+    case Buffer::partial:
+      return &buffers.partial;
     default:
       return nullptr;
   }

@@ -34,6 +34,7 @@ class Memory {
     Pieces residual;
     std::uint64_t coded_in = 0;  // bytes of encodings, as large as all chunks together
     std::uint64_t coded_out = 0;
+    std::uint64_t partial = 0;  // bytes of a site's sums
   };
   void add(OpHandle op, Sides sides);
   void remove(OpHandle op);
@@ -65,6 +66,7 @@ class Memory {
     Own scratch;
     Own coded_in;
     Own coded_out;
+    Own partial;
   };
   struct Slot {
     Block block;

@@ -119,7 +119,8 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
                           .out = {std::move(request.out), gathers ? blocks : 1},
                           .residual = {std::move(request.residual), scatters ? blocks : 1},
                           .coded_in = coded_bytes(descriptor, descriptor.up),
-                          .coded_out = coded_bytes(descriptor, descriptor.down)});
+                          .coded_out = coded_bytes(descriptor, descriptor.down),
+                          .partial = partial_bytes(descriptor)});
   settle();
 }
 

@@ -27,6 +27,7 @@ core::PeerConfig peer_config(const CommunicatorConfig& config, PeerId id, std::v
   peer.min_world = config.min_world;
   peer.rate_mbps = config.rate_mbps;
   peer.addresses = std::move(addresses);
+  peer.site = config.site;
   peer.data_connections = std::max(config.connections, 1u);
   peer.more_connections = config.connections == 0;
   peer.limits.kept_bytes = config.kept_bytes;

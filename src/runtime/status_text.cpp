@@ -46,7 +46,7 @@ std::string member(const core::MemberStatus& status) {
          field("connected", status.connected ? "true" : "false") + "," + field("silent_s", seconds(status.silence)) +
          "," + field("update_count", number(status.update_count)) + "," + field("links", number(status.links)) + "," +
          field("open_ops", number(status.open_ops)) + "," + field("rate_mbps", number(status.rate_mbps)) + "," +
-         field("waits_for", quoted(status.waits_for)) + "}";
+         field("site", quoted(status.info.site)) + "," + field("waits_for", quoted(status.waits_for)) + "}";
 }
 
 }  // namespace
@@ -71,17 +71,17 @@ std::string status_text(const core::MasterStatus& status, const ServerStatus& se
   std::string text = "master at " + server.address + ", up " + seconds(server.uptime) + " s\n";
   text += "term " + number(status.term) + ", epoch " + number(status.epoch.number) + ": " + status.stage + "\n\n";
   char line[512];
-  std::snprintf(line, sizeof line, "%-20s %10s %4s %8s %6s %7s %8s\n", "name", "replica", "lane", "update", "links",
-                "Mbit/s", "silent");
+  std::snprintf(line, sizeof line, "%-20s %-10s %10s %4s %8s %6s %7s %8s\n", "name", "site", "replica", "lane",
+                "update", "links", "Mbit/s", "silent");
   text += line;
   for (const core::MemberStatus& one : status.members) {
     const std::string note = one.pending     ? "pending: " + one.waits_for
                              : one.connected ? number(one.open_ops) + " ops open"
                                              : "no connection to the master";
-    std::snprintf(line, sizeof line, "%-20.60s %10u %4u %8llu %6u %7s %7.1fs  ", one.info.name.c_str(),
-                  one.info.replica, unsigned{one.info.lane}, static_cast<unsigned long long>(one.update_count),
-                  one.links, one.rate_mbps > 0 ? number(one.rate_mbps).c_str() : "-",
-                  static_cast<double>(one.silence) / kSecond);
+    std::snprintf(line, sizeof line, "%-20.60s %-10.30s %10u %4u %8llu %6u %7s %7.1fs  ", one.info.name.c_str(),
+                  one.info.site.empty() ? "-" : one.info.site.c_str(), one.info.replica, unsigned{one.info.lane},
+                  static_cast<unsigned long long>(one.update_count), one.links,
+                  one.rate_mbps > 0 ? number(one.rate_mbps).c_str() : "-", static_cast<double>(one.silence) / kSecond);
     text += line + note + "\n";
   }
   if (status.members.empty()) {

@@ -53,6 +53,7 @@ std::uint32_t longest(FrameType type) {
   switch (type) {
     case FrameType::part:
     case FrameType::result:
+    case FrameType::partial:
       return kMaxChunkBytes;
     case FrameType::ended:
     case FrameType::ping:
@@ -65,6 +66,10 @@ std::uint32_t longest(FrameType type) {
       return kMaxLinkMessageBytes;
   }
   return 0;
+}
+
+bool is_known(FrameType type) {
+  return (type >= FrameType::ready && type <= FrameType::gone) || type == FrameType::partial;
 }
 
 // The header as it lies in memory and on the wire. `check` is left to the layers above.
@@ -111,8 +116,7 @@ std::optional<FrameHeader> decode_frame_header(std::span<const std::byte, kFrame
   std::memcpy(&wire, bytes.data(), sizeof wire);
   const auto type = static_cast<FrameType>(wire.type);
   const auto direction = static_cast<Direction>(wire.direction);
-  if (type < FrameType::ready || type > FrameType::gone || direction > Direction::backward ||
-      wire.length > longest(type)) {
+  if (!is_known(type) || direction > Direction::backward || wire.length > longest(type)) {
     return std::nullopt;
   }
   FrameHeader header;
@@ -162,7 +166,8 @@ template std::optional<Ack> decode_payload(std::span<const std::byte>);
 template std::optional<LinkHello> decode_payload(std::span<const std::byte>);
 
 const char* name_of(FrameType type) {
-  constexpr const char* names[] = {"?", "READY", "WANT", "PART", "RESULT", "HOLD", "ENDED", "ACK", "PING", "GONE"};
+  constexpr const char* names[] = {"?",     "READY", "WANT", "PART", "RESULT", "HOLD",
+                                   "ENDED", "ACK",   "PING", "GONE", "?",      "PARTIAL"};
   return names[static_cast<std::uint8_t>(type)];
 }
 

@@ -5,7 +5,7 @@
 //        28 seq u32 | 32 chunk u32 | 36 check u32 | 40 epoch {u64, u32} | 52 attempt {u64, u32}
 //
 // `check` is the low half of XXH3 over the other 60 bytes; it is computed and compared by the layers above (wire/
-// includes no hash). Payloads of PART and RESULT go to memory that the engine names; all others are messages below.
+// includes no hash). Payloads of PART, PARTIAL and RESULT go to memory that the engine names; all others are messages below.
 #pragma once
 
 #include <array>
@@ -32,6 +32,8 @@ enum class FrameType : std::uint8_t {
   ack = 7,     // what arrived: payload Ack; not itself acknowledged, link_seq 0
   ping = 8,    // keeps a connection alive and proves it; link_seq 0, no payload
   gone = 9,    // stands for a frame whose op has ended, so that its link_seq is not missing; no payload
+  // 10 is not used yet
+  partial = 11,  // what a site has contributed to one chunk, summed; bound to an attempt, as a result is
 };
 
 // The ends of the op that a frame speaks of are those of its link. `op.source` and `op.target` are not on the wire: who reads the
@@ -48,9 +50,10 @@ struct FrameHeader {
   std::uint32_t length = 0;    // bytes of payload
   std::uint64_t link_seq = 0;  // counts the frames of one direction of one link, from 1
   OpKey op;
-  std::uint32_t chunk = 0;  // of part and result. Of ready: all ops of its tag below this have ended at the sender
-  Epoch epoch;              // the sender's, when it sent it: frames of newcomers may overtake their EPOCH
-  Cut attempt;              // of want, result and hold
+  std::uint32_t chunk =
+      0;        // of part, partial and result. Of ready: all ops of its tag below this have ended at the sender
+  Epoch epoch;  // the sender's, when it sent it: frames of newcomers may overtake their EPOCH
+  Cut attempt;  // of want, partial, result and hold
   bool operator==(const FrameHeader&) const = default;
 };
 

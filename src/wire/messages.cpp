@@ -18,6 +18,7 @@ void fields(A& a, MemberInfo& m) {
   a(m.rate_mbps);
   a(m.addresses, kMaxAddresses);
   a(m.key);
+  a(m.site, kMaxSiteBytes);
 }
 template <class A>
 void fields(A& a, JoinRecord& m) {
@@ -31,6 +32,7 @@ void fields(A& a, BaseMember& m) {
   a(m.lane);
   a(m.rate_mbps);
   a(m.left);
+  a(m.site);
 }
 template <class A>
 void fields(A& a, Base& m) {
@@ -133,6 +135,7 @@ void fields(A& a, Join& m) {
   a(m.min_world);
   a(m.rate_mbps);
   a(m.addresses, kMaxAddresses);
+  a(m.site, kMaxSiteBytes);
 }
 template <class A>
 void fields(A& a, Linked& m) {

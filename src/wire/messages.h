@@ -33,6 +33,8 @@ struct MemberInfo {
   std::uint32_t rate_mbps = 0;   // what it stated at JOIN that it can send and receive; 0: nothing
   std::vector<std::string> addresses;
   KeyHash key{};  // of its certificate, as the master saw it; zero in a run without certificates
+  // The label of its site, as stated at JOIN; empty: a site of its own.
+  std::string site{};  // NOLINT(readability-redundant-member-init): with braces it may be left out of a list
   bool operator==(const MemberInfo&) const = default;
 };
 
@@ -51,6 +53,7 @@ struct BaseMember {
   std::uint16_t lane = 0;
   std::uint32_t rate_mbps = 0;  // stated, or else measured by then; 0: as much as the others
   bool left = false;            // gone by LEAVE: never "a member of the attempt's roster is gone"
+  std::uint16_t site = 0;       // the position, in this base, of the first member at the same site
   bool operator==(const BaseMember&) const = default;
 };
 struct Base {
@@ -165,6 +168,7 @@ struct Join {
   std::uint32_t min_world = 1;
   std::uint32_t rate_mbps = 0;
   std::vector<std::string> addresses;
+  std::string site;
 };
 struct Linked {
   std::vector<PeerId> peers;  // everyone that I have a link to
@@ -270,7 +274,7 @@ std::optional<MasterMessage> decode_master_message(std::span<const std::byte> bo
 std::optional<PeerMessage> decode_peer_message(std::span<const std::byte> body);
 
 // {u32 format, fields}. A change of the fields is a new format: an older record is read as what it says it is, or refused.
-inline constexpr std::uint32_t kStoredFormat = 3;
+inline constexpr std::uint32_t kStoredFormat = 4;
 std::vector<std::byte> encode(const StoredRun& stored);
 // nullopt when it is not exactly one record of this format.
 std::optional<StoredRun> decode_stored(std::span<const std::byte> bytes);

@@ -40,6 +40,7 @@ constexpr const char* kHelp =
   --seed S     the first run's (default 1); each run has the next. A failing run prints the line that repeats it
   --mib M      megabytes of each op (default 64)
   --codec UP[,DOWN]  bf16, q8 or q4: how contributions travel, and results; for instance q8,q8 (default: as they are)
+  --sites N    peers are at N sites, in turn: their all-reduces are hierarchical where several are at one (default 0: none states any)
   --verbose    a line for each run
 
   --recovery   instead: what a death costs those who go on. Each run has ops without a death before and after the one in which a
@@ -69,32 +70,33 @@ struct Plan {
   double delay = 0;  // from outside: after its start, in terms of a usual op
 };
 
-struct Codecs {
+// How the ops of all runs are.
+struct How {
   Codec up = Codec::none;
   Codec down = Codec::none;
+  unsigned sites = 0;
 };
 
 // False: these are none.
-bool parse_codecs(const std::string& text, Codecs& codecs) {
+bool parse_codecs(const std::string& text, How& how) {
   const std::size_t comma = text.find(',');
   const auto find = [](const std::string& name, Codec& codec) {
     const auto* const known = std::ranges::find_if(kAllCodecs, [&](Codec one) { return name == name_of(one); });
     codec = known == std::end(kAllCodecs) ? codec : *known;
     return known != std::end(kAllCodecs);
   };
-  return find(text.substr(0, comma), codecs.up) &&
-         (comma == std::string::npos || find(text.substr(comma + 1), codecs.down));
+  return find(text.substr(0, comma), how.up) && (comma == std::string::npos || find(text.substr(comma + 1), how.down));
 }
 
 // How much of each phase a member of a direct plan has, as it travels.
-std::uint64_t amount_of(const std::string& phase, std::uint64_t bytes, unsigned world, const Codecs& codecs) {
+std::uint64_t amount_of(const std::string& phase, std::uint64_t bytes, unsigned world, const How& how) {
   constexpr std::uint64_t kChunk = Limits{}.chunk_bytes;
-  const Codec codec = phase == "broadcasting" ? codecs.down : codecs.up;
+  const Codec codec = phase == "broadcasting" ? how.down : how.up;
   const std::uint64_t share = encoded_bytes(codec, bytes / sizeof(float) / world) * (world - 1);
   return phase == "HOLD" ? world - 1 : phase == "reducing" ? std::max<std::uint64_t>(bytes / kChunk / world, 1) : share;
 }
 
-Plan draw(std::uint64_t seed, std::uint64_t bytes, const Codecs& codecs) {
+Plan draw(std::uint64_t seed, std::uint64_t bytes, const How& how) {
   Random random(Random(seed).next());  // neighbouring seeds have nothing in common
   Plan plan;
   plan.world = static_cast<unsigned>(random.between(3, 6));
@@ -105,7 +107,7 @@ Plan draw(std::uint64_t seed, std::uint64_t bytes, const Codecs& codecs) {
   plan.from_outside = seed % 2 == 0;
   plan.phase = kPhases[seed / 2 % 4];
   plan.encrypted = seed / 8 % 2 == 0;
-  const std::uint64_t amount = amount_of(plan.phase, bytes, plan.world, codecs);
+  const std::uint64_t amount = amount_of(plan.phase, bytes, plan.world, how);
   // Not beyond 9/10 of it: shares differ by a chunk, and the victim must not outlive its sentence.
   plan.threshold = random.between(1, plan.phase == "HOLD" ? amount : std::max<std::uint64_t>(amount * 9 / 10, 1));
   plan.delay = static_cast<double>(random.below(1200)) / 1000;
@@ -120,8 +122,8 @@ struct Outcome {
   std::uint64_t resent = 0;
 };
 
-Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, double usual, const Codecs& codecs) {
-  const Plan plan = draw(seed, bytes, codecs);
+Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, double usual, const How& how) {
+  const Plan plan = draw(seed, bytes, how);
   Outcome outcome;
   Error error;
   runtime::MasterServerConfig config;
@@ -142,7 +144,7 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
     }
     const std::vector<std::string> words =
         words_of({plan.encrypted ? master->join_string() : master->address(), rank, plan.world, bytes, plan.in_place,
-                  seed, 2, "127.0.0.1:0", "", codecs.up, codecs.down});
+                  seed, 2, "127.0.0.1:0", "", how.up, how.down, how.sites});
     peers.push_back(std::make_unique<Process>(self, words, environment));
     listened.push_back(peers.back().get());
   }
@@ -205,8 +207,7 @@ struct Tally {
   std::vector<double> resent;
 };
 
-int run_all(const char* self, unsigned runs, std::uint64_t seed, std::uint64_t mib, bool verbose,
-            const Codecs& codecs) {
+int run_all(const char* self, unsigned runs, std::uint64_t seed, std::uint64_t mib, bool verbose, const How& how) {
   const std::uint64_t bytes = mib << 20;
   std::map<std::string, Tally> tallies;
   std::vector<double> usual{0.3};
@@ -214,14 +215,14 @@ int run_all(const char* self, unsigned runs, std::uint64_t seed, std::uint64_t m
   unsigned not_killed = 0;
   const double began = seconds_now();
   for (unsigned i = 0; i < runs; ++i) {
-    const Plan plan = draw(seed + i, bytes, codecs);
-    const Outcome outcome = run_once(self, seed + i, bytes, percentile(usual, .5), codecs);
+    const Plan plan = draw(seed + i, bytes, how);
+    const Outcome outcome = run_once(self, seed + i, bytes, percentile(usual, .5), how);
     const std::string phase = plan.from_outside ? "from outside" : plan.phase;
     if (!outcome.problem.empty()) {
       ++failed;
-      std::printf("FAILED: %s\nrepeat it: seaway_kill --runs 1 --seed %llu --mib %llu --codec %s,%s\n",
+      std::printf("FAILED: %s\nrepeat it: seaway_kill --runs 1 --seed %llu --mib %llu --codec %s,%s --sites %u\n",
                   outcome.problem.c_str(), static_cast<unsigned long long>(seed + i),
-                  static_cast<unsigned long long>(mib), name_of(codecs.up), name_of(codecs.down));
+                  static_cast<unsigned long long>(mib), name_of(how.up), name_of(how.down), how.sites);
     }
     if (!outcome.killed) {
       ++not_killed;
@@ -274,7 +275,7 @@ int main(int argc, char** argv) {
   bool recovery = false;
   bool lab = false;
   bool plaintext = false;
-  Codecs codecs;
+  How how;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const bool has_value = i + 1 < words.size();
     if (words[i] == "--help") {
@@ -291,8 +292,10 @@ int main(int argc, char** argv) {
       runs = static_cast<unsigned>(std::strtoul(words[++i].c_str(), nullptr, 10));
     } else if (words[i] == "--seed" && has_value) {
       seed = std::strtoull(words[++i].c_str(), nullptr, 10);
-    } else if (words[i] == "--codec" && has_value && parse_codecs(words[i + 1], codecs)) {
+    } else if (words[i] == "--codec" && has_value && parse_codecs(words[i + 1], how)) {
       ++i;
+    } else if (words[i] == "--sites" && has_value) {
+      how.sites = static_cast<unsigned>(std::strtoul(words[++i].c_str(), nullptr, 10));
     } else if (words[i] == "--mib" && has_value) {
       mib = std::max(1ULL, std::strtoull(words[++i].c_str(), nullptr, 10));
     } else {
@@ -307,5 +310,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "seaway_kill: --lab and --plaintext are of --recovery\n");
     return 2;
   }
-  return run_all("/proc/self/exe", runs, seed, mib, verbose, codecs);
+  return run_all("/proc/self/exe", runs, seed, mib, verbose, how);
 }

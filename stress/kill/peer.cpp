@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
@@ -23,25 +24,58 @@ constexpr double kPatience = 60;  // seconds: longer than anything that is no ha
 
 support::Data data_of(int op) { return op == 1 ? support::Data::digits : support::Data::floats; }
 
-// The same, of what travelled encoded.
-bool is_right_encoded(int op, const PeerArguments& arguments, bool one_shot, const std::vector<unsigned>& ranks,
-                      const std::vector<float>& result) {
-  std::vector<float> sum;
-  for (const unsigned rank : ranks) {
-    std::vector<float> x(result.size());
-    support::fill(data_of(op), arguments.seed, rank, x);
-    x = support::as_encoded(arguments.up, std::move(x));
-    if (sum.empty()) {
-      sum = std::move(x);
-    } else {
-      std::transform(sum.begin(), sum.end(), x.begin(), sum.begin(), std::plus<>());
+std::vector<float> plus(std::vector<float> x, const std::vector<float>& y) {
+  std::transform(x.begin(), x.end(), y.begin(), x.begin(), std::plus<>());
+  return x;
+}
+
+// The ranks that are added up before anything else is: those of each site, in the order of sites.
+std::vector<std::vector<unsigned>> groups_of(const PeerArguments& arguments, collective::PlanKind plan,
+                                             const std::vector<unsigned>& ranks,
+                                             const std::vector<unsigned>& by_admission) {
+  if (plan != collective::PlanKind::hierarchical) {
+    return {ranks};
+  }
+  std::vector<std::vector<unsigned>> groups;
+  std::vector<unsigned> sites;
+  for (const unsigned rank : by_admission) {
+    if (const unsigned site = rank % arguments.sites; std::ranges::find(sites, site) == sites.end()) {
+      sites.push_back(site);
     }
   }
-  sum = support::as_encoded(one_shot ? Codec::none : arguments.down, std::move(sum));
+  for (const unsigned site : sites) {
+    std::vector<unsigned> there;
+    std::ranges::copy_if(ranks, std::back_inserter(there),
+                         [&](unsigned rank) { return rank % arguments.sites == site; });
+    if (!there.empty()) {
+      groups.push_back(std::move(there));
+    }
+  }
+  return groups;
+}
+
+// False and a line on stdout where the result is not the sum of these groups' sums, each with what travelled encoded.
+bool is_right_in_groups(int op, const PeerArguments& arguments, collective::PlanKind plan,
+                        const std::vector<std::vector<unsigned>>& groups, const std::vector<float>& result) {
+  std::vector<float> sum;
+  for (const std::vector<unsigned>& group : groups) {
+    std::vector<float> part;
+    for (const unsigned rank : group) {
+      std::vector<float> x(result.size());
+      support::fill(data_of(op), arguments.seed, rank, x);
+      x = support::as_encoded(arguments.up, std::move(x));
+      part = part.empty() ? std::move(x) : plus(std::move(part), x);
+    }
+    if (plan == collective::PlanKind::hierarchical && group.size() > 1) {
+      part = support::as_encoded(arguments.up, std::move(part));
+    }
+    sum = sum.empty() ? std::move(part) : plus(std::move(sum), part);
+  }
+  sum = support::as_encoded(plan == collective::PlanKind::one_shot ? Codec::none : arguments.down, std::move(sum));
   for (std::size_t i = 0; i < sum.size(); ++i) {
     if (std::bit_cast<std::uint32_t>(sum[i]) != std::bit_cast<std::uint32_t>(result[i])) {
-      std::printf("wrong %d element %zu is %.9g and should be %.9g, encoded\n", op, i, static_cast<double>(result[i]),
-                  static_cast<double>(sum[i]));
+      std::printf("wrong %d element %zu is %.9g and should be %.9g, encoded or by sites\n", op, i,
+                  static_cast<double>(result[i]), static_cast<double>(sum[i]));
       return false;
     }
   }
@@ -81,14 +115,17 @@ int run_peer(const PeerArguments& arguments) {
   config.replica = arguments.rank;
   config.name = std::string("r").append(std::to_string(arguments.rank));
   config.min_world = arguments.world;
+  config.site = arguments.sites == 0 ? "" : std::string("s").append(std::to_string(arguments.rank % arguments.sites));
   const auto comm = runtime::Communicator::create(config);
   if (comm->join(kPatience) != Status::ok) {
     std::printf("failed 0 join: %s\n", comm->last_error().text.c_str());
     return 1;
   }
   std::map<PeerId, unsigned> rank_of;
+  std::vector<unsigned> by_admission;
   for (const wire::MemberInfo& member : comm->view()->members) {
     rank_of[member.id] = member.replica;
+    by_admission.push_back(member.replica);
   }
 
   const std::uint64_t count = arguments.bytes / sizeof(float);
@@ -136,9 +173,11 @@ int run_peer(const PeerArguments& arguments) {
       names += std::to_string(ranks.back());
     }
     const std::vector<float>& got = arguments.in_place ? in : out;
-    const bool coded = arguments.up != Codec::none || arguments.down != Codec::none;
-    if (!(coded ? is_right_encoded(op, arguments, result.one_shot, ranks, got)
-                : is_right(op, arguments.seed, ranks, got))) {
+    const bool plain = arguments.up == Codec::none && arguments.down == Codec::none &&
+                       result.plan != collective::PlanKind::hierarchical;
+    if (!(plain ? is_right(op, arguments.seed, ranks, got)
+                : is_right_in_groups(op, arguments, result.plan, groups_of(arguments, result.plan, ranks, by_admission),
+                                     got))) {
       return 1;
     }
     std::printf("ok %d %016llx %s %.6f %llu %u %zu %.6f\n", op, static_cast<unsigned long long>(result.value.bits),

@@ -22,6 +22,7 @@ struct PeerArguments {
   std::string space;   // the network namespace to be in; empty: where it is started
   Codec up = Codec::none;
   Codec down = Codec::none;
+  unsigned sites = 0;  // peer r states the label of site r % sites; 0: none
 };
 std::vector<std::string> words_of(const PeerArguments& arguments);
 // False when these are not the words of a peer.

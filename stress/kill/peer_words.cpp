@@ -18,11 +18,12 @@ std::vector<std::string> words_of(const PeerArguments& arguments) {
           arguments.listen,
           arguments.space,
           std::to_string(static_cast<int>(arguments.up)),
-          std::to_string(static_cast<int>(arguments.down))};
+          std::to_string(static_cast<int>(arguments.down)),
+          std::to_string(arguments.sites)};
 }
 
 bool parse(const std::vector<std::string>& words, PeerArguments& arguments) {
-  if (words.size() != 12 || words[0] != "--peer") {
+  if (words.size() != 13 || words[0] != "--peer") {
     return false;
   }
   const auto number = [&](std::size_t i) { return static_cast<unsigned>(std::stoul(words[i])); };
@@ -36,7 +37,8 @@ bool parse(const std::vector<std::string>& words, PeerArguments& arguments) {
                words[8],
                words[9],
                static_cast<Codec>(number(10)),
-               static_cast<Codec>(number(11))};
+               static_cast<Codec>(number(11)),
+               number(12)};
   return true;
 }
 

@@ -6,14 +6,22 @@
 
 #include "check.h"
 
+const char* const* cluster_sites;
+
 /* Everything is tested as it is used, encrypted, and once more in plaintext. */
 static int in_plaintext(void) { return getenv("SEAWAY_TEST_PLAINTEXT") != NULL; }
+
+static seaway_comm* made(struct cluster* cluster, uint32_t min_world, const char* advertise, const char* site);
 
 seaway_comm* cluster_comm(struct cluster* cluster, uint32_t min_world) {
   return cluster_comm_at(cluster, min_world, NULL);
 }
 
 seaway_comm* cluster_comm_at(struct cluster* cluster, uint32_t min_world, const char* advertise) {
+  return made(cluster, min_world, advertise, NULL);
+}
+
+static seaway_comm* made(struct cluster* cluster, uint32_t min_world, const char* advertise, const char* site) {
   seaway_comm* comm = NULL;
   seaway_config config;
   seaway_config_init(&config, sizeof config);
@@ -27,6 +35,7 @@ seaway_comm* cluster_comm_at(struct cluster* cluster, uint32_t min_world, const 
   config.advertise = advertise == NULL ? NULL : &advertise;
   config.advertise_count = advertise != NULL;
   config.min_world = min_world;
+  config.site = site;
   CHECK_OK(comm, seaway_create(&comm, &config));
   return comm;
 }
@@ -47,8 +56,9 @@ int cluster_start(struct cluster* cluster, int count) {
   }
   cluster->count = count;
   for (i = 0; i < count; ++i) {
-    cluster->comms[i] = cluster_comm(cluster, (uint32_t)count);
+    cluster->comms[i] = made(cluster, (uint32_t)count, NULL, cluster_sites == NULL ? NULL : cluster_sites[i]);
   }
+  cluster_sites = NULL;
   each(cluster, join, NULL);
   for (i = 0; i < count; ++i) {
     if (world_of(cluster->comms[i]) != (uint32_t)count) {

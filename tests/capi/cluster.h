@@ -27,6 +27,8 @@ struct member {
   void* argument;
 };
 
+/* The labels of their sites that the members of the next cluster state, in turn; NULL: none. Reset when it has started. */
+extern const char* const* cluster_sites;
 /* Starts a master and lets `count` members join, all in the first roster. 1 if all went well. */
 int cluster_start(struct cluster* cluster, int count);
 /* A communicator for this run that has not joined. */

@@ -40,7 +40,7 @@ static void reduce_encoded(struct member* member) {
   for (i = 0; i < COUNT && x[i] == ramp(i, 6) && residual[i] == 0; ++i) {
   }
   CHECK(i == COUNT);
-  CHECK(result.one_shot == 0);
+  CHECK(result.plan == SEAWAY_PLAN_DIRECT);
   CHECK(result.bytes_sent <= COUNT * sizeof(float) * 40 / 100); /* of 4/3 and a chunk */
   CHECK(result.scratch_bytes >= COUNT * sizeof(float));
   free(x);

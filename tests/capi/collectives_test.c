@@ -113,7 +113,8 @@ static void reduce_many(struct member* member) {
   }
   CHECK(wrong == 0);
   CHECK(small[0] == 3 && small[1] == 6 && small[2] == 9);
-  CHECK(result.outcome == SEAWAY_COMMITTED && result.one_shot == 0 && result.attempts == 1 && result.lost_count == 0);
+  CHECK(result.outcome == SEAWAY_COMMITTED && result.plan == SEAWAY_PLAN_DIRECT && result.attempts == 1 &&
+        result.lost_count == 0);
   CHECK(result.contributor_count == 3 && result.weight_sum == 3);
   CHECK(result.scratch_bytes == (LARGE + 3) * sizeof *data && result.bytes_sent > 0 && result.seconds > 0);
   CHECK(contributors[rank_of(member->comm)].peer == self_of(member->comm));

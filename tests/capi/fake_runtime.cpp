@@ -30,7 +30,7 @@ class FakeOperation : public Operation {
     result.weight_sum = 3.5;
     result.lost = {31, 32};
     result.attempts = 2;
-    result.one_shot = true;
+    result.plan = collective::PlanKind::one_shot;
     result.bytes_sent = 41;
     result.bytes_received = 42;
     result.bytes_resent = 43;

@@ -131,7 +131,7 @@ CASE(a_result_is_told_in_full_and_arrays_only_as_far_as_they_reach) {
   CHECK(result.contributor_count == 3 && result.lost_count == 2);
   CHECK(contributors[0].peer == 21 && contributors[1].weight == 2 && contributors[2].weight == 0.5);
   CHECK(contributors[3].peer == 0 && lost[0] == 31);
-  CHECK(result.outcome == SEAWAY_COMMITTED && result.one_shot == 1 && result.weight_sum == 3.5);
+  CHECK(result.outcome == SEAWAY_COMMITTED && result.plan == SEAWAY_PLAN_ONE_SHOT && result.weight_sum == 3.5);
   CHECK(result.epoch.term == 7 && result.epoch.number == 8 && result.attempt.term == 2 && result.attempt.number == 3);
   CHECK(result.attempts == 2 && result.seq == 5 && result.hash == 12 && result.contributors_hash == 11);
   CHECK(result.bytes_sent == 41 && result.bytes_received == 42 && result.bytes_resent == 43);

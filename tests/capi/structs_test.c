@@ -58,9 +58,9 @@ CASE(enumerators_keep_their_numbers) {
 CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_epoch) == 16);
   CHECK(sizeof(seaway_error) == 1120);
-  CHECK(sizeof(seaway_config) == 136);
+  CHECK(sizeof(seaway_config) == 144);
   CHECK(sizeof(seaway_view_info) == 64);
-  CHECK(sizeof(seaway_member) == 560);
+  CHECK(sizeof(seaway_member) == 624);
   CHECK(sizeof(seaway_buffer) == 24);
   CHECK(sizeof(seaway_share) == 32);
   CHECK(sizeof(seaway_options) == 80);
@@ -85,7 +85,7 @@ CASE(config_defaults) {
   CHECK(config.replica == SEAWAY_REPLICA_ANY && config.lane == 0 && config.lanes == 1 && config.min_world == 1);
   CHECK(config.advertise_count == 0 && config.connections == 0 && config.rate_mbps == 0);
   CHECK(config.kept_bytes == (uint64_t)1 << 30 && config.plaintext == 0);
-  CHECK(config.uuid[0] == 0 && config.uuid[1] == 0);
+  CHECK(config.uuid[0] == 0 && config.uuid[1] == 0 && config.site == NULL);
 }
 
 CASE(options_result_and_master_defaults) {

@@ -38,6 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     config.advertise.push_back(draw_address(input));
   }
   config.name = draw_address(input);
+  config.site = draw_address(input);
   const Error error = runtime::validate(config);
   FUZZ_REQUIRE(error.status == Status::ok || error.status == Status::invalid, "it is right or wrong");
   FUZZ_REQUIRE((error.status == Status::ok) == error.text.empty(), "and if it is wrong, the text says what");

@@ -145,9 +145,12 @@ class Member {
     epoch_.roster.push_back({id, {0, id}, "p" + std::to_string(id), replica, 0, generation, 0, {}});
   }
   std::vector<wire::BaseMember> base() const {
+    // Everybody alone, or the first two at one site.
+    const bool has_sites = epoch_.roster.back().id % 2 == 0;
     std::vector<wire::BaseMember> members;
     for (const wire::MemberInfo& member : epoch_.roster) {
-      members.push_back({member.id, 0, 0, false});
+      const auto site = static_cast<std::uint16_t>(has_sites && members.size() == 1 ? 0 : members.size());
+      members.push_back({member.id, 0, 0, false, site});
     }
     return members;
   }

@@ -24,12 +24,22 @@ const char* name_of(Outcome outcome) {
 namespace {
 bool is_success(Outcome outcome) { return outcome == Outcome::committed || outcome == Outcome::no_weight; }
 
-ReferenceAttempt attempt_of(const Result& result) { return {result.op, result.one_shot, result.chunk_bytes}; }
-
 std::string text_of_epoch(const Epoch& epoch) {
   return "(" + std::to_string(epoch.term) + ", " + std::to_string(epoch.number) + ")";
 }
 }  // namespace
+
+ReferenceAttempt Checker::attempt_of(PeerId peer, const Result& result) const {
+  ReferenceAttempt attempt{result.op, result.plan, result.chunk_bytes};
+  const auto base = bases_.find({run_of(peer), result.op.generation});
+  if (result.plan == collective::PlanKind::hierarchical && base != bases_.end()) {
+    SEAWAY_MARK("sim: a success by a hierarchical plan");
+    for (const auto& [id, rate, site] : base->second) {
+      attempt.sites[id] = site;
+    }
+  }
+  return attempt;
+}
 
 std::string Checker::text_of(const OpKey& op) const {
   return "lane " + std::to_string(op.lane) + " generation " + std::to_string(op.generation) + " tag " +
@@ -52,7 +62,7 @@ std::string Checker::record_of(PeerId peer, const PlannedOp& planned, const Desc
   }
   return to_text({planned,
                   descriptor,
-                  attempt_of(result),
+                  attempt_of(peer, result),
                   world_->options.seed,
                   result.contributors,
                   feeding_back,
@@ -160,7 +170,8 @@ void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned,
   ++checked_;
   const auto blocks = blocks_.find({planned, peer.id()});
   const std::vector<PeerId> owners = blocks == blocks_.end() ? std::vector<PeerId>{} : blocks->second;
-  const std::vector<std::byte> expected = reference(descriptor, inputs, {owners, peer.id()}, attempt_of(result));
+  const std::vector<std::byte> expected =
+      reference(descriptor, inputs, {owners, peer.id()}, attempt_of(peer.id(), result));
   const bool right = std::equal(expected.begin(), expected.end(), output.begin(), output.end());
   // Two members see by their HOLDs that memory lies to one of them. Whoever is left alone can only believe its own.
   const auto has_posted = [&](const wire::MemberInfo& member) { return posted_.at(planned).contains(member.id); };
@@ -190,7 +201,7 @@ void Checker::on_residual(const PeerProcess& peer, const PlannedOp& planned, con
                        });
   if (counted && descriptor.count > 0) {
     SEAWAY_MARK("sim: a residual is rewritten");
-    encode_and_decode(descriptor, attempt_of(result), mine);
+    encode_and_decode(descriptor, attempt_of(peer.id(), result), mine);
   }
   if (!std::ranges::equal(mine.residual, residual)) {
     throw Violation(std::string("promise 4: a residual is not what ") + (counted ? "its encoding has lost" : "it was") +
@@ -359,12 +370,12 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     }
   }
   for (const wire::Base& base : epoch.bases) {
-    std::vector<std::pair<PeerId, std::uint32_t>> rates;
+    std::vector<std::tuple<PeerId, std::uint32_t, std::uint32_t>> members;
     for (const wire::BaseMember& member : base.members) {
-      rates.emplace_back(member.id, member.rate_mbps);
+      members.emplace_back(member.id, member.rate_mbps, member.site);
     }
-    const auto before = rates_.emplace(std::pair(run, base.generation), rates).first;
-    if (before->second != rates && world_->remembers()) {
+    const auto before = bases_.emplace(std::pair(run, base.generation), members).first;
+    if (before->second != members && world_->remembers()) {
       throw Violation("generation " + std::to_string(base.generation) + " has two bases");
     }
   }
@@ -388,46 +399,6 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
   if (world_->remembers() && (!world_->store.record() || world_->store.record()->epoch < epoch.epoch)) {
     throw Violation("an epoch is announced before it is durable");
   }
-}
-
-// --- Promise 10: the shared state -----------------------------------------------------------------------------------
-
-void Checker::on_sync_begun(const PeerProcess& peer, std::uint64_t update, StateCopy copy) {
-  syncs_[{run_of(peer.id()), peer.site().lane, peer.core().generation(), update}].before[peer.id()] = std::move(copy);
-}
-
-void Checker::on_synced(const PeerProcess& peer, std::uint64_t update, StateCopy copy) {
-  synced_at_ = std::min(synced_at_, world_->clock.now());
-  SyncHistory& history = syncs_[{run_of(peer.id()), peer.site().lane, peer.core().generation(), update}];
-  const std::string which = "the state sync of update " + std::to_string(update);
-  for (const auto& [other, theirs] : history.after) {
-    const bool promised = world_->remembers() || (is_live_member(other) && is_live_member(peer.id()));
-    if (promised && !theirs.same_as(copy)) {
-      throw Violation("promise 10: two members end " + which + " with different states");
-    }
-  }
-  bool somebody_had_it = false;
-  bool somebody_synced_had_it = false;
-  bool somebody_was_synced = false;
-  for (const auto& [other, theirs] : history.before) {
-    somebody_had_it = somebody_had_it || theirs.same_as(copy);
-    somebody_synced_had_it = somebody_synced_had_it || (theirs.synced && theirs.same_as(copy));
-    if (theirs.synced && is_live_member(other) && world_->remembers()) {
-      somebody_was_synced = true;
-      if (theirs.revision > copy.revision) {
-        throw Violation("promise 10: " + which + " goes back behind the revision of a member");
-      }
-    }
-  }
-  if (!somebody_had_it || (somebody_was_synced && !somebody_synced_had_it)) {
-    throw Violation("promise 10: the result of " + which + " is nobody's state, or a newcomer's");
-  }
-  if (history.before.at(peer.id()).same_as(copy)) {
-    SEAWAY_MARK("sim: a member has the elected state");
-  } else {
-    SEAWAY_MARK("sim: a member gets the elected state");
-  }
-  history.after[peer.id()] = std::move(copy);
 }
 
 // --- Promises 6 and 8: nobody healthy is punished -------------------------------------------------------------------

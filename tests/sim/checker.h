@@ -12,6 +12,7 @@
 #include "core/master.h"
 #include "sim/network.h"
 #include "sim/program.h"
+#include "sim/reference.h"
 
 namespace seaway::sim {
 
@@ -100,6 +101,7 @@ class Checker {
   void check_split(const OpKey& key, const History& history) const;
   bool is_live_member(PeerId peer) const;
   unsigned run_of(PeerId peer) const;
+  ReferenceAttempt attempt_of(PeerId peer, const collective::Result& result) const;
 
   World* world_;
   // A master without a store may come back to nobody: what is told in the run that forms then is of another run.
@@ -112,7 +114,8 @@ class Checker {
   std::set<PlannedOp> flipped_;
   std::map<Epoch, std::vector<PeerId>> rosters_;
   std::map<std::pair<unsigned, std::uint32_t>, std::uint64_t> join_points_;  // by run and generation
-  std::map<std::pair<unsigned, std::uint32_t>, std::vector<std::pair<PeerId, std::uint32_t>>> rates_;  // the same
+  // The same: id, rate, site of each member.
+  std::map<std::pair<unsigned, std::uint32_t>, std::vector<std::tuple<PeerId, std::uint32_t, std::uint32_t>>> bases_;
   Epoch newest_;
   std::vector<wire::MemberInfo> newest_roster_;
   std::map<HostId, Time> excused_;   // until

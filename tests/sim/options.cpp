@@ -73,6 +73,11 @@ Options Options::draw(std::uint64_t seed) {
   }
   options.measures = random.one_in(2);
   options.between_rates = pick<Duration>(random, {0, kSecond, 5 * kSecond});
+  if (random.one_in(2)) {
+    for (std::uint64_t labels = random.between(1, 5); labels > 0; --labels) {
+      options.sites.emplace_back(pick<const char*>(random, {"", "east", "east", "west", "west", "north"}));
+    }
+  }
   return options;
 }
 

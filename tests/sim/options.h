@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/limits.h"
 #include "base/random.h"
@@ -59,9 +60,10 @@ struct Options {
   Duration job_delay = kMillisecond;  // the longest that a job takes
   Duration release_delay = kMillisecond;
   Duration store_delay = 5 * kMillisecond;
-  Duration quiet_before = 0;  // the first fault comes after this
-  bool stateful = false;      // members sync, newcomers contribute only after one
-  bool measures = false;      // members say what their lines carry, which changes now and then
+  Duration quiet_before = 0;       // the first fault comes after this
+  std::vector<std::string> sites;  // the labels that machines state, in turn; empty: nobody states any
+  bool stateful = false;           // members sync, newcomers contribute only after one
+  bool measures = false;           // members say what their lines carry, which changes now and then
   Duration between_rates = 30 * kSecond;
 
   static Options draw(std::uint64_t seed);

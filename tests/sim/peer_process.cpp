@@ -23,6 +23,9 @@ core::PeerConfig config_of(const World& world, const Site& site, PeerId id) {
   config.lanes = world.options.lanes;
   config.min_world = world.options.replicas;
   config.addresses = {std::to_string(site.host)};
+  if (const std::vector<std::string>& labels = world.options.sites; !labels.empty()) {
+    config.site = labels[site.host % labels.size()];
+  }
   config.data_connections = world.options.data_connections;
   config.limits = world.options.limits;
   // Chunks and the one-shot bound enter the plan, so they are everybody's. What a member can hold is its own.
@@ -307,6 +310,7 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   memory.output.resize(count * size_of(descriptor.dtype), std::byte{0xAA});
   memory.coded_in.resize(coded_bytes(descriptor, descriptor.up), std::byte{0xCC});
   memory.coded_out.resize(coded_bytes(descriptor, descriptor.down), std::byte{0xDD});
+  memory.partial.resize(partial_bytes(descriptor), std::byte{0xEE});
   memory.residual = residual_of(world_->options.seed, id_, planned, descriptor);
   if (descriptor.in_place) {
     memory.scratch.resize(memory.input.size(), std::byte{0xBB});

@@ -70,7 +70,7 @@ class PeerProcess : public Endpoint {
  private:
   struct Memory {
     std::vector<std::byte> input, original, output, scratch;
-    std::vector<std::byte> coded_in, coded_out, residual;
+    std::vector<std::byte> coded_in, coded_out, partial, residual;
     collective::Descriptor descriptor;
     PlannedOp planned;
     bool ended = false;

@@ -17,6 +17,8 @@ namespace seaway::sim {
 namespace {
 
 constexpr std::uint64_t kMostElements = 1u << 24;
+constexpr collective::PlanKind kPlans[] = {collective::PlanKind::direct, collective::PlanKind::one_shot,
+                                           collective::PlanKind::hierarchical};
 
 std::uint64_t number(const std::map<std::string, std::string>& fields, const char* name) {
   const auto it = fields.find(name);
@@ -84,7 +86,19 @@ Record parse(const std::string& text) {
   record.descriptor.up = named(fields, "codec", kAllCodecs);
   record.descriptor.down = named(fields, "down", kAllCodecs);
   record.descriptor.rounding = fields["rounding"] == "stochastic" ? Rounding::stochastic : Rounding::nearest;
-  record.attempt.one_shot = fields["plan"] == "one-shot";
+  for (const collective::PlanKind plan : kPlans) {
+    if (fields["plan"] == name_of(plan)) {
+      record.attempt.plan = plan;
+    }
+  }
+  std::istringstream sites(fields["sites"]);
+  for (std::string item; std::getline(sites, item, ',');) {
+    const std::size_t colon = item.find(':');
+    if (colon == std::string::npos) {
+      throw std::invalid_argument("sites= takes ID:NUMBER,...");
+    }
+    record.attempt.sites[std::stoull(item)] = static_cast<std::uint32_t>(std::stoul(item.substr(colon + 1)));
+  }
   record.attempt.chunk_bytes = static_cast<std::uint32_t>(number(fields, "chunk"));
   record.seed = number(fields, "seed");
   record.planned = {static_cast<std::uint16_t>(number(fields, "lane")), number(fields, "update"),
@@ -103,6 +117,11 @@ Record parse(const std::string& text) {
     record.contributors.push_back({std::stoull(item), std::stod(item.substr(colon + 1))});
     if (item.ends_with(":residual")) {
       record.feeding_back.insert(record.contributors.back().id);
+    }
+  }
+  for (const auto& contributor : record.contributors) {
+    if (record.attempt.plan == collective::PlanKind::hierarchical && !record.attempt.sites.contains(contributor.id)) {
+      throw std::invalid_argument("plan=hierarchical takes sites=, with each contributor's");
     }
   }
   if (record.contributors.empty()) {
@@ -137,9 +156,8 @@ std::string to_text(const Record& record) {
   const collective::Descriptor& d = record.descriptor;
   std::ostringstream text;
   text << "kind=" << static_cast<int>(d.kind) << " dtype=" << name_of(d.dtype) << " op=" << name_of(d.reduction)
-       << " count=" << d.count << " plan=" << (record.attempt.one_shot ? "one-shot" : "direct")
-       << " codec=" << name_of(d.up) << " down=" << name_of(d.down)
-       << " rounding=" << (d.rounding == Rounding::stochastic ? "stochastic" : "nearest")
+       << " count=" << d.count << " plan=" << name_of(record.attempt.plan) << " codec=" << name_of(d.up)
+       << " down=" << name_of(d.down) << " rounding=" << (d.rounding == Rounding::stochastic ? "stochastic" : "nearest")
        << " chunk=" << record.attempt.chunk_bytes << " generation=" << record.attempt.op.generation
        << " tag=" << record.attempt.op.tag << " seq=" << record.attempt.op.seq << " seed=" << record.seed
        << " lane=" << record.planned.lane << " update=" << record.planned.update << " index=" << record.planned.index
@@ -148,6 +166,10 @@ std::string to_text(const Record& record) {
     const collective::Contributor& contributor = record.contributors[i];
     text << (i > 0 ? "," : "") << contributor.id << ":" << contributor.weight
          << (record.feeding_back.contains(contributor.id) ? ":residual" : "");
+  }
+  const char* before_site = " sites=";
+  for (const auto& [id, number] : record.attempt.sites) {
+    text << std::exchange(before_site, ",") << id << ":" << number;
   }
   if (has_blocks(d.kind)) {
     text << " mine=" << record.blocks.mine << " blocks=";

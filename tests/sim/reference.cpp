@@ -279,6 +279,34 @@ std::vector<std::byte> reduced(const collective::Descriptor& d, std::span<const 
 
 namespace {
 
+// Divided by what the caller says. Who weighs nothing adds nothing, whatever his numbers.
+template <class T>
+std::vector<std::byte> averaged(std::span<const ReferenceInput> inputs, double divisor) {
+  std::vector<std::byte> out(inputs.front().data.size());
+  for (std::size_t at = 0; at < out.size(); at += sizeof(T)) {
+    T sum = 0;
+    bool first = true;
+    for (const ReferenceInput& input : inputs) {
+      T value;
+      std::memcpy(&value, input.data.data() + at, sizeof value);
+      const T product = static_cast<T>(input.weight) * value;
+      if (input.weight != 0) {
+        sum = first ? product : sum + product;
+        first = false;
+      }
+    }
+    sum = sum / static_cast<T>(divisor);
+    sum = std::isnan(sum) ? std::numeric_limits<T>::quiet_NaN() : sum;
+    std::memcpy(out.data() + at, &sum, sizeof sum);
+  }
+  return out;
+}
+
+std::vector<std::byte> averaged(const collective::Descriptor& d, std::span<const ReferenceInput> inputs,
+                                double divisor) {
+  return size_of(d.dtype) == sizeof(float) ? averaged<float>(inputs, divisor) : averaged<double>(inputs, divisor);
+}
+
 struct Coding {
   Codec codec = Codec::none;
   Rounding rounding = Rounding::nearest;
@@ -312,6 +340,34 @@ void pass(const Coding& coding, std::vector<std::byte>& data, std::vector<std::b
   }
 }
 
+// Of each site the sum of what it contributes, sites in the order of their numbers.
+std::vector<ReferenceInput> summed_by_site(const collective::Descriptor& d, std::span<const ReferenceInput> inputs,
+                                           const ReferenceAttempt& attempt) {
+  std::map<std::uint32_t, std::vector<ReferenceInput>> by_site;
+  for (const ReferenceInput& input : inputs) {
+    by_site[attempt.sites.at(input.id)].push_back(input);
+  }
+  std::vector<ReferenceInput> sums;
+  for (const auto& [number, there] : by_site) {
+    double weight = 0;
+    for (const ReferenceInput& input : there) {
+      weight += input.weight;
+    }
+    if (there.size() == 1) {
+      sums.push_back(there.front());
+    } else if (weight > 0) {
+      ReferenceInput sum{there.front().id, {}, 1, {}, {}};
+      sum.data = d.reduction == Reduction::avg ? averaged(d, there, 1) : reduced(d, there, {});
+      if (d.up != Codec::none) {
+        std::vector<std::byte> nothing;
+        pass({d.up, Rounding::nearest, 0, d.count, d.count}, sum.data, nothing);
+      }
+      sums.push_back(std::move(sum));
+    }
+  }
+  return sums;
+}
+
 }  // namespace
 
 void encode_and_decode(const collective::Descriptor& d, const ReferenceAttempt& attempt, ReferenceInput& input) {
@@ -329,8 +385,18 @@ std::vector<std::byte> reference(const collective::Descriptor& d, std::vector<Re
       encode_and_decode(d, attempt, input);
     }
   }
-  std::vector<std::byte> out = reduced(d, inputs, blocks);
-  if (d.down != Codec::none && !attempt.one_shot && has_data) {
+  std::vector<std::byte> out;
+  if (attempt.plan == collective::PlanKind::hierarchical && has_data) {
+    double weights = 0;
+    for (const ReferenceInput& input : inputs) {
+      weights += input.weight;
+    }
+    const std::vector<ReferenceInput> sums = summed_by_site(d, inputs, attempt);
+    out = d.reduction == Reduction::avg ? averaged(d, sums, weights) : reduced(d, sums, {});
+  } else {
+    out = reduced(d, inputs, blocks);
+  }
+  if (d.down != Codec::none && attempt.plan != collective::PlanKind::one_shot && has_data) {
     std::vector<std::byte> nothing;
     pass({d.down, Rounding::nearest, 0, d.count, d.count}, out, nothing);
   }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -24,11 +26,12 @@ struct ReferenceBlocks {
   PeerId mine = kNoPeer;
 };
 
-// Of ops with a codec: what else the bits depend on.
+// What else the bits depend on.
 struct ReferenceAttempt {
   OpKey op;
-  bool one_shot = false;
-  std::uint32_t chunk_bytes = 0;
+  collective::PlanKind plan = collective::PlanKind::direct;
+  std::uint32_t chunk_bytes = 0;            // with a codec
+  std::map<PeerId, std::uint32_t> sites{};  // of a hierarchical plan: the contributors', by number
 };
 
 // `inputs` in roster order, at least one. Of an exchange the result is `blocks.mine`'s, whose `receives` the descriptor has.

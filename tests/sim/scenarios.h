@@ -11,5 +11,6 @@ struct Scenario {
 };
 const std::vector<Scenario>& scenarios();
 std::vector<Scenario> scenarios_of_relays();  // scenarios_relays.cpp
+std::vector<Scenario> scenarios_of_sites();   // scenarios_sites.cpp
 
 }  // namespace seaway::sim

@@ -38,7 +38,7 @@ def test_large_arrays_have_equal_bits(master: seaway.Master) -> None:
         assert x.tobytes() == in_roster_order.tobytes()
         assert result.hash == members[0][2].hash
         assert result.contributors_hash == members[0][2].contributors_hash
-        assert not result.one_shot
+        assert result.plan == "direct"
         assert result.bytes_sent > 0 and result.bytes_received > 0 and result.bytes_resent == 0
         assert result.scratch_bytes >= x.nbytes
 

@@ -91,7 +91,8 @@ void EngineDriver::post(Input& input) {
                         .output = bytes * block_out + bytes_of(descriptor.receives),
                         .in_place = descriptor.in_place,
                         .coded_in = coded_bytes(descriptor, descriptor.up),
-                        .coded_out = coded_bytes(descriptor, descriptor.down)};
+                        .coded_out = coded_bytes(descriptor, descriptor.down),
+                        .partial = partial_bytes(descriptor)};
   memory_[posted.op].residual = descriptor.feeds_back ? memory_[posted.op].input : 0;
 }
 
@@ -103,6 +104,8 @@ std::uint64_t EngineDriver::Memory::bytes_of(Buffer buffer) const {
       return coded_in;
     case Buffer::coded_result:
       return coded_out;
+    case Buffer::partial:
+      return partial;
     case Buffer::residual:
       return residual;
     default:
@@ -218,12 +221,15 @@ FrameHeader EngineDriver::draw_frame(Input& input, PeerId from, std::vector<std:
   if ((unusual & 1) != 0) {
     header.attempt = draw_attempt(input);
   }
+  if (header.type == FrameType::result && (unusual & 64) != 0) {
+    header.type = FrameType::partial;
+  }
   const bool counted = header.type != FrameType::ack && header.type != FrameType::ping;
   if (counted != ((unusual & 126) == 126)) {
     std::uint64_t& next = link_seqs_[from];
     header.link_seq = (unusual & 6) == 6 ? input.below(32) : (unusual & 8) != 0 ? (next += 2) : ++next;
   }
-  if (header.type == FrameType::part || header.type == FrameType::result) {
+  if (header.type == FrameType::part || header.type == FrameType::result || header.type == FrameType::partial) {
     header.chunk = input.below(8);
     header.length = kLengths[input.below(kLengths.size())];
     if ((unusual & 48) == 48) {
@@ -350,10 +356,20 @@ void EngineDriver::check(const Job& job) {
   const std::uint64_t plain = job.count * size_of(job.dtype);
   const std::uint64_t coded = job.codec == Codec::none ? plain : encoded_bytes(job.codec, job.count);
   const bool encodes = job.kind == JobKind::encode;
-  FUZZ_REQUIRE(job.kind == JobKind::hash || (encodes ? coded : plain) == job.dst.length, "a job is of whole elements");
+  // A site's only contribution is copied as it travels.
+  const bool is_sum = job.dst.buffer == Buffer::partial && job.kind == JobKind::copy;
+  FUZZ_REQUIRE(job.kind == JobKind::hash || is_sum || (encodes ? coded : plain) == job.dst.length,
+               "a job is of whole elements");
   for (const JobSource& source : job.sources) {
     check(source.region, false);
-    FUZZ_REQUIRE(source.region.length == (encodes ? plain : coded), "a source is as long as what is made of it");
+    FUZZ_REQUIRE(source.region.length == (is_sum    ? job.dst.length
+                                          : encodes ? plain
+                                                    : coded),
+                 "a source is as long as what is made of it");
+  }
+  if (job.kind == JobKind::decode && job.coded.length > 0) {
+    check(job.coded, false);
+    FUZZ_REQUIRE(job.coded.length == coded, "and so is what is kept of it");
   }
   if (job.coded_by != Codec::none) {
     check(job.coded, false);

@@ -71,6 +71,7 @@ class EngineDriver {
     bool in_place = false;
     std::uint64_t coded_in = 0;
     std::uint64_t coded_out = 0;
+    std::uint64_t partial = 0;
     std::uint64_t residual = 0;
 
     std::uint64_t bytes_of(collective::Buffer buffer) const;

@@ -31,7 +31,8 @@ inline std::vector<wire::Decision> all(const std::vector<wire::OpReport>& report
 
 class Cluster {
  public:
-  explicit Cluster(std::size_t members, Limits limits = small_limits()) {
+  // `sites` has a number for each member; none: every member is alone at its own.
+  explicit Cluster(std::size_t members, Limits limits = small_limits(), const std::vector<std::uint16_t>& sites = {}) {
     for (std::size_t i = 0; i < members; ++i) {
       nodes_.push_back(std::make_unique<Node>(EngineConfig{id(i), 0, limits, Ladder{}}));
     }
@@ -41,7 +42,8 @@ class Cluster {
     for (std::size_t i = 0; i < members; ++i) {
       epoch_.roster.push_back(
           {id(i), {0, i}, std::string(1, static_cast<char>('a' + i)), static_cast<std::uint32_t>(i), 0, 1, 0, {}});
-      epoch_.bases[0].members.push_back({id(i), 0, 0, false});
+      const auto site = sites.empty() ? static_cast<std::uint16_t>(i) : sites[i];
+      epoch_.bases[0].members.push_back({id(i), 0, 0, false, site});
     }
     for (std::size_t i = 0; i < members; ++i) {
       nodes_[i]->engine.adopt(epoch_, now);
@@ -93,6 +95,9 @@ class Cluster {
   // Frames between these two wait.
   void hold_back(std::size_t from, std::size_t to) { held_.insert({from, to}); }
   void let_go(std::size_t from, std::size_t to) { held_.erase({from, to}); }
+
+  // Payload that went from one to another in frames of this type.
+  std::uint64_t sent(std::size_t from, std::size_t to, wire::FrameType type) { return sent_[{from, to}][type]; }
 
   // Everything that can happen happens.
   void run() {
@@ -164,7 +169,7 @@ class Cluster {
  private:
   struct Memory {
     std::vector<float> input, output, scratch, residual;
-    std::vector<std::byte> coded_in, coded_out;
+    std::vector<std::byte> coded_in, coded_out, partial;
   };
 
   void adopt_everywhere() {
@@ -190,8 +195,11 @@ class Cluster {
       return slot.data() + region.offset;
     }
     Memory& memory = node.memory.at(region.owner);
-    if (region.buffer == Buffer::coded_input || region.buffer == Buffer::coded_result) {
-      auto& coded = region.buffer == Buffer::coded_input ? memory.coded_in : memory.coded_out;
+    if (region.buffer == Buffer::coded_input || region.buffer == Buffer::coded_result ||
+        region.buffer == Buffer::partial) {
+      auto& coded = region.buffer == Buffer::coded_input    ? memory.coded_in
+                    : region.buffer == Buffer::coded_result ? memory.coded_out
+                                                            : memory.partial;
       coded.resize(std::max<std::size_t>(coded.size(), region.offset + region.length));
       return coded.data() + region.offset;
     }
@@ -234,6 +242,7 @@ class Cluster {
       node.engine.pull(conn(i, j), 4096, frames, now);
       for (const OutFrame& frame : frames) {
         deliver(node, *nodes_[j], conn(j, i), frame);
+        sent_[{i, j}][frame.header.type] += frame.region.length;
         moved = moved || frame.header.type != wire::FrameType::ping;
       }
     }
@@ -254,12 +263,19 @@ class Cluster {
                      .key = job.key,
                      .stream = 0,
                      .residual_stays = !job.feeds_back});
+    } else if (job.kind == JobKind::decode) {
+      const std::byte* from = address(node, job.sources[0].region);
+      codecs.decode(job.codec, dst, from, seaway::whole(job.count));
+      if (job.coded.length > 0) {
+        std::memcpy(address(node, job.coded), from, job.coded.length);
+      }
     } else if (job.codec != Codec::none || job.coded_by != Codec::none) {
       std::vector<EncodedSource> sources;
       for (const JobSource& source : job.sources) {
         sources.push_back({address(node, source.region), job.codec, source.weight});
       }
-      codecs.sum({dst, sources, seaway::whole(job.count), job.weight_sum});
+      (job.reduction == Reduction::avg ? codecs.avg
+                                       : codecs.sum)({dst, sources, seaway::whole(job.count), job.weight_sum});
       if (job.coded_by != Codec::none) {
         std::byte* coded = address(node, job.coded);
         codecs.encode({job.coded_by, coded, dst, seaway::whole(job.count), nullptr, Rounding::nearest, 0, 0});
@@ -298,6 +314,7 @@ class Cluster {
   std::set<std::size_t> dead_;
   std::set<std::pair<std::size_t, std::size_t>> held_;
   std::vector<std::pair<std::size_t, OpHandle>> unanswered_;
+  std::map<std::pair<std::size_t, std::size_t>, std::map<wire::FrameType, std::uint64_t>> sent_;
 };
 
 }  // namespace seaway::collective

@@ -96,7 +96,7 @@ TEST_CASE("where everybody reduces for himself no result travels, and none is en
   Op op(3, sum_by(Codec::q8, Codec::q4), limits);
   op.cluster.run();
   for (std::size_t i = 0; i < 3; ++i) {
-    CHECK(op.result(i).one_shot);
+    CHECK(op.result(i).plan == PlanKind::one_shot);
     CHECK(op.cluster.output(i, op.handles[i]) ==
           sum_of({as_encoded(Codec::q8, ramp(0)), as_encoded(Codec::q8, ramp(1)), as_encoded(Codec::q8, ramp(2))}));
   }

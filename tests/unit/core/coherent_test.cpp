@@ -47,6 +47,8 @@ const std::vector<Lie> kLies{
     {"a base without a member that it had", [](EpochMessage& m) { m.bases[1].members.pop_back(); }},
     {"a base with a member twice", [](EpochMessage& m) { m.bases[1].members.push_back(m.bases[1].members[0]); }},
     {"a base that has a member in another lane", [](EpochMessage& m) { m.bases[0].members[0].lane = 7; }},
+    {"a site that no member names", [](EpochMessage& m) { m.bases[1].members[1].site = 7; }},
+    {"a site named by a member that is at another", [](EpochMessage& m) { m.bases[1].members[2].site = 1; }},
     {"a member newer than every base", [](EpochMessage& m) { m.bases.pop_back(); }},
     {"a join of a generation without a base", [](EpochMessage& m) { m.joins.push_back({7, 9, {}}); }},
     {"a join before an earlier one", [](EpochMessage& m) { m.joins.insert(m.joins.begin(), {1, 9, {}}); }},

@@ -63,6 +63,7 @@ struct Actor {
   std::uint64_t update_count = 0;
   std::uint32_t oldest_generation = 0;
   std::uint32_t rate_mbps = 0;      // stated
+  std::string site;                 // stated
   std::uint32_t measured_mbps = 0;  // in heartbeats
   std::vector<OpKey> finished;
   std::optional<wire::EpochMessage> taken;
@@ -209,6 +210,7 @@ class Script {
     join.min_world = from.min_world;
     join.rate_mbps = from.rate_mbps;
     join.addresses = {"10.0.0." + std::to_string(id) + ":9000"};
+    join.site = from.site;
     return join;
   }
   void say(PeerId id, wire::PeerMessage message) {

@@ -81,6 +81,27 @@ TEST_CASE("who measures nearly as much as the fastest counts as fast: it had les
   }
 }
 
+TEST_CASE("where members share a site no rates are asked for: a hierarchical plan does not deal by them") {
+  Script run(true, 4);
+  run.start();
+  run.actor(a).site = run.actor(c).site = "west";
+  run.actor(d).site = "east";
+  run.arrive({a, b, c, d});
+  // Of a label a base has where it stands first. Who states none is alone, and so is who is alone with its label.
+  std::vector<std::uint16_t> sites;
+  for (const wire::BaseMember& member : run.store.bases.back().members) {
+    sites.push_back(member.site);
+  }
+  CHECK(sites == std::vector<std::uint16_t>{0, 1, 0, 3});
+  CHECK(run.store.roster[2].site == "west");
+  CHECK(run.store.roster[1].site == "");
+  for (const PeerId id : {a, b, c, d}) {
+    run.actor(id).measured_mbps = id == c ? 10 : 500;
+  }
+  run.pass(5 * kSecond);
+  CHECK_FALSE(run.heard<wire::Ask>(a));
+}
+
 TEST_CASE("a rate that was stated stands, whatever was measured") {
   Script run(true, 3);
   run.start();

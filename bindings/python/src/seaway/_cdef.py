@@ -74,6 +74,7 @@ typedef struct seaway_config {
   const char* ca;
   const char* cert;
   const char* key;
+  const char* site;
 } seaway_config;
 seaway_status seaway_config_init(seaway_config* config, size_t struct_size);
 seaway_status seaway_create(seaway_comm** comm, const seaway_config* config);
@@ -101,6 +102,7 @@ typedef struct seaway_member {
   uint16_t reserved;
   char name[257];
   char address[257];
+  char site[65];
 } seaway_member;
 seaway_status seaway_view_get(seaway_comm* comm, seaway_view** view);
 seaway_status seaway_view_info_get(const seaway_view* view, seaway_view_info* info);
@@ -169,6 +171,11 @@ typedef enum seaway_outcome {
   SEAWAY_COMMITTED = 1,
   SEAWAY_NO_WEIGHT = 2
 } seaway_outcome;
+typedef enum seaway_plan {
+  SEAWAY_PLAN_DIRECT = 0,
+  SEAWAY_PLAN_ONE_SHOT = 1,
+  SEAWAY_PLAN_HIERARCHICAL = 2
+} seaway_plan;
 typedef struct seaway_contributor {
   uint64_t peer;
   double weight;
@@ -182,7 +189,7 @@ typedef struct seaway_result {
   size_t lost_capacity;
   size_t lost_count;
   int32_t outcome;
-  int32_t one_shot;
+  int32_t plan;
   double weight_sum;
   seaway_epoch epoch;
   seaway_epoch attempt;

@@ -88,6 +88,9 @@ class Communicator(Exchanges):
             what a long path waits for.
         rate_mbps: what this peer can send and receive, in Mbit/s; 0: what it measures, and as much as the others until then.
         kept_bytes: memory for contributions kept until commit, so that a death costs little. None: 1 GiB.
+        site: a label for where this peer is, at most 64 bytes: the same for peers on one LAN, or behind one line to the others. A
+            large all-reduce then crosses each site's line once each way (`Result.plan` is "hierarchical"). None: the environment
+            variable SEAWAY_SITE, or a site of its own, as "" is.
         plaintext: True: connections are neither encrypted nor authenticated, whoever reaches a port can join and read. For a
             private network; the master has to run with --plaintext. False: TLS 1.3 everywhere.
         ca, cert, key: files in PEM, an own PKI in place of the join string: the authorities that vouch for the master, this
@@ -120,6 +123,7 @@ class Communicator(Exchanges):
         ca: str | None = None,
         cert: str | None = None,
         key: str | None = None,
+        site: str | None = None,
     ) -> None:
         self._handle: Any = NULL
         self._closed = True
@@ -168,7 +172,8 @@ class Communicator(Exchanges):
             config.master = text(join, "join")
         else:
             config.join = text(join, "join")
-        for field, given in (("name", name), ("listen", listen), ("ca", ca), ("cert", cert), ("key", key)):
+        texts = (("name", name), ("listen", listen), ("ca", ca), ("cert", cert), ("key", key), ("site", site))
+        for field, given in texts:
             if given is not None:
                 setattr(config, field, text(given, field))
         if advertise is not None:

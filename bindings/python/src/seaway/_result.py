@@ -12,6 +12,11 @@ _RESULT = ffi.typeof("seaway_result *")
 _CONTRIBUTORS = ffi.typeof("seaway_contributor[]")
 _PEERS = ffi.typeof("uint64_t[]")
 _RESULT_SIZE = ffi.sizeof("seaway_result")
+_PLANS = {
+    lib.SEAWAY_PLAN_DIRECT: "direct",
+    lib.SEAWAY_PLAN_ONE_SHOT: "one-shot",
+    lib.SEAWAY_PLAN_HIERARCHICAL: "hierarchical",
+}
 _OUTCOMES = {lib.SEAWAY_COMMITTED: "committed", lib.SEAWAY_NO_WEIGHT: "no_weight"}
 
 
@@ -99,9 +104,11 @@ class Result:
         return int(self._struct.contributors_hash)
 
     @property
-    def one_shot(self) -> bool:
-        """Whether everybody sent everything to everybody, as small ops and two members do."""
-        return bool(self._struct.one_shot)
+    def plan(self) -> str:
+        """How the op ran: "direct" (each chunk has one member that reduces it and sends the result to all), "one-shot"
+        (everybody sent everything to everybody, as small ops and two members do) or "hierarchical" (as direct, but what a site
+        contributes was summed there first, and the result came to each site once: see `site` of `Communicator`)."""
+        return _PLANS[self._struct.plan]
 
     @property
     def bytes_sent(self) -> int:
@@ -120,7 +127,7 @@ class Result:
 
     @property
     def scratch_bytes(self) -> int:
-        """Memory that the library took because the op was in place."""
+        """Memory that the library took because the op was in place, or had a codec or a hierarchical plan."""
         return int(self._struct.scratch_bytes)
 
     @property

@@ -15,7 +15,7 @@ class Member:
     """One peer of the run.
 
     `peer` is its incarnation: 64 random bits, one life of one process. Name members by it; ranks change. `address` is the
-    first, HOST:PORT, that it advertises.
+    first, HOST:PORT, that it advertises. `site` is the label that it stated; "": a site of its own.
     """
 
     peer: int
@@ -24,6 +24,7 @@ class Member:
     lane: int
     name: str
     address: str
+    site: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def _members(handle: Any, count: int) -> tuple[Member, ...]:
                 lane=member.lane,
                 name=string(member.name),
                 address=string(member.address),
+                site=string(member.site),
             )
         )
     return tuple(members)
