@@ -26,6 +26,8 @@ constexpr const char* kHelp =
   --between-mib N before each run an all-reduce of that size, whose time does not count: a small op among large ones
   --rate N        Mbit/s that every peer states that it has; 0 (default): what it measures
   --streams N     data connections per pair of peers; 0 (default): as many as help
+  --sites A,B,... labels of the peers' sites, in turn: west,west,east,east for two of two; where several have one, an all_reduce is
+                  hierarchical. Default: nobody has one
   --codec C[,C]   bf16, q8 or q4: how contributions travel, and an all-reduce's results; q8,q8 for instance
   --in-place      all_reduce: the result replaces the input (otherwise it goes to a buffer of its own)
   --encrypted     over TLS, as a run is unless --plaintext was given

@@ -50,6 +50,18 @@ const char* name_of(Collective collective) {
   return "";
 }
 
+std::string site_of(const Options& options, unsigned rank) {
+  std::vector<std::string> labels(1);
+  for (const char c : options.sites) {
+    if (c == ',') {
+      labels.emplace_back();
+    } else {
+      labels.back() += c;
+    }
+  }
+  return labels[rank % labels.size()];
+}
+
 bool to_collective(const std::string& name, Collective& collective) {
   const auto found = kCollectives.find(name);
   if (found != kCollectives.end()) {
@@ -88,6 +100,8 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
         problem = "--codec takes bf16, q8 or q4, or two of them: \"" + value + "\" is none";
         return false;
       }
+    } else if (word == "--sites") {
+      options.sites = value;
     } else if (!to_number(value, number)) {
       problem = word + ": \"" + value + "\" is no number";
       return false;
@@ -157,6 +171,8 @@ std::vector<std::string> worker_words(const Options& options) {
                                  std::string(name_of_codec(options.codec_up)) + "," + name_of_codec(options.codec_down),
                                  "--rate",
                                  std::to_string(options.rate),
+                                 "--sites",
+                                 options.sites,
                                  "--master",
                                  options.master,
                                  "--rank",

@@ -26,6 +26,8 @@ struct Options {
   bool turns = false;  // a run for each line of standard input
   bool lab = false;    // each peer in a site of the WAN lab that this runs in
 
+  std::string sites;  // labels with commas between them, which peers state in turn; empty: nobody states any
+
   // Of a worker.
   std::string master;  // its address, or a join string
   unsigned rank = 0;
@@ -34,6 +36,9 @@ struct Options {
 const char* name_of(Collective collective);
 const char* name_of_codec(std::int32_t codec);
 bool to_collective(const std::string& name, Collective& collective);
+
+// The label of a peer's site.
+std::string site_of(const Options& options, unsigned rank);
 
 // False, and `problem` in words, when a word is not understood.
 bool parse(const std::vector<std::string>& words, Options& options, std::string& problem);

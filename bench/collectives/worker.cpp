@@ -116,6 +116,8 @@ class Worker {
     config.min_world = options_.peers;
     config.connections = options_.streams;
     config.rate_mbps = options_.rate;
+    const std::string site = site_of(options_, options_.rank);
+    config.site = site.c_str();
     return is_ok("create", seaway_create(&comm_, &config)) && is_ok("join", seaway_join(comm_, kPatience));
   }
 
