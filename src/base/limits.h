@@ -49,6 +49,7 @@ struct Limits {
   std::uint64_t window_bytes = 64 << 20;
   std::uint64_t least_window_bytes = 4 << 20;
   std::uint64_t kept_bytes = 1ull << 30;   // contributions kept after use, so that a loss costs little
+  std::uint64_t held_bytes = 4ull << 30;   // results of ops with a quorum that are not posted here
   std::uint64_t small_bytes = 4096;        // an op's data up to this travels with the messages: see link.h
   std::uint32_t unposted_ops = 4096;       // per link: ops, and tags, that others use and I do not yet
   std::uint32_t frames_ahead = 1u << 20;   // per link: received, while an earlier one is missing

@@ -153,16 +153,21 @@ struct Descriptor {
   Codec up = Codec::none;    // how contributions travel, and gathered blocks: f32 only; sum or avg where it reduces
   Codec down = Codec::none;  // how an all-reduce's results travel from their roots. A one-shot plan sends none
   Rounding rounding = Rounding::nearest;  // of contributions; results are rounded to nearest
-  bool feeds_back = false;    // with `up`: a residual is added to what I contribute, and rewritten when the op commits
+  bool feeds_back = false;  // with `up`: a residual is added to what I contribute, and rewritten when the op commits
+  // all-reduce and reduce-scatter: so many contributions suffice, once `grace` has passed since they were there. 0: everyone's
+  std::uint32_t quorum = 0;
+  Duration grace = 0;         // whole milliseconds
   std::int32_t priority = 0;  // on what this member sends: before all that is lower; what is equal shares
   Duration no_progress = 0;   // 0: none. No READY and no byte of this op for that long asks the master to decide
   Time deadline = kNever;     // absolute; asks the master to decide
 };
 
-// Whether a site's contributions may be summed before they leave it: sums of 16-bit numbers would be rounded twice.
+// Whether a site's contributions may be summed before they leave it: sums of 16-bit numbers would be rounded twice, and with a
+// quorum a site's sum would wait until it is said who contributes.
 inline bool sums_by_site(const Descriptor& d) {
   const bool rounds = is_floating(d.dtype) && size_of(d.dtype) == 2;
-  return d.kind == OpKind::all_reduce && (!rounds || d.reduction == Reduction::min || d.reduction == Reduction::max);
+  return d.kind == OpKind::all_reduce && d.quorum == 0 &&
+         (!rounds || d.reduction == Reduction::min || d.reduction == Reduction::max);
 }
 
 inline bool has_codec(const Descriptor& d) { return d.up != Codec::none || d.down != Codec::none; }
@@ -241,6 +246,16 @@ inline bool concerns(const Release& release, const Region& region) {
 struct FreeSlot {
   SlotId slot = 0;
 };
+// An op with a quorum is not posted here, and its result is to be held for it: its scratch is to have so many bytes, its coded
+// result so many. Answered with on_released, before which nothing is written there. The op may be posted later, under this name.
+struct HoldResult {
+  OpHandle op = 0;
+  std::uint64_t scratch_bytes = 0;
+  std::uint64_t coded_bytes = 0;
+};
+struct FreeHeld {  // it will not be posted under this name
+  OpHandle op = 0;
+};
 // Close it, then say on_lost.
 struct CloseLinkConnection {
   ConnId conn = 0;
@@ -258,6 +273,7 @@ struct AskCancel {
 struct EdgeStalled {
   PeerId peer = kNoPeer;
 };
-using EngineEffect = std::variant<OpEnded, Release, FreeSlot, CloseLinkConnection, AskMismatch, AskCancel, EdgeStalled>;
+using EngineEffect = std::variant<OpEnded, Release, FreeSlot, HoldResult, FreeHeld, CloseLinkConnection, AskMismatch,
+                                  AskCancel, EdgeStalled>;
 
 }  // namespace seaway::collective

@@ -1,16 +1,13 @@
 #include "collective/engine.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <limits>
 #include <utility>
 
 #include "base/assert.h"
-#include "base/hex.h"
 #include "base/mark.h"
 #include "base/mutant.h"
-#include "hash/hash.h"
 
 namespace seaway::collective {
 
@@ -23,44 +20,6 @@ namespace {
 
 constexpr std::size_t kMostOps = kMaxOpenOps / 4;  // in flight at once: all of them fit into a report
 
-// "" or what is wrong with which argument.
-std::string what_is_wrong(const Descriptor& d) {
-  if (d.kind < OpKind::all_reduce || d.kind > OpKind::transfer) {
-    return "kind is none of all_reduce, broadcast, barrier, reduce_scatter, all_gather, exchange, transfer";
-  }
-  if (!is_valid(d.dtype)) {
-    return "dtype is none of the element types";
-  }
-  if (d.weighted && (!reduces(d.kind) || d.reduction != Reduction::avg)) {
-    return "weight counts for avg only";
-  }
-  if (!std::isfinite(d.weight) || d.weight < 0) {
-    return "weight must be finite and not negative";
-  }
-  if (d.kind == OpKind::barrier) {
-    return d.count == 0 ? "" : "a barrier has no data: count must be 0";
-  }
-  if (d.count > kMostBytes / size_of(d.dtype) / std::max<std::uint64_t>(d.blocks, 1)) {
-    return "count is above what one op may carry (2^50 bytes)";
-  }
-  if (d.kind == OpKind::broadcast) {
-    return d.root == kNoPeer ? "root: a broadcast needs the member whose data it sends" : "";
-  }
-  if (has_blocks(d.kind) && d.in_place) {
-    return "in_place: what goes in and what comes out differ in size";
-  }
-  if (!reduces(d.kind)) {
-    return "";
-  }
-  if (!is_valid(d.reduction)) {
-    return "op is none of sum, avg, min, max, prod";
-  }
-  if (d.reduction == Reduction::avg && !is_floating(d.dtype)) {
-    return "op avg needs a floating dtype: an integer average would be rounded; use sum and divide";
-  }
-  return "";
-}
-
 // What a message can carry, cut between two UTF-8 characters.
 std::string as_reason(const std::string& text) {
   std::size_t end = std::min<std::size_t>(text.size(), kMaxReasonBytes);
@@ -70,78 +29,36 @@ std::string as_reason(const std::string& text) {
   return text.substr(0, end);
 }
 
-std::string described_codecs(const Descriptor& d) {
-  std::string text;
-  if (has_codec(d)) {
-    text.append(" codec ").append(name_of(d.up));
-  }
-  if (d.down != Codec::none) {
-    text.append(" down ").append(name_of(d.down));
-  }
-  return text + (d.rounding == Rounding::stochastic ? " stochastic" : "");
-}
-
 }  // namespace
-
-std::string describe(const Descriptor& d) {
-  std::string text;
-  switch (d.kind) {
-    case OpKind::barrier:
-      text = "barrier";
-      break;
-    case OpKind::broadcast:
-      text =
-          std::string("broadcast ") + name_of(d.dtype) + " count " + std::to_string(d.count) + " root " + hex(d.root);
-      break;
-    case OpKind::all_gather:
-      text = std::string("all_gather ") + name_of(d.dtype) + " count " + std::to_string(d.count);
-      break;
-    case OpKind::exchange:
-      text = std::string("exchange ") + name_of(d.dtype);
-      break;
-    case OpKind::transfer:
-      text = std::string("send or recv ") + name_of(d.dtype) + " count " + std::to_string(d.count);
-      break;
-    case OpKind::all_reduce:
-    case OpKind::reduce_scatter:
-      text = std::string(d.kind == OpKind::all_reduce ? "all_reduce " : "reduce_scatter ") + name_of(d.reduction) +
-             (d.weighted ? " weighted " : " ") + name_of(d.dtype) + " count " + std::to_string(d.count);
-      break;
-  }
-  return text + (d.pieces != 1 ? std::string(" pieces ") + std::to_string(d.pieces) : "") + described_codecs(d) +
-         (d.fail_on_loss ? " on_loss fail" : "") + (d.layout != 0 ? " layout " + hex(d.layout) : "");
-}
-
-std::uint64_t digest_of(const Descriptor& descriptor) {
-  const std::string text = describe(descriptor);
-  const std::uint64_t digest = hash64(std::as_bytes(std::span(text)));
-  return digest == 0 ? 1 : digest;  // 0 says "passed without posting"
-}
 
 Engine::Engine(EngineConfig config) : config_(config) {}
 
 Posted Engine::post(const Descriptor& descriptor, Time now) {
-  for (const std::string& wrong : {what_is_wrong(descriptor), wrong_lists(descriptor), wrong_codecs(descriptor)}) {
-    if (!wrong.empty()) {
-      return {PostError::invalid, wrong, 0};
-    }
+  if (std::string text = wrong(descriptor); !text.empty()) {
+    return {PostError::invalid, std::move(text), 0};
   }
   if (fenced_ || leaving_ || !is_member(config_.self)) {
     return {PostError::not_member, leaving_ ? "this peer is leaving" : "not a member of the run: join first", 0};
   }
-  for (const std::string& wrong : {wrong_blocks(descriptor), wrong_exchange(descriptor)}) {
-    if (!wrong.empty()) {
-      return {PostError::invalid, wrong, 0};
+  for (const std::string& text : {wrong_blocks(descriptor), wrong_exchange(descriptor)}) {
+    if (!text.empty()) {
+      return {PostError::invalid, text, 0};
     }
   }
   // Those that have ended and are remembered count too, but they are forgotten within a round trip.
-  if (handles_.size() >= kMostOps || ops_.size() >= kMaxOpenOps) {
+  if (open_ops() >= kMostOps || ops_.size() >= kMaxOpenOps) {
     return {PostError::too_many, "too many ops in flight: wait for some of them", 0};
   }
   now_ = now;
   const OpKey key = next_key(descriptor);
   Op& op = find_or_create(key);
+  if (op.handle != 0) {
+    const OpHandle held = post_held(op, descriptor, now);
+    settle(now);
+    return {PostError::none, "", held};
+  }
   const OpHandle handle = next_id_++;
+  op.posted = true;
   op.handle = handle;
   handles_[handle] = key;
   op.result.op = key;
@@ -158,10 +75,8 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   return {PostError::none, "", handle};
 }
 
-void Engine::begin(Op& op, Time now) {
-  const Descriptor& descriptor = op.descriptor;
+void Engine::open(Op& op, Time now) {
   op.stage = Stage::run;
-  op.digest = digest_of(descriptor);
   op.attempt = MUTANT(g10_attempt_is_epoch, cut_, epoch_);
   op.roster = roster_of(op.key);
   op.first_roster = op.roster;
@@ -175,7 +90,9 @@ void Engine::begin(Op& op, Time now) {
   release_unposted(op);
   start_attempt(op, now);
   drop_unfit_parts(op);
-  send_ready(op, now);
+}
+
+void Engine::contribute(Op& op) {
   queue_eager(op);
   for (auto& [peer, side] : op.sides) {
     if (side.ready) {
@@ -185,6 +102,13 @@ void Engine::begin(Op& op, Time now) {
       serve_want(op, peer, want, attempt);
     }
   }
+}
+
+void Engine::begin(Op& op, Time now) {
+  op.digest = digest_of(op.descriptor);
+  open(op, now);
+  send_ready(op, now);
+  contribute(op);
   if (essential_lost(op) && MUTANT(g6_post_without_source, true, false)) {
     // It takes its seq and is reported as ABORTED, so that those who posted it before the loss learn the same.
     SEAWAY_MARK("broadcast posted after its source was lost");
@@ -227,7 +151,9 @@ void Engine::cancel_all(const std::string& reason, Time now) {
   std::vector<OpHandle> open;
   open.reserve(handles_.size());
   for (const auto& [handle, key] : handles_) {
-    open.push_back(handle);
+    if (!held_.contains(handle)) {
+      open.push_back(handle);
+    }
   }
   for (const OpHandle handle : open) {
     cancel(handle, reason, now);
@@ -265,12 +191,15 @@ std::optional<Progress> Engine::progress(OpHandle handle) const {
   return progress;
 }
 
-bool Engine::idle() const { return handles_.empty(); }
+bool Engine::idle() const { return open_ops() == 0; }
 
 std::uint32_t Engine::oldest_generation() const {
   std::uint32_t oldest = generation_;
   for (const auto& [key, op] : ops_) {
-    if (op.handle != 0 || op.stage == Stage::unposted) {
+    const bool awaited = std::any_of(op.sides.begin(), op.sides.end(), [](const auto& entry) {
+      return entry.second.ready || !entry.second.parts.empty();
+    });
+    if (op.handle != 0 || (op.stage == Stage::unposted && awaited)) {
       oldest = std::min(oldest, key.generation);
     }
   }
@@ -360,6 +289,7 @@ void Engine::send_ready(Op& op, Time now) {
   ready.standing = standing_;
   ready.has_data = op.descriptor.has_data;
   ready.described = describe(op.descriptor);
+  add_terms(op.descriptor, ready);
   for (const PeerId peer : op.roster) {
     if (peer != config_.self) {
       add_counts(op.descriptor, peer, ready);
@@ -382,11 +312,18 @@ void Engine::settle(Time now) {
 
 // Each step may make the next one's condition true, none an earlier one's, so once through is enough.
 void Engine::settle_op(Op& op, Time now) {
+  if (free_retired(op)) {
+    return;
+  }
+  if (op.stage == Stage::unposted) {
+    hold_unposted(op, now);
+  }
   if (op.open()) {
-    if (refuse_if_different(op, now)) {
+    if (refuse_if_different(op, now) || refuse_if_passed(op, now)) {
       return;
     }
     compare_counts(op);
+    choose_set(op, now);
     learn_contributors(op);
     reduce_ready_chunks(op, now);
     hold_if_whole(op, now);
@@ -420,6 +357,9 @@ void Engine::tick(Time now) {
       overdue.emplace_back(handle, "its deadline passed");
     } else if (op.descriptor.no_progress > 0 && now - op.progress_at >= op.descriptor.no_progress) {
       overdue.emplace_back(handle, "it made no progress for its time-out");
+    }
+    if (now >= set_due(op)) {
+      touch(key);
     }
     waited_for.insert(op.roster.begin(), op.roster.end());
   }
@@ -466,6 +406,7 @@ Time Engine::exact_deadline() const {
     if (!op.open()) {
       continue;
     }
+    due = std::min(due, set_due(op));
     if (op.cancel_reason.empty()) {
       due = std::min(due, op.descriptor.deadline);
       if (op.descriptor.no_progress > 0) {

@@ -8,7 +8,7 @@
 // the root reduces in roster order -> RESULT to all -> HOLD to all -> HOLD from everyone -> committed.
 // Where members share a site, one of them sums what the site contributes, and one passes the result on (engine_sites.cpp).
 // All-gather and reduce-scatter are the same with fewer phases (engine_blocks.cpp): nobody sends a RESULT on. So are an exchange,
-// a send and a receive (engine_exchange.cpp).
+// a send and a receive (engine_exchange.cpp). With a quorum it does not wait for everybody (engine_quorum.cpp).
 // What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
 #pragma once
 
@@ -94,7 +94,7 @@ class Engine {
   std::set<std::uint32_t> open_generations() const;  // of ops posted and not ended: each needs its base
   bool idle() const;                                 // no op is posted and not ended
   bool was_addressed() const;                        // by frames of ops: somebody had me in its roster
-  std::uint32_t open_ops() const { return static_cast<std::uint32_t>(handles_.size()); }
+  std::uint32_t open_ops() const { return static_cast<std::uint32_t>(handles_.size() - held_.size()); }
 
   // --- The caller --------------------------------------------------------------------------------------------------
 
@@ -167,6 +167,7 @@ class Engine {
   enum class JobFor : std::uint8_t { result, encoding, sum, last_step };
   struct RunningJob {
     OpKey op;
+    OpHandle handle = 0;
     std::uint32_t chunk = 0;
     Cut attempt;
     JobFor purpose = JobFor::result;
@@ -205,7 +206,10 @@ class Engine {
   bool passed_or_ended(const OpKey& key) const;
   std::uint32_t oldest_base() const { return bases_.empty() ? 0 : bases_.front().generation; }
   void forget_generations();
+  static std::string wrong(const Descriptor& descriptor);
   void begin(Op& op, Time now);
+  void open(Op& op, Time now);
+  void contribute(Op& op);
   void drop_unfit_parts(Op& op);
   void send_ready(Op& op, Time now);
   Time stall_due(PeerId peer) const;
@@ -276,6 +280,31 @@ class Engine {
   void forget_sums(Op& op);
   Landing land_partial(Connection& connection, const wire::FrameHeader& header);
   Landing land_in_slot(Connection& connection, Part& part, std::uint32_t length);
+  // engine_quorum.cpp: who contributes, and ops that run without their caller
+  static std::string wrong_quorum(const Descriptor& descriptor);
+  static void add_terms(const Descriptor& descriptor, wire::Ready& ready);
+  bool has_posted(const Op& op, PeerId peer) const;
+  Contributor contribution_of(const Op& op, PeerId peer) const;
+  std::vector<Contributor> counted(const Op& op) const;
+  bool chooses(const Op& op) const;
+  const wire::ContributorSet* set_of(const Op& op) const;
+  std::optional<std::vector<Contributor>> contributors_of(const Op& op) const;
+  bool is_left_out(const Op& op, PeerId peer) const;
+  void choose_set(Op& op, Time now);
+  Time set_due(const Op& op) const;
+  static const wire::Ready* terms_from(const Op& op, const std::vector<PeerId>& roster);
+  void hold_unposted(Op& op, Time now);
+  OpHandle post_held(Op& op, const Descriptor& descriptor, Time now);
+  void join_running(Op& op, Time now);
+  std::string described(const Op& op) const;
+  bool is_passed(const Op& op) const;
+  bool refuse_if_passed(Op& op, Time now);
+  void finish_unposted(Op& op);
+  void forget_held(OpHandle handle);
+  void free_held(OpHandle handle);
+  bool nobody_posted(const Op& op) const;
+  void retire(Op& op);
+  bool free_retired(Op& op);
 
   // engine_codec.cpp: how contributions and results travel encoded
   static std::string wrong_codecs(const Descriptor& descriptor);
@@ -298,7 +327,6 @@ class Engine {
   void give_back_lease(ConnId conn, const Incoming& incoming);
   std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
-  bool on_ended(PeerId from, const OpKey& tag, std::uint32_t upto);  // false: of more tags than a healthy peer has
   Op* op_for_frame(Link& from, const wire::FrameHeader& header, std::string& refusal);
   void close_connection(ConnId conn, std::string reason);
 
@@ -324,18 +352,20 @@ class Engine {
   void stop_sending(Side& side, PeerId peer);
   void entomb(Op& op, const std::string& reason);
   void settle_passed(Time now);
+  void say_passed(const Op& op, const std::vector<PeerId>& roster, Time now);
   bool left(std::uint32_t generation, PeerId peer) const;
 
   // engine_end.cpp
   void end_op(Op& op, Outcome outcome, const std::string& reason, Time now);
   void cancel_queued_jobs(Op& op);
   void finish_if_released(Op& op, Time now);
-  void copy_in_place(Op& op);
+  void copy_from_scratch(Op& op);
   void tell(Op& op, Time now);
   void clear_sides(Op& op);
   void release_unposted(Op& op);
   std::uint32_t ended_upto(const TagKey& tag) const;
   bool ended_everywhere(const Op& op) const;
+  bool on_ended(PeerId from, const OpKey& tag, std::uint32_t upto);  // false: of more tags than a healthy peer has
   void tell_ended(const TagKey& tag, Time now);
   void forget_ended(Time now);
   SlotId take_slot(std::uint32_t length);
@@ -358,6 +388,9 @@ class Engine {
 
   std::map<OpKey, Op> ops_;
   std::map<OpHandle, OpKey> handles_;
+  std::map<OpHandle, std::uint64_t> held_;  // of handles_ those that no caller has: bytes
+  std::uint64_t held_bytes_ = 0;
+  std::set<OpKey> not_held_;  // for lack of room
   std::map<TagKey, Sequence> sequences_;
   std::map<PeerId, std::map<TagKey, std::uint32_t>> ended_by_;  // others' ENDED
   std::set<OpKey> dirty_;
@@ -386,5 +419,6 @@ class Engine {
 // state alike. Never the plan, the weight, the time-outs.
 std::uint64_t digest_of(const Descriptor& descriptor);
 std::string describe(const Descriptor& descriptor);
+std::string described_quorum(const Descriptor& descriptor);  // its part of it
 
 }  // namespace seaway::collective

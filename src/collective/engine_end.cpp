@@ -95,6 +95,10 @@ void Engine::finish_if_released(Op& op, Time now) {
   if (op.told || op.handle == 0 || op.releases > 0 || op.jobs > 0) {
     return;
   }
+  if (!op.posted) {
+    finish_unposted(op);
+    return;
+  }
   // The residual first: it is of the input that the copy overwrites.
   if (op.last_step == LastStep::none) {
     op.last_step = LastStep::feed_back;
@@ -105,21 +109,26 @@ void Engine::finish_if_released(Op& op, Time now) {
   }
   if (op.last_step == LastStep::feed_back) {
     op.last_step = LastStep::copy;
-    if (op.stage == Stage::committed && op.descriptor.in_place && op.has_result() &&
-        MUTANT(m11_no_pre_image, true, false)) {
-      copy_in_place(op);
+    const bool lies_in_scratch = MUTANT(held_result_not_copied, op.held, false) ||
+                                 (op.descriptor.in_place && MUTANT(m11_no_pre_image, true, false));
+    if (op.stage == Stage::committed && lies_in_scratch && op.has_result()) {
+      copy_from_scratch(op);
       return;
     }
   }
   tell(op, now);
 }
 
-void Engine::copy_in_place(Op& op) {
+void Engine::copy_from_scratch(Op& op) {
   for (std::uint32_t chunk = 0; chunk < op.plan.chunks; ++chunk) {
+    if (op.plan.blocks == Blocks::scattered && !op.plan.is_root(config_.self, chunk)) {
+      continue;
+    }
     Job job;
     job.kind = JobKind::copy;
-    job.dst = {Buffer::input, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)};
-    job.sources.push_back({{Buffer::scratch, op.handle, op.plan.offset_of(chunk), op.plan.length_of(chunk)}, 1});
+    job.dst = result_region(op, chunk);
+    job.sources.push_back({job.dst, 1});
+    job.dst.buffer = op.descriptor.in_place ? Buffer::input : Buffer::output;
     queue_job(op, chunk, std::move(job), JobFor::last_step);
   }
 }
@@ -171,10 +180,9 @@ void Engine::release_unposted(Op& op) {
 
 std::uint32_t Engine::ended_upto(const TagKey& tag) const {
   const Sequence& sequence = sequences_.at(tag);
-  if (!sequence.open.empty()) {
-    return *sequence.open.begin();
-  }
-  return tag.generation < generation_ ? std::numeric_limits<std::uint32_t>::max() : sequence.next;
+  const std::uint32_t upto = tag.generation < generation_ ? std::numeric_limits<std::uint32_t>::max() : sequence.next;
+  return sequence.open.empty() ? upto
+                               : std::min(upto, *sequence.open.begin());  // one that is held may come after `next`
 }
 
 bool Engine::ended_everywhere(const Op& op) const {
@@ -191,6 +199,18 @@ bool Engine::ended_everywhere(const Op& op) const {
       return false;
     }
   }
+  return true;
+}
+
+bool Engine::on_ended(PeerId from, const OpKey& op, std::uint32_t upto) {
+  const TagKey tag = tag_of(op);
+  auto& by = ended_by_[from];
+  // A healthy peer's tags are mine, but for those of ops that have ended before I came to post them.
+  if (!by.contains(tag) && by.size() >= sequences_.size() + config_.limits.unposted_ops) {
+    return false;
+  }
+  by[tag] = std::max(by[tag], upto);
+  dirty_tags_.insert(tag);
   return true;
 }
 
@@ -221,8 +241,10 @@ void Engine::forget_ended(Time now) {
     while (it != ops_.end() && tag_of(it->first) == tag) {
       const Op& op = it->second;
       const bool never = op.handle == 0 && op.stage == Stage::aborted && tag.generation < generation_;
-      const bool ended = (op.told || never) && op.jobs == 0;
-      if (ended && (ended_everywhere(op) || MUTANT(g13_commit_forgotten, false, true))) {
+      const bool ended = (op.told || never) && op.jobs == 0 && op.retired.empty();
+      if (op.told && op.stage == Stage::committed && !passed_or_ended(it->first)) {
+        ++it;  // held for a caller who never came: a decision may still be repeated. It goes with its generation
+      } else if (ended && (ended_everywhere(op) || MUTANT(g13_commit_forgotten, false, true))) {
         it = ops_.erase(it);
       } else if (ended) {
         break;  // what has not ended everywhere, nothing after it has
@@ -288,9 +310,17 @@ void Engine::check_invariants() const {
     kept += slot.kept ? slot.length : 0;
   }
   SEAWAY_ASSERT(kept == kept_bytes_, "kept bytes are those of the slots kept");
+  std::uint64_t held = 0;
+  for (const auto& [handle, bytes] : held_) {
+    SEAWAY_ASSERT(handles_.contains(handle), "what is held has a name");
+    held += bytes;
+  }
+  SEAWAY_ASSERT(held == held_bytes_ && held <= config_.limits.held_bytes, "what is held is within its limit");
   for (const auto& [handle, key] : handles_) {
     const auto op = ops_.find(key);
-    SEAWAY_ASSERT(op != ops_.end() && op->second.handle == handle && !op->second.told, "a handle names an op not told");
+    const bool is_retired = op != ops_.end() && op->second.handle != handle && held_.contains(handle);
+    SEAWAY_ASSERT(is_retired || (op != ops_.end() && op->second.handle == handle && !op->second.told),
+                  "a handle names an op not told");
   }
   std::map<PeerId, std::uint64_t> eager;
   for (const auto& [key, op] : ops_) {

@@ -65,7 +65,7 @@ void Engine::forget_generations() {
     if (op.stage == Stage::unposted) {
       entomb(op, "its generation is over");
     }
-    it = (op.told || op.handle == 0) && op.jobs == 0 ? ops_.erase(it) : std::next(it);
+    it = (op.told || op.handle == 0) && op.jobs == 0 && op.retired.empty() ? ops_.erase(it) : std::next(it);
   }
 }
 
@@ -204,6 +204,10 @@ void Engine::resume(Op& op, Time now) {
   const auto stays = [&](PeerId peer) {
     return std::find(op.roster.begin(), op.roster.end(), peer) != op.roster.end();
   };
+  if (op.handle != 0 && !op.posted && !is_passed(op) && nobody_posted(op) && MUTANT(lost_poster_binds, true, false)) {
+    retire(op);
+    return;
+  }
   forget_sums(op);
   for (auto& [peer, side] : op.sides) {
     side.results.clear();
@@ -312,6 +316,9 @@ void Engine::enter_generation(std::uint32_t generation, Time now) {
     if (op.stage == Stage::unposted && key.generation < generation && posted_elsewhere) {
       passed_.insert(key);
     }
+    if (is_passed(op)) {
+      touch(key);
+    }
   }
   for (const auto& [tag, sequence] : sequences_) {
     dirty_tags_.insert(tag);
@@ -333,13 +340,17 @@ void Engine::settle_passed(Time now) {
     if (MUTANT(passed_op_not_said, false, true)) {
       continue;
     }
-    const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, Standing::unsynced, false, ""});
-    for (const PeerId peer : roster_of(key)) {
-      if (peer != config_.self) {
-        queue_message(peer, FrameType::ready, *op, none, now);
-      }
-    }
+    say_passed(*op, roster_of(key), now);
     dirty_tags_.insert(tag_of(key));
+  }
+}
+
+void Engine::say_passed(const Op& op, const std::vector<PeerId>& roster, Time now) {
+  const std::vector<std::byte> none = wire::encode_payload(wire::Ready{0, 1, Standing::unsynced, false, ""});
+  for (const PeerId peer : roster) {
+    if (peer != config_.self) {
+      queue_message(peer, FrameType::ready, op, none, now);
+    }
   }
 }
 
@@ -375,7 +386,7 @@ void Engine::forget(PeerId peer, Time now) {
       drop_part(part);
     }
     op.sides.erase(side);
-    if (op.sides.empty()) {
+    if (op.sides.empty() && op.retired.empty()) {
       orphans.push_back(key);
     }
   }

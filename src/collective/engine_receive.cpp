@@ -9,7 +9,7 @@
 //                 no copy here                                           attempt higher: refused, I never asked
 //   PARTIAL       running, attempt equal, from a gateway for me as the      as of a RESULT
 //                 root, no copy here
-//   HOLD          kept if its attempt is not below the one kept          ignored; counts when the attempt is mine
+//   HOLD, SET     kept if its attempt is not below the one kept          ignored; counts when the attempt is mine
 //   any           link_seq seen: sunk. Still arriving elsewhere: that connection is dead to the sender, and closed
 #include <algorithm>
 #include <utility>
@@ -114,6 +114,7 @@ Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, con
     case FrameType::ready:
     case FrameType::want:
     case FrameType::hold:
+    case FrameType::set:
     case FrameType::ended:
     case FrameType::ack:
       connection.incoming.kind = Incoming::Kind::message;
@@ -338,13 +339,6 @@ void Engine::on_message(ConnId conn, std::span<const std::byte> payload, Time no
   settle(now);
 }
 
-void Engine::stir_if_ack_is_due(const Link& to) {
-  if (to.ack_is_due(now_)) {
-    stir(to.peer());
-  }
-  may_be_due(to.deadline(now_));
-}
-
 // "" or why the connection has to be closed.
 std::string Engine::take_message(Link& from, const FrameHeader& header, std::span<const std::byte> payload, Time now) {
   const auto malformed = [&] { return std::string("a malformed ") + wire::name_of(header.type) + " frame"; };
@@ -388,10 +382,26 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
     if (!want) {
       return malformed();
     }
-    if (op->open()) {
+    if (op->open() && op->posted) {
       serve_want(*op, from.peer(), *want, header.attempt);
-    } else if (op->stage == Stage::unposted && side.early_wants.size() < wire::kMaxWantRanges) {
+    } else if (!op->ended() && side.early_wants.size() < wire::kMaxWantRanges) {
       side.early_wants.emplace_back(header.attempt, std::move(*want));
+    }
+  } else if (header.type == FrameType::set) {
+    auto set = wire::decode_payload<wire::ContributorSet>(payload);
+    if (!set) {
+      return malformed();
+    }
+    if (!side.set || side.set->first <= header.attempt) {
+      side.set.emplace(header.attempt, std::move(*set));
+    }
+  } else if (header.type == FrameType::set) {
+    auto set = wire::decode_payload<wire::ContributorSet>(payload);
+    if (!set) {
+      return malformed();
+    }
+    if (!side.set || side.set->first <= header.attempt) {
+      side.set.emplace(header.attempt, std::move(*set));
     }
   } else {
     const auto hold = wire::decode_payload<wire::Hold>(payload);
@@ -415,18 +425,6 @@ void Engine::on_ready(Op& op, Link& from, Side& side, wire::Ready ready) {
   if (op.stage == Stage::unposted && op.key.generation < generation_) {
     passed_.insert(op.key);
   }
-}
-
-bool Engine::on_ended(PeerId from, const OpKey& op, std::uint32_t upto) {
-  const TagKey tag = tag_of(op);
-  auto& by = ended_by_[from];
-  // A healthy peer's tags are mine, but for those of ops that have ended before I came to post them.
-  if (!by.contains(tag) && by.size() >= sequences_.size() + config_.limits.unposted_ops) {
-    return false;
-  }
-  by[tag] = std::max(by[tag], upto);
-  dirty_tags_.insert(tag);
-  return true;
 }
 
 // What a connection was receiving does not arrive: the sender sends it again elsewhere.

@@ -22,7 +22,7 @@ using wire::FrameType;
 // A descriptor that differs ends the op here, without the master: everybody else sees the same two READYs. Not while
 // frozen, and not once I said HOLD: what I reported or said must stay true.
 bool Engine::refuse_if_different(Op& op, Time now) {
-  if ((frozen(op) && MUTANT(g4_refuse_while_frozen, true, false)) || op.hold_sent) {
+  if ((frozen(op) && MUTANT(g4_refuse_while_frozen, true, false)) || (op.hold_sent && op.descriptor.quorum == 0)) {
     return false;
   }
   for (const PeerId peer : op.roster) {
@@ -31,56 +31,40 @@ bool Engine::refuse_if_different(Op& op, Time now) {
       continue;
     }
     const std::string name = name_of(peer);
-    end_op(op, Outcome::refused,
-           it->second.ready->digest == 0 ? name + " went on without posting this op: its calls differ from yours"
-                                         : name + " posted \"" + it->second.ready->described + "\", you posted \"" +
-                                               describe(op.descriptor) + "\": make the calls alike",
-           now);
-    return true;
+    const std::string reason = it->second.ready->digest == 0
+                                   ? name + " went on without posting this op: its calls differ from yours"
+                                   : name + " posted \"" + it->second.ready->described + "\", you posted \"" +
+                                         described(op) + "\": make the calls alike";
+    if (!op.hold_sent) {
+      end_op(op, Outcome::refused, reason, now);
+    } else if (op.cancel_reason.empty()) {
+      SEAWAY_MARK("a straggler posted another op, and was not held: the master is asked");
+      op.cancel_reason = reason;
+      effects_.push_back(AskCancel{op.key, op.cancel_reason});
+    }
+    return op.ended();
   }
   return false;
 }
 
-// The contributors of an attempt: those of its roster whose standing lets them, for a broadcast its source. Known to all
-// alike, since a READY is said once.
+// The contributors of an attempt are known to all alike, since a READY is said once, and a SET once in an attempt.
 void Engine::learn_contributors(Op& op) {
   if (op.contributors) {
     return;
   }
-  bool somebody_synced = op.standing == Standing::synced;
-  for (const PeerId peer : op.roster) {
-    if (peer != config_.self) {
-      const auto& ready = op.sides.at(peer).ready;
-      if (!ready) {
-        return;
-      }
-      somebody_synced = somebody_synced || ready->standing == Standing::synced;
-    }
-  }
-  const bool newcomers_count = !somebody_synced || op.key.tag >= kLibraryTags || MUTANT(newcomer_counts, false, true);
-  std::vector<Contributor> contributors;
-  for (const PeerId peer : op.roster) {
-    Standing standing = op.standing;
-    double weight = op.descriptor.weighted ? op.descriptor.weight : 1;
-    if (peer != config_.self) {
-      const wire::Ready& ready = *op.sides.at(peer).ready;
-      standing = ready.standing;
-      weight = ready.weight;
-    }
-    const bool contributes = may_contribute(op.key, standing) && (standing != Standing::newcomer || newcomers_count);
-    if (contributes && (!has_source(op.descriptor.kind) || peer == op.descriptor.root)) {
-      contributors.push_back({peer, weight});
-    }
+  std::optional<std::vector<Contributor>> contributors = contributors_of(op);
+  if (!contributors) {
+    return;
   }
   op.weight_sum = 0;
   std::vector<std::uint64_t> hashed;
-  for (const Contributor& contributor : contributors) {
+  for (const Contributor& contributor : *contributors) {
     op.weight_sum += contributor.weight;
     hashed.push_back(contributor.id);
     hashed.push_back(std::bit_cast<std::uint64_t>(contributor.weight));
   }
   op.contributors_hash = combine(hashed);
-  op.no_weight = op.descriptor.kind != OpKind::barrier && (contributors.empty() || op.weight_sum == 0) &&
+  op.no_weight = op.descriptor.kind != OpKind::barrier && (contributors->empty() || op.weight_sum == 0) &&
                  MUTANT(no_weight_ignored, true, false);
   op.contributors = std::move(contributors);
   if (op.descriptor.has_data) {
@@ -124,6 +108,7 @@ void Engine::start_attempt(Op& op, Time now) {
   op.contributors.reset();
   op.chunks.resize(op.plan.chunks);
   op.encodings.resize(op.descriptor.up == Codec::none ? 0 : op.plan.chunks);
+  op.own_set.reset();
   op.hold_sent = false;
   op.mismatch = false;
   op.progress_at = now;
@@ -149,11 +134,11 @@ void Engine::ask_for_parts(Op& op, const std::vector<std::uint32_t>& chunks, std
   if (op.descriptor.has_data || asked > reduced + window - window / 4 || asked >= chunks.size()) {
     return;
   }
-  const bool ready_asks = op.plan.ready_asks && op.result.attempts == 1;
+  const bool ready_asks = op.plan.ready_asks && op.result.attempts == 1 && op.posted;
   const std::size_t upto = ready_asks ? chunks.size() : std::min(chunks.size(), reduced + window);
   const bool broadcast = has_source(op.descriptor.kind);
   for (const PeerId peer : op.roster) {
-    if (peer == config_.self || (broadcast && peer != op.descriptor.root)) {
+    if (peer == config_.self || (broadcast && peer != op.descriptor.root) || is_left_out(op, peer)) {
       continue;
     }
     Side& side = op.sides[peer];
@@ -203,7 +188,10 @@ void Engine::ask_for_parts(Op& op, const std::vector<std::uint32_t>& chunks, std
 
 Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
   const Buffer in_place = MUTANT(m11_no_pre_image, Buffer::scratch, Buffer::input);
-  const Buffer buffer = op.descriptor.has_data ? Buffer::input : op.descriptor.in_place ? in_place : Buffer::output;
+  const Buffer buffer = op.descriptor.has_data   ? Buffer::input
+                        : op.held                ? Buffer::scratch
+                        : op.descriptor.in_place ? in_place
+                                                 : Buffer::output;
   const std::uint64_t start = op.plan.blocks == Blocks::scattered ? op.my_block : 0;
   return {buffer, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
@@ -318,7 +306,7 @@ void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose) {
   const std::size_t element = size_of(job.dtype);
   job.count = element == 0 ? 0 : op.plan.length_of(chunk) / element;
   job.weight_sum = purpose == JobFor::sum ? 1 : op.weight_sum;
-  RunningJob running{op.key, chunk, op.attempt, purpose, {}};
+  RunningJob running{op.key, op.handle, chunk, op.attempt, purpose, {}};
   for (const JobSource& source : job.sources) {
     if (source.region.buffer == Buffer::slot) {
       ++slots_.at(source.region.owner).pins;
@@ -357,7 +345,7 @@ void Engine::on_done(JobId id, std::uint64_t hash, Time now) {
   touch(job.op);
   if (op->open() && job.purpose == JobFor::encoding) {
     encoding_done(*op, job.chunk);
-  } else if (op->open()) {
+  } else if (op->open() && job.handle == op->handle) {
     Chunk& chunk = op->chunks[job.chunk];
     chunk.job = 0;
     op->progress_at = now;
@@ -471,6 +459,9 @@ void Engine::commit_if_all_hold(Op& op, Time now) {
       continue;
     }
     const std::optional<Value>& theirs = op.sides.at(peer).hold;
+    if (!theirs && MUTANT(g12_stragglers_do_not_hold, false, op.descriptor.quorum > 0 && !has_posted(op, peer))) {
+      continue;
+    }
     if (!theirs) {
       return;
     }

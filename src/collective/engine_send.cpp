@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kMostFrames = 8;  // of one pull: one sendmsg
 
 bool gives_parts(const Op& op, PeerId self) {
-  return op.open() && may_contribute(op.key, op.standing) &&
+  return op.open() && op.posted && may_contribute(op.key, op.standing) &&
          (!has_source(op.descriptor.kind) || op.descriptor.root == self);
 }
 
@@ -95,6 +95,13 @@ void Engine::take_stirred(std::vector<ConnId>& conns) {
     }
   }
   stirred_.clear();
+}
+
+void Engine::stir_if_ack_is_due(const Link& to) {
+  if (to.ack_is_due(now_)) {
+    stir(to.peer());
+  }
+  may_be_due(to.deadline(now_));
 }
 
 void Engine::set_offer(PeerId peer, const wire::Offer& offer) {

@@ -41,7 +41,8 @@ struct Side {
   Cut attempt;  // the newest it has shown to be at
   bool shown = false;
   std::optional<Value> hold;
-  std::map<std::uint32_t, Part> parts;  // by the number under which they travel
+  std::optional<std::pair<Cut, wire::ContributorSet>> set;  // of the newest attempt for which it has sent one
+  std::map<std::uint32_t, Part> parts;                      // by the number under which they travel
 
   // What goes to it. Parts it asked for stand in `wanted`; until its READY is here, `eager` ones may go within the
   // link's eager credit.
@@ -86,6 +87,9 @@ struct Op {
   std::uint64_t digest = 0;
   Standing standing = Standing::founder;  // what my READY said
   PeerId created_by = kNoPeer;            // of an op that exists only because of this peer's frames
+  bool posted = false;                    // by the caller. An op with a quorum may run without (engine_quorum.cpp)
+  bool held = false;                      // its results land in a scratch, for a caller who comes later
+  bool passed_by = false;                 // it runs without the caller, who has posted something else in its place
 
   Cut attempt;
   std::vector<PeerId> roster;        // of the attempt
@@ -98,6 +102,8 @@ struct Op {
   std::optional<std::vector<Contributor>> contributors;
   double weight_sum = 0;
   std::uint64_t contributors_hash = 0;
+  std::optional<Time> quorum_since;             // enough contributions are there, since then
+  std::optional<wire::ContributorSet> own_set;  // that I chose for this attempt
   bool no_weight = false;
 
   std::vector<std::uint32_t> my_chunks;  // I am root of, in the order in which they are asked for
@@ -126,6 +132,7 @@ struct Op {
   bool told = false;
   std::uint32_t jobs = 0;  // queued or running
   LastStep last_step = LastStep::none;
+  std::vector<OpHandle> retired;  // names that the op had here before, whose memory is still in use
   Result result;
   Time progress_at = 0;  // the last READY or byte of this op
 

@@ -34,9 +34,22 @@ void Memory::add(OpHandle op, Sides sides) {
     }
   }
   const std::uint64_t scratch_bytes = std::max(sides.in.bytes, sides.out.bytes);
-  ops_.emplace(
-      op, Buffers{std::move(sides.in), std::move(sides.out), std::move(sides.residual), Own{scratch_bytes, nullptr},
-                  Own{sides.coded_in, nullptr}, Own{sides.coded_out, nullptr}, Own{sides.partial, nullptr}});
+  Buffers& buffers = ops_[op];
+  buffers.in = std::move(sides.in);
+  buffers.out = std::move(sides.out);
+  buffers.residual = std::move(sides.residual);
+  // What was held for it is there already, and holds the result.
+  const auto make = [](Own& own, std::uint64_t bytes) { own.bytes = own.block ? own.bytes : bytes; };
+  make(buffers.scratch, scratch_bytes);
+  make(buffers.coded_in, sides.coded_in);
+  make(buffers.coded_out, sides.coded_out);
+  make(buffers.partial, sides.partial);
+}
+
+void Memory::hold(OpHandle op, std::uint64_t scratch_bytes, std::uint64_t coded_bytes) {
+  Buffers& buffers = ops_[op];
+  buffers.scratch.bytes = scratch_bytes;
+  buffers.coded_out.bytes = coded_bytes;
 }
 
 void Memory::remove(OpHandle op) {

@@ -37,6 +37,8 @@ class Memory {
     std::uint64_t partial = 0;  // bytes of a site's sums
   };
   void add(OpHandle op, Sides sides);
+  // Room for the result of an op that may be added later, or be removed without.
+  void hold(OpHandle op, std::uint64_t scratch_bytes, std::uint64_t coded_bytes);
   void remove(OpHandle op);
   std::uint64_t taken(OpHandle op) const;  // bytes of the library's own that the op uses
 

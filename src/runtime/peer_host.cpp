@@ -143,8 +143,8 @@ void PeerHost::run_jobs() {
   for (int jobs = 0; jobs < kJobsPerTurn && peer_.engine().next_job(job); ++jobs) {
     const std::uint64_t hash = jobs_.run(job);
     peer_.engine().on_done(job.id, hash, now());
-    if (job.kind == collective::JobKind::reduce) {
-      SEAWAY_KILL_POINT_REDUCED(posted_.at(job.op).tag);
+    if (const auto op = posted_.find(job.op); job.kind == collective::JobKind::reduce && op != posted_.end()) {
+      SEAWAY_KILL_POINT_REDUCED(op->second.tag);
     }
   }
 }
@@ -257,6 +257,11 @@ void PeerHost::perform(const collective::EngineEffect& effect) {
     peer_.engine().on_released(release->op, now());
   } else if (const auto* free = std::get_if<collective::FreeSlot>(&effect)) {
     memory_.free_slot(free->slot);
+  } else if (const auto* held = std::get_if<collective::HoldResult>(&effect)) {
+    memory_.hold(held->op, held->scratch_bytes, held->coded_bytes);
+    peer_.engine().on_released(held->op, now());
+  } else if (const auto* unheld = std::get_if<collective::FreeHeld>(&effect)) {
+    memory_.remove(unheld->op);
   } else if (const auto* close = std::get_if<collective::CloseLinkConnection>(&effect)) {
     connection_ended(close->conn, false, close->reason);
   }

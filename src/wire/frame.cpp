@@ -7,6 +7,19 @@
 namespace seaway::wire {
 
 template <class A>
+void fields(A& a, QuorumTerms& m) {
+  a(m.kind);
+  a(m.dtype, DType::u64);
+  a(m.reduction, Reduction::prod);
+  a(m.count);
+  a(m.weighted);
+  a(m.fail_on_loss);
+  a(m.up);
+  a(m.down);
+  a(m.quorum);
+  a(m.grace_ms);
+}
+template <class A>
 void fields(A& a, Ready& m) {
   a(m.digest);
   a(m.weight);
@@ -15,6 +28,7 @@ void fields(A& a, Ready& m) {
   a(m.described, kMaxNameBytes);
   a(m.gives);
   a(m.takes);
+  a(m.terms);
 }
 template <class A>
 void fields(A& a, ChunkRange& m) {
@@ -29,6 +43,10 @@ void fields(A& a, Want& m) {
 template <class A>
 void fields(A& a, Hold& m) {
   a(m.value);
+}
+template <class A>
+void fields(A& a, ContributorSet& m) {
+  a(m.members, kMaxMembers);
 }
 template <class A>
 void fields(A& a, Ack& m) {
@@ -62,14 +80,11 @@ std::uint32_t longest(FrameType type) {
     case FrameType::ready:
     case FrameType::want:
     case FrameType::hold:
+    case FrameType::set:
     case FrameType::ack:
       return kMaxLinkMessageBytes;
   }
   return 0;
-}
-
-bool is_known(FrameType type) {
-  return (type >= FrameType::ready && type <= FrameType::gone) || type == FrameType::partial;
 }
 
 // The header as it lies in memory and on the wire. `check` is left to the layers above.
@@ -116,7 +131,8 @@ std::optional<FrameHeader> decode_frame_header(std::span<const std::byte, kFrame
   std::memcpy(&wire, bytes.data(), sizeof wire);
   const auto type = static_cast<FrameType>(wire.type);
   const auto direction = static_cast<Direction>(wire.direction);
-  if (!is_known(type) || direction > Direction::backward || wire.length > longest(type)) {
+  if (type < FrameType::ready || type > FrameType::partial || direction > Direction::backward ||
+      wire.length > longest(type)) {
     return std::nullopt;
   }
   FrameHeader header;
@@ -157,17 +173,19 @@ std::optional<Message> decode_payload(std::span<const std::byte> bytes) {
 template std::vector<std::byte> encode_payload(const Ready&);
 template std::vector<std::byte> encode_payload(const Want&);
 template std::vector<std::byte> encode_payload(const Hold&);
+template std::vector<std::byte> encode_payload(const ContributorSet&);
 template std::vector<std::byte> encode_payload(const Ack&);
 template std::vector<std::byte> encode_payload(const LinkHello&);
 template std::optional<Ready> decode_payload(std::span<const std::byte>);
 template std::optional<Want> decode_payload(std::span<const std::byte>);
 template std::optional<Hold> decode_payload(std::span<const std::byte>);
+template std::optional<ContributorSet> decode_payload(std::span<const std::byte>);
 template std::optional<Ack> decode_payload(std::span<const std::byte>);
 template std::optional<LinkHello> decode_payload(std::span<const std::byte>);
 
 const char* name_of(FrameType type) {
   constexpr const char* names[] = {"?",     "READY", "WANT", "PART", "RESULT", "HOLD",
-                                   "ENDED", "ACK",   "PING", "GONE", "?",      "PARTIAL"};
+                                   "ENDED", "ACK",   "PING", "GONE", "SET",    "PARTIAL"};
   return names[static_cast<std::uint8_t>(type)];
 }
 

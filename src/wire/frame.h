@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "base/dtype.h"
 #include "base/ids.h"
 #include "base/limits.h"
 #include "wire/codec.h"
@@ -23,16 +24,16 @@ namespace seaway::wire {
 inline constexpr std::size_t kFrameHeaderBytes = 64;
 
 enum class FrameType : std::uint8_t {
-  ready = 1,   // op posted: payload Ready
-  want = 2,    // parts asked for, and "I am at this attempt": payload Want
-  part = 3,    // one sender's contribution to one chunk; bound to no attempt
-  result = 4,  // a root's reduced chunk; bound to an attempt
-  hold = 5,    // the sender has the whole result: payload Hold
-  ended = 6,   // all ops of this tag below `seq` have ended at the sender; no payload
-  ack = 7,     // what arrived: payload Ack; not itself acknowledged, link_seq 0
-  ping = 8,    // keeps a connection alive and proves it; link_seq 0, no payload
-  gone = 9,    // stands for a frame whose op has ended, so that its link_seq is not missing; no payload
-  // 10 is not used yet
+  ready = 1,     // op posted: payload Ready
+  want = 2,      // parts asked for, and "I am at this attempt": payload Want
+  part = 3,      // one sender's contribution to one chunk; bound to no attempt
+  result = 4,    // a root's reduced chunk; bound to an attempt
+  hold = 5,      // the sender has the whole result: payload Hold
+  ended = 6,     // all ops of this tag below `seq` have ended at the sender; no payload
+  ack = 7,       // what arrived: payload Ack; not itself acknowledged, link_seq 0
+  ping = 8,      // keeps a connection alive and proves it; link_seq 0, no payload
+  gone = 9,      // stands for a frame whose op has ended, so that its link_seq is not missing; no payload
+  set = 10,      // who contributes to an op with a quorum; bound to an attempt: payload ContributorSet
   partial = 11,  // what a site has contributed to one chunk, summed; bound to an attempt, as a result is
 };
 
@@ -53,8 +54,23 @@ struct FrameHeader {
   std::uint32_t chunk =
       0;        // of part, partial and result. Of ready: all ops of its tag below this have ended at the sender
   Epoch epoch;  // the sender's, when it sent it: frames of newcomers may overtake their EPOCH
-  Cut attempt;  // of want, partial, result and hold
+  Cut attempt;  // of want, partial, result, hold and set
   bool operator==(const FrameHeader&) const = default;
+};
+
+// Of an op with a quorum: what a member that has not posted it has to know to hold its result.
+struct QuorumTerms {
+  std::uint8_t kind = 1;  // collective::OpKind
+  DType dtype = DType::f32;
+  Reduction reduction = Reduction::sum;
+  std::uint64_t count = 0;
+  bool weighted = false;
+  bool fail_on_loss = false;
+  std::uint8_t up = 0;  // Codec
+  std::uint8_t down = 0;
+  std::uint32_t quorum = 0;
+  std::uint32_t grace_ms = 0;
+  bool operator==(const QuorumTerms&) const = default;
 };
 
 // What READY says: the digest covers what all members must state alike.
@@ -67,6 +83,8 @@ struct Ready {
   // Of an exchange: elements that its sender gives to the receiver of this READY, and takes from it.
   std::uint64_t gives = 0;
   std::uint64_t takes = 0;
+  // Of an op with a quorum. NOLINTNEXTLINE(readability-redundant-member-init): with braces it may be left out of a list
+  std::optional<QuorumTerms> terms{};
   bool operator==(const Ready&) const = default;
 };
 
@@ -87,6 +105,12 @@ struct Want {
 struct Hold {
   Value value;
   bool operator==(const Hold&) const = default;
+};
+
+// Exactly these members contribute to the attempt in the header.
+struct ContributorSet {
+  std::vector<PeerId> members;
+  bool operator==(const ContributorSet&) const = default;
 };
 
 // How its sender would like to be sent to.
@@ -123,7 +147,7 @@ std::array<std::byte, kFrameHeaderBytes> encode(const FrameHeader& header);
 // nullopt when the bytes are no header: unknown type or direction, a length above what its type may have.
 std::optional<FrameHeader> decode_frame_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
 
-template <class Message>  // Ready, Want, Hold, Ack, LinkHello
+template <class Message>  // Ready, Want, Hold, ContributorSet, Ack, LinkHello
 std::vector<std::byte> encode_payload(const Message& message);
 
 template <class Message>

@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return -1;
   }
   constexpr void (*kChecks[])(std::span<const std::byte>) = {check<wire::Ready>, check<wire::Want>, check<wire::Hold>,
-                                                             check<wire::Ack>};
+                                                             check<wire::Ack>, check<wire::ContributorSet>};
   if (data[0] >= std::size(kChecks)) {
     return -1;
   }

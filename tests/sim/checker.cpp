@@ -144,7 +144,9 @@ void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& plann
     throw Violation("promise 10: a newcomer that has not synced contributes with members that have, op " +
                     text_of(result.op));
   }
-  const bool all_contribute = !world_->options.stateful && !collective::has_source(kind);
+  const std::uint32_t quorum = posts.at(peer.id()).quorum;
+  const bool suffices = quorum > 0 && seen.size() >= quorum;  // for others to be left out
+  const bool all_contribute = !world_->options.stateful && !collective::has_source(kind) && !suffices;
   if (all_contribute && !seen.contains(peer.id())) {
     throw Violation("promise 2: a member that was told of success does not contribute to op " + text_of(result.op));
   }
@@ -321,7 +323,13 @@ void Checker::check_split(const OpKey& key, const History& history) const {
     if (final_everywhere && history.succeeded) {
       throw Violation("promise 3: op " + text_of(key) + " is aborted by decision and was a success");
     }
-    if (is_live_member(told.peer) && std::any_of(history.told.begin(), history.told.end(), live_success)) {
+    // Who posts another op when the others have their quorum is refused alone.
+    const auto& posts = posted_.at(history.planned);
+    const bool alone = told.outcome == Outcome::refused && history.succeeded && posts.at(told.peer).quorum > 0 &&
+                       digest_of(posts.at(told.peer)) != digest_of(posts.at(history.first));
+    if (alone) {
+      SEAWAY_MARK("sim: a straggler that differs is refused alone");
+    } else if (is_live_member(told.peer) && std::any_of(history.told.begin(), history.told.end(), live_success)) {
       throw Violation("promise 3: op " + text_of(key) + " succeeds at one live member and fails at another");
     }
   }

@@ -72,6 +72,9 @@ Options Options::draw(std::uint64_t seed) {
     }
   }
   options.measures = random.one_in(2);
+  Random of_quorums(seed ^ 0x9a0c);
+  options.quorums = of_quorums.percent(60);
+  options.limits.held_bytes = pick<std::uint64_t>(of_quorums, {0, 1000, 5000, 1 << 20, 1 << 20, 1 << 20});
   options.between_rates = pick<Duration>(random, {0, kSecond, 5 * kSecond});
   if (random.one_in(2)) {
     for (std::uint64_t labels = random.between(1, 5); labels > 0; --labels) {

@@ -63,6 +63,7 @@ struct Options {
   Duration quiet_before = 0;       // the first fault comes after this
   std::vector<std::string> sites;  // the labels that machines state, in turn; empty: nobody states any
   bool stateful = false;           // members sync, newcomers contribute only after one
+  bool quorums = false;            // some ops have one, and some members post those late
   bool measures = false;           // members say what their lines carry, which changes now and then
   Duration between_rates = 30 * kSecond;
 

@@ -149,8 +149,8 @@ void PeerProcess::run_job(const Job& job) {
 
 // Memory may lie once, where somebody else's memory tells the truth about the same bits: not where a gateway sends on what it has.
 std::uint64_t PeerProcess::finish_job(const Job& job, std::uint64_t hash) {
-  const bool compared = (job.kind == JobKind::hash || job.kind == JobKind::decode) && job.dst.buffer != Buffer::input &&
-                        peer_.roster().size() > 2u * world_->options.lanes &&
+  const bool compared = memory_.at(job.op).posted && (job.kind == JobKind::hash || job.kind == JobKind::decode) &&
+                        job.dst.buffer != Buffer::input && peer_.roster().size() > 2u * world_->options.lanes &&
                         (world_->options.sites.empty() || !sums_by_site(memory_.at(job.op).descriptor));
   if (compared && job.dst.length > 0 && world_->take_bit_flip()) {
     world_->tell("a bit flips in the memory of h" + std::to_string(site_->host));

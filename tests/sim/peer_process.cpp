@@ -252,6 +252,14 @@ void PeerProcess::perform(const collective::EngineEffect& effect) {
   } else if (const auto* free = std::get_if<collective::FreeSlot>(&effect)) {
     slots_.erase(free->slot);
     freed_.insert(free->slot);
+  } else if (const auto* held = std::get_if<collective::HoldResult>(&effect)) {
+    Memory& memory = memory_[held->op];
+    memory.scratch.resize(held->scratch_bytes, std::byte{0xBB});
+    memory.coded_out.resize(held->coded_bytes, std::byte{0xDD});
+    later(world.up_to(world.options.release_delay),
+          [this, op = held->op] { peer_.engine().on_released(op, world_->clock.now()); });
+  } else if (const auto* unheld = std::get_if<collective::FreeHeld>(&effect)) {
+    memory_.erase(unheld->op);  // whoever uses it now is found out
   } else if (const auto* close = std::get_if<collective::CloseLinkConnection>(&effect)) {
     world.tell("h" + std::to_string(site_->host) + " closes a connection: " + close->reason);
     close_link(close->conn, false);
@@ -261,6 +269,7 @@ void PeerProcess::perform(const collective::EngineEffect& effect) {
 void PeerProcess::ended(const collective::OpEnded& end) {
   Memory& memory = memory_.at(end.op);
   memory.ended = true;
+  memory.result = end.result;
   const bool success = end.result.outcome == collective::Outcome::committed;
   if (world_->verbose) {
     world_->tell("h" + std::to_string(site_->host) + ": " + collective::describe(memory.descriptor) + " is " +
@@ -298,6 +307,7 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
     return std::nullopt;
   }
   Memory& memory = memory_[posted.op];
+  memory.posted = true;
   memory.descriptor = descriptor;
   memory.planned = planned;
   memory.input = std::move(input);

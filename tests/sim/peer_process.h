@@ -49,6 +49,7 @@ class PeerProcess : public Endpoint {
   std::optional<OpHandle> post(const collective::Descriptor& descriptor, const PlannedOp& planned,
                                std::vector<std::byte> input);
   const std::vector<std::byte>& input_of_op(OpHandle op) const { return memory_.at(op).input; }
+  const std::optional<collective::Result>& result_of(OpHandle op) const { return memory_.at(op).result; }
   const std::vector<std::byte>& output_of(OpHandle op) const { return memory_.at(op).output; }
   void update();
   void cancel(OpHandle op);
@@ -73,6 +74,8 @@ class PeerProcess : public Endpoint {
     std::vector<std::byte> coded_in, coded_out, partial, residual;
     collective::Descriptor descriptor;
     PlannedOp planned;
+    bool posted = false;
+    std::optional<collective::Result> result;
     bool ended = false;
     std::vector<std::byte> final_input, final_output;  // what must not change after the end
   };

@@ -86,6 +86,15 @@ void draw_exchange(Random& random, Descriptor& op, std::uint32_t most_elements) 
   op = other;
 }
 
+// What every member says of the op.
+void draw_quorum(Random random, Descriptor& op) {
+  if (collective::reduces(op.kind) && random.one_in(3)) {
+    constexpr Duration kGraces[] = {0, 5, 100, 1'000};
+    op.quorum = static_cast<std::uint32_t>(random.between(1, 5));
+    op.grace = kGraces[random.below(std::size(kGraces))] * kMillisecond;
+  }
+}
+
 }  // namespace
 
 std::uint64_t exchanged_count(std::uint64_t seed, const PlannedOp& op, std::uint32_t most_elements, PeerId from,
@@ -258,6 +267,9 @@ void Program::post_next() {
     return;  // goes on when it has ended
   }
   Duration wait = world_->up_to(2 * kMillisecond);
+  if (posts_late()) {
+    wait += static_cast<Duration>(world_->random.below(1'500)) * kMillisecond;
+  }
   if (slow) {
     slow = false;
     wait = static_cast<Duration>(world_->random.between(1, 2'500)) * kMillisecond;
@@ -268,6 +280,19 @@ void Program::post_next() {
       post_next();
     }
   });
+}
+
+// A straggler of an op with a quorum.
+bool Program::posts_late() const {
+  Descriptor op = batch_.ops[next_];
+  add_quorum(op, static_cast<std::uint32_t>(next_));
+  return op.quorum > 0 && Random(mix({world_->options.seed, peer_->id(), update_, next_, 85})).one_in(4);
+}
+
+void Program::add_quorum(Descriptor& op, std::uint32_t index) const {
+  if (world_->options.quorums) {
+    draw_quorum(Random(mix({world_->options.seed, update_, index, 84})), op);
+  }
 }
 
 void Program::post_one() {
@@ -282,6 +307,7 @@ void Program::post_one() {
   if (!place_members(op, planned)) {
     return;
   }
+  add_quorum(op, index);
   op.has_data = op.kind == OpKind::broadcast && own.one_in(3);
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;

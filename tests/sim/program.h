@@ -72,6 +72,8 @@ class Program {
  private:
   void post_next();
   void post_one();
+  bool posts_late() const;
+  void add_quorum(collective::Descriptor& op, std::uint32_t index) const;
   void batch_done();
   std::vector<PeerId> base() const;  // of my generation
   bool place_members(collective::Descriptor& op, const PlannedOp& planned) const;

@@ -82,7 +82,7 @@ std::vector<wire::PeerMessage> peer_messages() {
 }
 
 void write_frames(const std::filesystem::path& corpus) {
-  for (auto type = wire::FrameType::ready; type <= wire::FrameType::gone;
+  for (auto type = wire::FrameType::ready; type <= wire::FrameType::set;
        type = static_cast<wire::FrameType>(static_cast<int>(type) + 1)) {
     const bool counted = type != wire::FrameType::ack && type != wire::FrameType::ping;
     write(corpus, "frame_header", wire::name_of(type),
@@ -92,6 +92,10 @@ void write_frames(const std::filesystem::path& corpus) {
     payload.insert(payload.begin(), static_cast<std::byte>(which));  // tests/fuzz/frame_payload.cpp
     write(corpus, "frame_payload", kind, payload);
   };
+  wire::Ready terms{5, 2.5, Standing::founder, false, "all_reduce sum f32 count 8 quorum 2 grace 500 ms"};
+  terms.terms = wire::QuorumTerms{1, DType::f32, Reduction::sum, 8, false, false, 0, 0, 2, 500};
+  write_payload(0, "ready with a quorum", wire::encode_payload(terms));
+  write_payload(4, "set", wire::encode_payload(wire::ContributorSet{{1, 2, 3}}));
   write_payload(0, "ready", wire::encode_payload(wire::Ready{5, 2.5, Standing::synced, true, "barrier"}));
   write_payload(1, "want", wire::encode_payload(wire::Want{{{0, 3}, {7, 1}}, true}));
   write_payload(2, "hold", wire::encode_payload(wire::Hold{{{1, 3}, 5, 6}}));

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/dtype.h"
+#include "fuzz/support/drawn_calls.h"
 #include "fuzz/support/require.h"
 #include "hash/hash.h"
 
@@ -17,46 +18,7 @@ using wire::FrameType;
 
 namespace {
 
-constexpr std::array<std::uint64_t, 3> kTags{0, 1, kLibraryTags};
-constexpr std::array<std::uint64_t, 5> kCounts{16, 1, 40, 100, 0};
 constexpr std::array<std::uint32_t, 5> kLengths{64, 4, 32, 16, 0};  // of chunks of these counts
-
-Descriptor draw_descriptor(Input& input, PeerId self) {
-  Descriptor d;
-  d.kind = static_cast<OpKind>(1 + input.below(7));
-  const std::uint8_t flags = input.byte();
-  d.count = d.kind == OpKind::barrier ? 0 : kCounts[flags % kCounts.size()];
-  if (d.kind == OpKind::exchange) {
-    d.count = 0;
-    for (std::vector<Share>* list : {&d.sends, &d.receives}) {
-      for (std::uint32_t left = input.below(3); left > 0; --left) {
-        list->push_back({self + input.below(4), kCounts[input.below(kCounts.size())]});
-      }
-    }
-  }
-  d.in_place = (flags & 8) != 0 && d.kind == OpKind::all_reduce;
-  d.fail_on_loss = (flags & 16) != 0;
-  d.has_data = (flags & 32) != 0 && !has_blocks(d.kind) && d.kind != OpKind::exchange && d.kind != OpKind::transfer;
-  d.blocks = has_blocks(d.kind) && d.count > 0 ? 1 + input.below(4) : 0;
-  d.root = (flags & 64) != 0 ? self : self + 1;
-  d.target = d.kind == OpKind::transfer ? (d.root == self ? self + 1 : self) : kNoPeer;
-  if ((flags & 128) != 0 && reduces(d.kind)) {
-    d.reduction = Reduction::avg;
-    d.weighted = true;
-    d.weight = input.below(3);
-  }
-  d.tag = input.one_of(kTags);
-  if (input.one_in(8)) {
-    d.no_progress = kSecond;
-  }
-  if (input.one_in(3)) {
-    d.up = kAllCodecs[input.below(std::size(kAllCodecs))];
-    d.down = d.kind == OpKind::all_reduce || input.one_in(8) ? kAllCodecs[input.below(std::size(kAllCodecs))] : d.down;
-    d.dtype = input.one_in(8) ? d.dtype : DType::f32;
-    d.feeds_back = input.one_in(2);
-  }
-  return d;
-}
 
 }  // namespace
 
@@ -87,9 +49,10 @@ void EngineDriver::post(Input& input) {
   };
   const std::uint64_t block_in = descriptor.kind == OpKind::reduce_scatter ? descriptor.blocks : 1;
   const std::uint64_t block_out = descriptor.kind == OpKind::all_gather ? descriptor.blocks : 1;
+  const bool was_held = unposted_.erase(posted.op) > 0;
   memory_[posted.op] = {.input = bytes * block_in + bytes_of(descriptor.sends),
                         .output = bytes * block_out + bytes_of(descriptor.receives),
-                        .in_place = descriptor.in_place,
+                        .in_place = descriptor.in_place || was_held,
                         .coded_in = coded_bytes(descriptor, descriptor.up),
                         .coded_out = coded_bytes(descriptor, descriptor.down),
                         .partial = partial_bytes(descriptor)};
@@ -161,8 +124,11 @@ std::vector<std::byte> EngineDriver::draw_payload(Input& input, FrameHeader& hea
       const std::uint8_t flags = input.byte();
       const bool alike = mine != descriptors_.end() && (flags & 1) == 0;
       wire::Ready ready;
-      ready.digest =
-          alike ? digest_of(mine->second) : ((flags & 2) != 0 ? 0 : digest_of(draw_descriptor(input, self_)));
+      const Descriptor said = alike ? mine->second : draw_descriptor(input, self_);
+      ready.digest = !alike && (flags & 2) != 0 ? 0 : digest_of(said);
+      if (said.quorum > 0) {
+        ready.terms = draw_terms(input, said);
+      }
       ready.weight = (flags & 4) != 0 ? input.below(4) : 1;
       ready.standing = static_cast<Standing>(1 + (flags >> 3) % 4);
       ready.has_data = (flags & 32) != 0;
@@ -193,6 +159,13 @@ std::vector<std::byte> EngineDriver::draw_payload(Input& input, FrameHeader& hea
       }
       return wire::encode_payload(hold);
     }
+    case FrameType::set: {
+      wire::ContributorSet set;
+      for (std::uint32_t left = input.below(5); left > 0; --left) {
+        set.members.push_back(self_ + input.below(4));
+      }
+      return wire::encode_payload(set);
+    }
     case FrameType::ack: {
       wire::Ack ack{input.one_in(8) ? input.number<std::uint64_t>() : input.byte(), {}, {input.byte(), input.byte()}};
       for (std::uint32_t left = input.below(3); left > 0; --left) {
@@ -207,7 +180,7 @@ std::vector<std::byte> EngineDriver::draw_payload(Input& input, FrameHeader& hea
 
 FrameHeader EngineDriver::draw_frame(Input& input, PeerId from, std::vector<std::byte>& payload) {
   FrameHeader header;
-  header.type = static_cast<FrameType>(1 + input.below(9));
+  header.type = static_cast<FrameType>(1 + input.below(10));
   header.op = draw_op(input);
   if (input.one_in(4)) {
     const bool forward = input.one_in(2);
@@ -425,6 +398,12 @@ void EngineDriver::perform(const EngineEffect& effect) {
     }
   } else if (const auto* released = std::get_if<Release>(&effect)) {
     releases_.push_back(*released);
+  } else if (const auto* held = std::get_if<HoldResult>(&effect)) {
+    memory_[held->op] = {.output = held->scratch_bytes, .in_place = true, .coded_out = held->coded_bytes};
+    unposted_.insert(held->op);
+    releases_.push_back({held->op, false});
+  } else if (const auto* unheld = std::get_if<FreeHeld>(&effect)) {
+    FUZZ_REQUIRE(unposted_.erase(unheld->op) == 1 && memory_.erase(unheld->op) == 1, "what is held is freed once");
   } else if (const auto* free = std::get_if<FreeSlot>(&effect)) {
     FUZZ_REQUIRE(freed_.insert(free->slot).second, "a slot is freed once");
     for (const auto& [conn, incoming] : connections_) {

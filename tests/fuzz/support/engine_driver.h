@@ -54,7 +54,7 @@ class EngineDriver {
   Cut cut;
   bool answer_at_once = true;  // Release
 
-  bool has_open_ops() const { return !memory_.empty(); }
+  bool has_open_ops() const { return memory_.size() > unposted_.size(); }
   const std::set<OpKey>& posted() const { return posted_; }
 
  private:
@@ -93,6 +93,7 @@ class EngineDriver {
   Owner owner_;
   std::map<ConnId, Incoming> connections_;
   std::map<OpHandle, Memory> memory_;  // of the ops that have not ended
+  std::set<OpHandle> unposted_;        // of these, those whose result is held for a post
   std::map<SlotId, std::uint32_t> slots_;
   std::set<SlotId> freed_;
   std::vector<collective::Job> jobs_;  // taken, not done

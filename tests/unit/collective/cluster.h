@@ -228,6 +228,11 @@ class Cluster {
         } else {
           node.engine.on_released(release->op, now);
         }
+      } else if (const auto* held = std::get_if<HoldResult>(&effect)) {
+        node.memory[held->op].scratch.resize(held->scratch_bytes / sizeof(float));
+        node.engine.on_released(held->op, now);
+      } else if (const auto* unheld = std::get_if<FreeHeld>(&effect)) {
+        node.memory.erase(unheld->op);
       } else if (const auto* free = std::get_if<FreeSlot>(&effect)) {
         node.slots.erase(free->slot);
       } else {

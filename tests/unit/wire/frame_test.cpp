@@ -51,7 +51,7 @@ TEST_CASE("what no healthy peer says is refused before memory is taken") {
   bytes[1] = std::byte{3};
   CHECK_FALSE(decode_frame_header(bytes));
   for (const FrameType type : {FrameType::ready, FrameType::want, FrameType::part, FrameType::result, FrameType::hold,
-                               FrameType::ended, FrameType::ack, FrameType::ping, FrameType::gone}) {
+                               FrameType::ended, FrameType::ack, FrameType::ping, FrameType::gone, FrameType::set}) {
     FrameHeader header = a_header();
     header.type = type;
     header.length = kMaxChunkBytes + 1;
@@ -64,6 +64,12 @@ TEST_CASE("what no healthy peer says is refused before memory is taken") {
 TEST_CASE("payloads come back as they were sent") {
   const Ready ready{5, 2.5, Standing::unsynced, true, "all_reduce sum f32 count 8", 70, 1ull << 40};
   CHECK(decode_payload<Ready>(encode_payload(ready)) == ready);
+  Ready with_terms = ready;
+  with_terms.terms = QuorumTerms{4, DType::bf16, Reduction::avg, 1ull << 40, true, true, 1, 3, 2, 500};
+  CHECK(decode_payload<Ready>(encode_payload(with_terms)) == with_terms);
+  const ContributorSet set{{5, 1ull << 63, 7}};
+  CHECK(decode_payload<ContributorSet>(encode_payload(set)) == set);
+  CHECK_FALSE(decode_payload<ContributorSet>(encode_payload(ContributorSet{std::vector<PeerId>(kMaxMembers + 1, 1)})));
   const Want want{{{0, 5}, {9, 1}}, true};
   CHECK(decode_payload<Want>(encode_payload(want)) == want);
   const Hold hold{{{1, 2}, 3, 4}};
