@@ -35,7 +35,7 @@ constexpr const char* kHelp =
   seaway_sim --reduce RECORD        the reference of one op's result. A violation of promise 1 prints its record:
         kind=K dtype=T op=R count=N plan=P codec=none seed=S lane=L update=U index=I contributors=ID:WEIGHT,...
         K is 1 all_reduce, 2 broadcast. The data of each contributor is drawn from (seed, ID, lane, update, index);
-        the contributors stand in roster order. Prints XXH3 of the result and its first bytes.
+        the contributors stand in roster order; with plan=hierarchical, sites=ID:NUMBER,... says who is where. Prints XXH3 of the result and its first bytes.
 
 Exit status: 0 nothing found, 1 something found, 2 wrong arguments.
 )";
