@@ -1,5 +1,6 @@
 // Scenarios of ops that do not wait for everybody.
 #include <initializer_list>
+#include <map>
 #include <set>
 
 #include "sim/cluster.h"
@@ -53,6 +54,13 @@ class Script : public Cluster {
     }
     if (got != wanted) {
       throw Violation("the contributors are others than those that were in time");
+    }
+  }
+  // Members that choose different contributors hold different values: the master has them try once more.
+  void tries_are_at_most(std::uint32_t most, std::size_t i, OpHandle op) {
+    until([&] { return peer(i).result_of(op).has_value(); });
+    if (peer(i).result_of(op)->attempts > most) {
+      throw Violation("members have chosen different contributors");
     }
   }
   void counted(const char* outcome, std::uint64_t times) {
@@ -129,11 +137,34 @@ void everybody_posts_at_another_moment(bool verbose) {
   for (Duration apart = 0; apart < 24 * kMillisecond; apart += 2 * kMillisecond) {
     Script script(without_program(4), verbose);
     const Descriptor op = with_quorum(2);
+    std::map<std::size_t, OpHandle> posted;
     for (const std::size_t i : {3u, 1u, 0u, 2u}) {
-      script.posts(i, op);
+      posted[i] = script.posts(i, op);
       script.pass(apart);
     }
-    script.counted("committed", 4);
+    for (const auto& [i, handle] : posted) {
+      script.tries_are_at_most(1, i, handle);
+    }
+    script.finish();
+  }
+}
+
+// Its attempt had a set without the one that is late, and the next one has another.
+void member_dies_after_the_set(bool verbose) {
+  for (Duration after = 0; after < 160 * kMillisecond; after += 8 * kMillisecond) {
+    Script script(without_program(4), verbose);
+    const Descriptor op = with_quorum(3);
+    std::map<std::size_t, OpHandle> posted;
+    for (const std::size_t i : {0u, 1u, 3u}) {
+      posted[i] = script.posts(i, op);
+    }
+    script.pass(after);
+    posted[2] = script.posts(2, op);
+    script.pass(8 * kMillisecond);
+    script.kill_for_good(3);
+    for (const std::size_t i : {0u, 1u, 2u}) {
+      script.tries_are_at_most(2, i, posted[i]);
+    }
     script.finish();
   }
 }
@@ -261,6 +292,7 @@ void straggler_far_behind(bool verbose) {
 void passed(std::uint32_t quorum, bool verbose) {
   Script script(without_program(3), verbose);
   script.world.checker.expect_failure({0, 0, 900});
+  script.world.healed = true;  // the newcomer does not die
   script.world.add_replica();
   script.until([&] { return script.world.sites[3]->process && script.peer(3).links().size() >= 6; });
   const Descriptor op = with_quorum(quorum);
@@ -296,6 +328,7 @@ std::vector<Scenario> scenarios_of_quorums() {
       {"whoever posts within the grace contributes", grace_is_waited_for},
       {"a straggler posts at any moment", straggler_posts_at_any_moment},
       {"everybody posts at another moment (M16)", everybody_posts_at_another_moment},
+      {"a member dies when a set was said without a straggler", member_dies_after_the_set},
       {"a straggler posts just when a member dies (G12)", straggler_posts_when_a_member_dies},
       {"the one that says SET dies at any moment", who_says_set_dies},
       {"a straggler that differs is refused alone", straggler_that_differs},
