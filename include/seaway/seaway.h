@@ -359,6 +359,14 @@ typedef struct seaway_options {
    * a weight above 0); an op that ends otherwise leaves them as they were. The library's while the op runs; no overlap with any
    * buffer. NULL (the default): what is lost is lost. Each member chooses for itself. */
   float* residual;
+  /* All-reduce and reduce-scatter: so many contributions suffice, 1 or more; once they have been there for grace_s seconds
+   * (whole milliseconds, rounded up), the op goes on without the others. A member that starts it later gets the result as
+   * well, at once if it is there; its own input does not count, and is intact (see contributors of the result). Until then
+   * the library holds the result for it, up to 4 GiB of all ops together; beyond it the others wait. More than there are
+   * members: everybody's. All members must say the same of both; one that says something else when the others have what
+   * they need is REFUSED alone. 0 (the default): everybody's contribution is waited for. */
+  double grace_s;
+  uint64_t quorum;
 } seaway_options;
 
 /* Returns: OK; INVALID. */

@@ -196,6 +196,26 @@ Error apply_codecs(const seaway_options& options, collective::Descriptor& descri
   return {};
 }
 
+Error apply_quorum(const seaway_options& options, collective::Descriptor& descriptor) {
+  constexpr double kMostSeconds = 4'000'000;  // in milliseconds they fit into 32 bits
+  if (Error error = check_seconds(options.grace_s, "grace_s"); error.status != Status::ok) {
+    return error;
+  }
+  if (options.quorum == 0) {
+    return options.grace_s == 0 ? Error{}
+                                : invalid("options.grace_s is of an op with a quorum: set options.quorum too");
+  }
+  if (!collective::reduces(descriptor.kind)) {
+    return invalid("options.quorum is set: it is for all_reduce and reduce_scatter");
+  }
+  if (options.grace_s > kMostSeconds) {
+    return invalid("options.grace_s is more than 4000000 seconds");
+  }
+  descriptor.quorum = static_cast<std::uint32_t>(std::min<std::uint64_t>(options.quorum, UINT32_MAX));
+  descriptor.grace = static_cast<Duration>(std::ceil(options.grace_s * 1000)) * kMillisecond;
+  return {};
+}
+
 // As many elements as `in` has, and apart from every buffer of the call.
 Error add_residual(const seaway_options& options, runtime::OpRequest& request) {
   std::uint64_t bytes = 0;
@@ -252,8 +272,9 @@ Error apply_options(const seaway_options* given, runtime::OpRequest& request, st
   if (options.on_loss != SEAWAY_RESUME && options.on_loss != SEAWAY_FAIL) {
     return invalid("options.on_loss is " + std::to_string(options.on_loss) + ", which is no seaway_on_loss");
   }
-  for (Error error : {apply_codecs(options, descriptor), check_weight(options, descriptor),
-                      check_seconds(options.no_progress, "no_progress"), check_seconds(options.deadline, "deadline")}) {
+  for (Error error :
+       {apply_codecs(options, descriptor), apply_quorum(options, descriptor), check_weight(options, descriptor),
+        check_seconds(options.no_progress, "no_progress"), check_seconds(options.deadline, "deadline")}) {
     if (error.status != Status::ok) {
       return error;
     }

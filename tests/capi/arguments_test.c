@@ -247,6 +247,10 @@ CASE(options_name_the_field_that_is_wrong) {
   REFUSED("set codec_up too", SEAWAY_SUM, options.residual = other);
   REFUSED("neither SEAWAY_SUM nor SEAWAY_AVG", SEAWAY_MAX, options.codec_up = SEAWAY_CODEC_Q8);
   REFUSED("residual overlaps", SEAWAY_SUM, (options.codec_up = SEAWAY_CODEC_Q8, options.residual = data));
+  REFUSED("grace_s must be", SEAWAY_SUM, (options.quorum = 1, options.grace_s = NAN));
+  REFUSED("grace_s must be", SEAWAY_SUM, (options.quorum = 1, options.grace_s = -1));
+  REFUSED("grace_s is more", SEAWAY_SUM, (options.quorum = 1, options.grace_s = INFINITY));
+  REFUSED("set options.quorum too", SEAWAY_SUM, options.grace_s = 1);
   REFUSED("no_progress", SEAWAY_SUM, options.no_progress = NAN);
   REFUSED("no_progress", SEAWAY_SUM, options.no_progress = -1);
   REFUSED("deadline", SEAWAY_SUM, options.deadline = NAN);

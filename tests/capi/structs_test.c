@@ -63,13 +63,14 @@ CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_member) == 624);
   CHECK(sizeof(seaway_buffer) == 24);
   CHECK(sizeof(seaway_share) == 32);
-  CHECK(sizeof(seaway_options) == 80);
+  CHECK(sizeof(seaway_options) == 96);
   CHECK(sizeof(seaway_contributor) == 16);
   CHECK(sizeof(seaway_result) == 168);
   CHECK(sizeof(seaway_event) == 552);
   CHECK(sizeof(seaway_master_config) == 24);
   CHECK(offsetof(seaway_config, plaintext) == 80);
   CHECK(offsetof(seaway_options, deadline) == 48);
+  CHECK(offsetof(seaway_options, grace_s) == 80); /* sizes that it had: 56, 80 */
   CHECK(offsetof(seaway_result, seconds) == 160);
   CHECK(offsetof(seaway_error, text) == 96);
 }
@@ -99,6 +100,7 @@ CASE(options_result_and_master_defaults) {
   CHECK(options.struct_size == sizeof options && options.tag == 0 && options.weight == 1 && options.weighted == 0);
   CHECK(options.codec_up == SEAWAY_CODEC_NONE && options.codec_down == SEAWAY_CODEC_NONE);
   CHECK(options.rounding == SEAWAY_NEAREST && options.residual == NULL && options.priority == 0);
+  CHECK(options.quorum == 0 && options.grace_s == 0);
   CHECK(options.on_loss == SEAWAY_RESUME && options.layout == 0 && options.no_progress == 0 && options.deadline == 0);
   CHECK_STATUS(SEAWAY_OK, seaway_result_init(&result, sizeof result));
   CHECK(result.struct_size == sizeof result && result.contributors == NULL && result.lost == NULL);

@@ -165,6 +165,8 @@ typedef struct seaway_options {
   int32_t rounding;
   int32_t priority;
   float* residual;
+  double grace_s;
+  uint64_t quorum;
 } seaway_options;
 seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
 typedef enum seaway_outcome {

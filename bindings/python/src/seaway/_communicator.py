@@ -16,7 +16,7 @@ from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_
 from seaway._exchange import Exchanges
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
-from seaway._options import Codec, add_codec, make_options
+from seaway._options import Codec, add_codec, add_quorum, make_options
 from seaway._result import Result
 from seaway._state import State, SyncResult
 from seaway._view import Member, View, take_view
@@ -332,6 +332,8 @@ class Communicator(Exchanges):
         codec: Codec = None,
         rounding: str = "nearest",
         residual: Array | None = None,
+        quorum: int | None = None,
+        grace: float = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
@@ -360,6 +362,10 @@ class Communicator(Exchanges):
                 many ops is the number itself. The same on all members.
             residual: error feedback: an array of float32 with as many elements as x, zeros at first. It is added to x before that
                 is encoded, and becomes what encoding has lost once the op has committed with x in it; else it stays as it is.
+            quorum: so many contributions suffice, 1 or more; None: everybody's. A member that calls it later gets the result too,
+                at once if it is there; its x does not count (it is not among `contributors`), and its residual stays as it is.
+                More than there are members: everybody's. The same on all members.
+            grace: seconds, in whole milliseconds, for which more is waited for once there is a quorum. The same on all members.
             timeout: seconds without any byte of this op, after which the master decides it: committed if everyone holds the
                 result, else Aborted. A slow peer is then the end of the op, so be generous. None: no limit.
             deadline: seconds from the start, after which the same happens. None: no limit.
@@ -384,6 +390,8 @@ class Communicator(Exchanges):
             codec=codec,
             rounding=rounding,
             residual=residual,
+            quorum=quorum,
+            grace=grace,
             timeout=timeout,
             deadline=deadline,
         ).wait()
@@ -402,6 +410,8 @@ class Communicator(Exchanges):
         codec: Codec = None,
         rounding: str = "nearest",
         residual: Array | None = None,
+        quorum: int | None = None,
+        grace: float = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
@@ -415,6 +425,7 @@ class Communicator(Exchanges):
         else:
             source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, True, rounding, residual, (source, count))
+        options = add_quorum(options, quorum, grace)
         pointer = _new(_OP)
         status = lib.seaway_all_reduce_start(self._handle, pointer, target, source, count, reduction, options)
         return self._started(status, pointer, (keep, kept), "all_reduce")
@@ -433,6 +444,8 @@ class Communicator(Exchanges):
         codec: Codec = None,
         rounding: str = "nearest",
         residual: Array | None = None,
+        quorum: int | None = None,
+        grace: float = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Result:
@@ -449,6 +462,7 @@ class Communicator(Exchanges):
             out: a block for each array of x; no overlap with x, never in place.
             op, tag, weight, on_loss, layout, priority, timeout, deadline: as in `all_reduce`.
             codec, rounding, residual: as there, of the contributions; the result does not travel.
+            quorum, grace: as in `all_reduce`.
 
         Raises:
             As all_reduce.
@@ -465,6 +479,8 @@ class Communicator(Exchanges):
             codec=codec,
             rounding=rounding,
             residual=residual,
+            quorum=quorum,
+            grace=grace,
             timeout=timeout,
             deadline=deadline,
         ).wait()
@@ -483,6 +499,8 @@ class Communicator(Exchanges):
         codec: Codec = None,
         rounding: str = "nearest",
         residual: Array | None = None,
+        quorum: int | None = None,
+        grace: float = 0,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Operation:
@@ -491,6 +509,7 @@ class Communicator(Exchanges):
         options = make_options(tag, weight, on_loss, layout, priority, timeout, deadline)
         source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
+        options = add_quorum(options, quorum, grace)
         pointer = _new(_OP)
         status = lib.seaway_reduce_scatter_start(self._handle, pointer, target, source, count, reduction, options)
         return self._started(status, pointer, (keep, kept), "reduce_scatter")

@@ -66,6 +66,22 @@ def make_options(
     return options
 
 
+def add_quorum(options: Any, quorum: int | None, grace: float) -> Any:
+    """The options with how many contributions suffice."""
+    if quorum is None and grace == 0:
+        return options
+    if options == NULL:
+        options = _new_options()
+    for argument, field, value in (("quorum", "quorum", quorum), ("grace", "grace_s", grace)):
+        try:
+            setattr(options, field, value)
+        except (OverflowError, TypeError):
+            raise InvalidError(f"{argument} is {value!r}; give a number in its range") from None
+    if not options.quorum > 0:
+        raise InvalidError(f"quorum is {quorum!r}; give a number of contributions, 1 or more, or None for everybody's")
+    return options
+
+
 def add_codec(
     options: Any, codec: Codec, has_way_back: bool, rounding: str, residual: Array | None, x: tuple[Any, int]
 ) -> tuple[Any, Any]:
