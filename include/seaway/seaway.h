@@ -650,6 +650,36 @@ SEAWAY_API seaway_status seaway_event_fd(seaway_comm* comm, int* fd);
  * Returns: OK; INVALID; CLOSED; FORKED. */
 SEAWAY_API seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
 
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Arithmetic                                                                                                          */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+/* What members do alike to their copies of the shared state: the same input has the same bits on every machine, whatever its
+ * processor and the thread's floating-point environment. Each operation is rounded once, to nearest, in the vectors' dtype; a
+ * NaN is the canonical one. Both run on the caller's thread, need no communicator and leave nothing behind; any threads may call
+ * them at once on different memory. Vectors are f32 or f64, all of one dtype and count, of any alignment; of several tensors
+ * each has a call. There is no text for what is INVALID: the conditions below are all there are. */
+
+/* One step of an outer optimizer, by element:
+ *
+ *     buf   = momentum * buf + gradient
+ *     theta = theta - lr * (nesterov ? momentum * buf + gradient : buf)
+ *
+ * momentum 0: SGD; nesterov 0: heavy ball; nesterov 1: Nesterov's, as PyTorch has it. buf starts as zeros. theta and buf are
+ * written; none of the three may overlap another. lr and momentum become numbers of the vectors' dtype first.
+ * Returns: OK; INVALID (a pointer is NULL, a buffer is not valid, they are not alike or overlap, lr or momentum is not finite,
+ * nesterov is neither 0 nor 1): nothing was written. */
+SEAWAY_API seaway_status seaway_outer_step(const seaway_buffer* theta, const seaway_buffer* buf,
+                                           const seaway_buffer* gradient, double lr, double momentum, int32_t nesterov);
+
+/* out = factors[0] * x[0] + factors[1] * x[1] + ..., by element, from the first to the last. `factors` has as many as x, which
+ * become numbers of the vectors' dtype first. A factor of 0 counts: 0 * NaN is NaN. out may be exactly one of x, or several
+ * times the same, and overlaps none of them otherwise.
+ * Returns: OK; INVALID (a pointer is NULL, count is 0 or above 2^20, a buffer is not valid, they are not alike, out overlaps in
+ * part, a factor is not finite): nothing was written; NO_MEMORY (of a few bytes for each term). */
+SEAWAY_API seaway_status seaway_lincomb(const seaway_buffer* out, const seaway_buffer* x, const double* factors,
+                                        size_t count);
+
 #ifdef __cplusplus
 }
 #endif

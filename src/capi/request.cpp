@@ -20,7 +20,6 @@ namespace {
 
 using collective::kMostBytes;
 constexpr std::uint64_t kTags = std::uint64_t{1} << 62;
-constexpr std::size_t kMostBuffers = std::size_t{1} << 20;
 
 }  // namespace
 

@@ -15,6 +15,8 @@
 
 namespace seaway::capi {
 
+inline constexpr std::size_t kMostBuffers = std::size_t{1} << 20;  // of one call
+
 // One buffer of the call, by the name that the caller knows it by.
 struct Piece {
   const char* list = "";

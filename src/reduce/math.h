@@ -34,6 +34,14 @@ SEAWAY_HD inline float product(float left, float right) {
 #endif
 }
 
+SEAWAY_HD inline double product(double left, double right) {
+#ifdef __CUDA_ARCH__
+  return __dmul_rn(left, right);
+#else
+  return left * right;
+#endif
+}
+
 // --- conversions -----------------------------------------------------------------------------------------------------
 
 SEAWAY_HD inline float bf16_to_f32(std::uint16_t half) { return bits_as<float>(std::uint32_t{half} << 16); }
@@ -274,22 +282,26 @@ struct IntegerMax : IntegerOperation<I> {
   SEAWAY_HD static Value combine(Value left, Value right) { return left > right ? left : right; }
 };
 
-// --- arithmetic on f32 vectors (reduce/vector.h) ---------------------------------------------------------------------
+// --- arithmetic on vectors (reduce/vector.h) -------------------------------------------------------------------------
 
 SEAWAY_HD inline float canonical(float value) { return F32::widen(canonical<F32>(F32::narrow(value))); }
+SEAWAY_HD inline double canonical(double value) { return F64::widen(canonical<F64>(F64::narrow(value))); }
 
 // Exact: 24 digits twice are 48.
 SEAWAY_HD inline double square(float value) { return static_cast<double>(value) * static_cast<double>(value); }
 
+template <class Real>
 struct OuterState {
-  float theta;
-  float buf;
+  Real theta;
+  Real buf;
 };
 
-// One step of SGD with momentum, as PyTorch has it.
-SEAWAY_HD inline OuterState outer_step(OuterState state, float gradient, float rate, float momentum, bool nesterov) {
-  const float buf = product(momentum, state.buf) + gradient;
-  const float step = nesterov ? product(momentum, buf) + gradient : buf;
+// One step of SGD with momentum, as PyTorch has it. `Real` is float or double.
+template <class Real>
+SEAWAY_HD inline OuterState<Real> outer_step(OuterState<Real> state, Real gradient, Real rate, Real momentum,
+                                             bool nesterov) {
+  const Real buf = product(momentum, state.buf) + gradient;
+  const Real step = nesterov ? product(momentum, buf) + gradient : buf;
   return {canonical(state.theta - product(rate, step)), canonical(buf)};
 }
 

@@ -1,7 +1,9 @@
-// Arithmetic on f32 vectors: linear combinations, the squared norm, the outer step of DiLoCo. Every member makes these steps
+// Arithmetic on vectors: linear combinations, the squared norm, the outer step of DiLoCo. Every member makes these steps
 // on its own copy of the shared state, so the rules of reduce/reduce.h hold here as well: one definition (reduce/math.h), the
 // same bits in all variants, each operation rounded once, canonical NaNs, the caller's floating-point environment without
 // effect, no alignment needed, no allocation.
+//
+// Variants are of f32. f64 is for what is checked to the last digit; it has one loop, which runs everywhere.
 #pragma once
 
 #include <cstddef>
@@ -10,28 +12,35 @@
 
 namespace seaway {
 
-struct Term {
+template <class Real>
+struct TermOf {
   const void* x;
-  float factor;
+  Real factor;
 };
 
 // dst = factor0 * x0 + factor1 * x1 + ..., a strict left fold. A term of factor 0 counts: 0 * NaN is NaN.
-struct LincombArgs {
-  void* dst;                    // may be exactly one of the terms
-  std::span<const Term> terms;  // at least one
+template <class Real>
+struct LincombOf {
+  void* dst;                            // may be exactly one of the terms
+  std::span<const TermOf<Real>> terms;  // at least one
   std::size_t count;
 };
 
 // buf = momentum * buf + gradient;  theta -= rate * (nesterov ? momentum * buf + gradient : buf)
-struct OuterStepArgs {
+template <class Real>
+struct OuterStepOf {
   void* theta;
   void* buf;
   const void* gradient;
   std::size_t count;
-  float rate;
-  float momentum;
+  Real rate;
+  Real momentum;
   bool nesterov;
 };
+
+using Term = TermOf<float>;
+using LincombArgs = LincombOf<float>;
+using OuterStepArgs = OuterStepOf<float>;
 
 struct VectorKernels {
   const char* name;
@@ -46,5 +55,8 @@ const VectorKernels& scalar_vector_kernels();                        // "scalar"
 const VectorKernels* avx2_vector_kernels();                          // "avx2": needs AVX2; null when not compiled in
 const VectorKernels* avx512_vector_kernels();                        // "avx512": needs F and DQ; null likewise
 const VectorKernels* vector_kernels_by_name(std::string_view name);  // null for a name that is not compiled in
+
+void lincomb_f64(const LincombOf<double>& args);
+void outer_step_f64(const OuterStepOf<double>& args);
 
 }  // namespace seaway

@@ -1,11 +1,10 @@
 #include "runtime/jobs.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "hash/hash.h"
+#include "runtime/kernels.h"
 
 namespace seaway::runtime {
 
@@ -16,35 +15,6 @@ constexpr std::size_t kBlockBytes = 8ull * 1024;  // a power of two, so that no 
 using collective::Job;
 using collective::JobKind;
 using collective::Region;
-
-namespace {
-bool runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"); }
-bool runs_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-bool is_forced(std::string_view name) {
-  const char* forced = std::getenv("SEAWAY_KERNELS");
-  return forced != nullptr && name == forced;
-}
-}  // namespace
-
-const Kernels& pick_kernels() {
-  if (is_forced("scalar") || avx2_kernels() == nullptr || !runs_avx2()) {
-    return scalar_kernels();
-  }
-  return avx512_kernels() != nullptr && runs_avx512() && !is_forced("avx2") ? *avx512_kernels() : *avx2_kernels();
-}
-
-const CodecKernels& pick_codec_kernels() {
-  if (is_forced("scalar")) {
-    return scalar_codec_kernels();
-  }
-  if (avx512_codec_kernels() != nullptr && runs_avx512() && !is_forced("avx2")) {
-    return *avx512_codec_kernels();
-  }
-  return avx2_codec_kernels() != nullptr && runs_avx2() ? *avx2_codec_kernels() : scalar_codec_kernels();
-}
 
 JobRunner::JobRunner(Memory& memory)
     : memory_(&memory),

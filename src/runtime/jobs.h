@@ -14,11 +14,6 @@
 
 namespace seaway::runtime {
 
-// The fastest kernels that this processor runs; SEAWAY_KERNELS=scalar|avx2|avx512 in the environment forces one. What has no
-// variant of that name takes the one before it.
-const Kernels& pick_kernels();
-const CodecKernels& pick_codec_kernels();
-
 class JobRunner {
  public:
   explicit JobRunner(Memory& memory);

@@ -143,7 +143,7 @@ class Program {
   void step() {
     texts_.clear();
     texts_.reserve(16);
-    switch (input_.below(20)) {
+    switch (input_.below(21)) {
       case 0:
         return create();
       case 1: {
@@ -217,11 +217,27 @@ class Program {
         static_cast<void>(seaway_event_fd(comm.handle, input_.one_in(4) ? nullptr : &fd));
         return;
       }
+      case 19:
+        return compute();
       default: {
         const Comm comm = draw_comm();
         call([&] { return seaway_destroy(comm.handle); });
       }
     }
+  }
+
+  // What these are given they read and write: no count is beyond the memory.
+  void compute() {
+    std::vector<seaway_buffer> x = draw_buffers();
+    for (seaway_buffer& buffer : x) {
+      buffer.count = std::min<std::uint64_t>(buffer.count, 16);
+      buffer.dtype = input_.one_in(4) ? static_cast<std::int32_t>(SEAWAY_F64) : buffer.dtype;
+    }
+    const double numbers[] = {draw_seconds(), draw_seconds(), draw_seconds()};
+    if (x.size() == 3) {
+      call([&] { return seaway_outer_step(&x[0], &x[1], &x[2], numbers[0], numbers[1], input_.byte() & 3); });
+    }
+    call([&] { return seaway_lincomb(x.empty() ? nullptr : &x[0], pointer(x), numbers, x.size()); });
   }
 
   void create() {

@@ -114,6 +114,51 @@ TEST_CASE("vector: the outer step has the known answers of SGD, heavy ball and N
   }
 }
 
+TEST_CASE("vector: f64 is the same definition, in any environment") {
+  const double gradients[] = {.5, .5, -.25};
+  for (const bool nesterov : {false, true}) {
+    std::vector<double> theta(9, 1.0);
+    std::vector<double> buf(9, 0.0);
+    double expected[3] = {};
+    double expected_buf[3] = {};
+    for (std::size_t round = 0; round < 3; ++round) {
+      const double last_buf = round > 0 ? expected_buf[round - 1] : 0;
+      const double last = round > 0 ? expected[round - 1] : 1;
+      expected_buf[round] = .9 * last_buf + gradients[round];
+      expected[round] = last - .7 * (nesterov ? .9 * expected_buf[round] + gradients[round] : expected_buf[round]);
+    }
+    for (std::size_t round = 0; round < 3; ++round) {
+      const std::vector<double> gradient(9, gradients[round]);
+#if defined(__x86_64__)
+      const unsigned mine = _mm_getcsr();
+      _mm_setcsr(mine | 0x6000u);  // towards zero
+#endif
+      outer_step_f64({theta.data(), buf.data(), gradient.data(), theta.size(), .7, .9, nesterov});
+#if defined(__x86_64__)
+      CHECK(_mm_getcsr() == (mine | 0x6000u));
+      _mm_setcsr(mine);
+#endif
+      CHECK(theta == std::vector<double>(9, expected[round]));
+      CHECK(buf == std::vector<double>(9, expected_buf[round]));
+    }
+  }
+  const std::vector<double> big(9, 0x1p53);
+  const std::vector<double> one(9, 1.0);
+  std::vector<double> sum(9);
+  const std::vector<TermOf<double>> falling{{big.data(), 1}, {one.data(), 1}, {one.data(), 1}};
+  lincomb_f64({sum.data(), falling, sum.size()});
+  CHECK(sum == big);
+  const std::vector<TermOf<double>> rising{{one.data(), 2}, {big.data(), 1}};
+  lincomb_f64({sum.data(), rising, sum.size()});
+  CHECK(sum == std::vector<double>(9, 0x1p53 + 2));
+  // A NaN with a payload becomes the canonical one.
+  const std::vector<double> odd(9, std::bit_cast<double>(0xfff8000000001234u));
+  const std::vector<TermOf<double>> zero_times{{odd.data(), 0}};
+  lincomb_f64({sum.data(), zero_times, sum.size()});
+  CHECK(std::bit_cast<std::uint64_t>(sum[8]) == 0x7ff8000000000000u);
+  CHECK_THROWS_AS(lincomb_f64({sum.data(), {}, sum.size()}), InvariantError);
+}
+
 std::vector<float> draw(std::size_t count, Random& random) {
   Buffer buffer(count * 4, 0);
   fill(buffer, DType::f32, kAllContents[random.below(std::size(kAllContents))], random);

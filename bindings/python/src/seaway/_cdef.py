@@ -300,6 +300,10 @@ typedef struct seaway_event {
 } seaway_event;
 seaway_status seaway_event_fd(seaway_comm* comm, int* fd);
 seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
+seaway_status seaway_outer_step(const seaway_buffer* theta, const seaway_buffer* buf,
+                                           const seaway_buffer* gradient, double lr, double momentum, int32_t nesterov);
+seaway_status seaway_lincomb(const seaway_buffer* out, const seaway_buffer* x, const double* factors,
+                                        size_t count);
 typedef struct seaway_master seaway_master;
 typedef struct seaway_master_config {
   size_t struct_size;

@@ -1,0 +1,142 @@
+/* The outer step and linear combinations: their known answers, and what they refuse. No run is needed. */
+#include <math.h>
+#include <seaway/seaway.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+#define ROUNDS 3
+
+/* theta 1, lr .7, the gradients .5, .5, -.25. */
+static const double gradients[ROUNDS] = {.5, .5, -.25};
+static const struct {
+  const char* name;
+  double momentum;
+  int32_t nesterov;
+  double thetas[ROUNDS];
+} known[] = {
+    {"SGD", 0, 0, {.65, .3, .475}},
+    {"heavy ball", .9, 0, {.65, -.015, -.4385}},
+    {"Nesterov", .9, 1, {.335, -.6135, -.81965}},
+};
+
+#define WIDE 77 /* several rows of any kernel, and a rest */
+
+CASE(outer_steps_have_their_known_answers_in_both_dtypes) {
+  size_t which, round, i;
+  for (which = 0; which < sizeof known / sizeof *known; ++which) {
+    float theta[WIDE], buf[WIDE] = {0}, gradient[WIDE];
+    double theta64[WIDE], buf64[WIDE] = {0}, gradient64[WIDE];
+    const seaway_buffer t = {theta, WIDE, SEAWAY_F32, SEAWAY_HOST}, b = {buf, WIDE, SEAWAY_F32, SEAWAY_HOST},
+                        g = {gradient, WIDE, SEAWAY_F32, SEAWAY_HOST};
+    const seaway_buffer t64 = {theta64, WIDE, SEAWAY_F64, SEAWAY_HOST}, b64 = {buf64, WIDE, SEAWAY_F64, SEAWAY_HOST},
+                        g64 = {gradient64, WIDE, SEAWAY_F64, SEAWAY_HOST};
+    const double momentum = known[which].momentum;
+    double expected = 1, expected_buf = 0;
+    for (i = 0; i < WIDE; ++i) {
+      theta[i] = 1;
+      theta64[i] = 1;
+    }
+    for (round = 0; round < ROUNDS; ++round) {
+      uint64_t wrong = 0;
+      for (i = 0; i < WIDE; ++i) {
+        gradient[i] = (float)gradients[round];
+        gradient64[i] = gradients[round];
+      }
+      CHECK_STATUS(SEAWAY_OK, seaway_outer_step(&t, &b, &g, .7, momentum, known[which].nesterov));
+      CHECK_STATUS(SEAWAY_OK, seaway_outer_step(&t64, &b64, &g64, .7, momentum, known[which].nesterov));
+      expected_buf = momentum * expected_buf + gradients[round];
+      expected -= .7 * (known[which].nesterov ? momentum * expected_buf + gradients[round] : expected_buf);
+      for (i = 0; i < WIDE; ++i) {
+        wrong += theta64[i] != expected || buf64[i] != expected_buf; /* to the last bit */
+        wrong += fabs(theta64[i] - known[which].thetas[round]) > 1e-15;
+        wrong += fabs(theta[i] - known[which].thetas[round]) > 1e-6;
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+CASE(a_linear_combination_is_a_fold_from_the_left_and_may_be_in_place) {
+  float x[WIDE], y[WIDE], odd[WIDE + 1];
+  double big[3] = {0x1p53, 0x1p53, 0x1p53}, one[3] = {1, 1, 1}, sum[3];
+  const seaway_buffer terms[2] = {{x, WIDE, SEAWAY_F32, SEAWAY_HOST}, {y, WIDE, SEAWAY_F32, SEAWAY_HOST}};
+  const seaway_buffer rising[3] = {
+      {one, 3, SEAWAY_F64, SEAWAY_HOST}, {one, 3, SEAWAY_F64, SEAWAY_HOST}, {big, 3, SEAWAY_F64, SEAWAY_HOST}};
+  const seaway_buffer falling[3] = {rising[2], rising[0], rising[1]};
+  const seaway_buffer out = {sum, 3, SEAWAY_F64, SEAWAY_HOST};
+  /* No alignment is needed. */
+  const seaway_buffer aside = {(char*)odd + 1, WIDE, SEAWAY_F32, SEAWAY_HOST};
+  const double half[2] = {.5, .5}, ones[3] = {1, 1, 1};
+  size_t i;
+  uint64_t wrong = 0;
+  for (i = 0; i < WIDE; ++i) {
+    x[i] = (float)i;
+    y[i] = 3;
+  }
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&aside, terms, half, 2));
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&terms[1], terms, half, 2));
+  for (i = 0; i < WIDE; ++i) {
+    float at;
+    memcpy(&at, (char*)odd + 1 + i * sizeof at, sizeof at);
+    wrong += y[i] != ((float)i + 3) / 2 || at != y[i] || x[i] != (float)i;
+  }
+  CHECK(wrong == 0);
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&out, rising, ones, 3));
+  CHECK(sum[0] == 0x1p53 + 2 && sum[2] == sum[0]);
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&out, falling, ones, 3));
+  CHECK(sum[0] == 0x1p53);
+  one[0] = NAN;
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&out, rising, (const double[]){0, 0, 0}, 3));
+  CHECK(isnan(sum[0]) && sum[1] == 0);
+}
+
+CASE(vectors_without_elements_are_no_error) {
+  const seaway_buffer none = {NULL, 0, SEAWAY_F32, SEAWAY_HOST};
+  const double factor = 1;
+  CHECK_STATUS(SEAWAY_OK, seaway_outer_step(&none, &none, &none, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&none, &none, &factor, 1));
+}
+
+CASE(arithmetic_refuses_what_it_cannot_do_and_writes_nothing) {
+  float x[4] = {1, 2, 3, 4}, y[4] = {5, 6, 7, 8}, z[4] = {9, 10, 11, 12};
+  const float before[4] = {1, 2, 3, 4};
+  const seaway_buffer a = {x, 4, SEAWAY_F32, SEAWAY_HOST}, b = {y, 4, SEAWAY_F32, SEAWAY_HOST},
+                      c = {z, 4, SEAWAY_F32, SEAWAY_HOST};
+  seaway_buffer wrong;
+  const double factors[2] = {1, 1}, infinite[2] = {1, INFINITY}, large[2] = {1, 1e39};
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(NULL, &b, &c, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, NULL, &c, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, NULL, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &a, &c, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &a, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &b, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &c, NAN, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &c, .7, INFINITY, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &c, 1e39, .9, 1)); /* more than an f32 holds */
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &c, .7, .9, 2));
+  wrong = c, wrong.count = 3;
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &wrong, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&a, &wrong, factors, 1));
+  wrong = c, wrong.dtype = SEAWAY_I32;
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &wrong, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&wrong, &wrong, factors, 1));
+  wrong = c, wrong.device = 1;
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &wrong, .7, .9, 1));
+  wrong = c, wrong.data = NULL;
+  CHECK_STATUS(SEAWAY_INVALID, seaway_outer_step(&a, &b, &wrong, .7, .9, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(NULL, &b, factors, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&a, NULL, factors, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&a, &b, NULL, 1));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&a, &b, factors, 0));
+  {
+    const seaway_buffer both[2] = {b, c}, aside = {x + 1, 3, SEAWAY_F32, SEAWAY_HOST},
+                        part = {x, 3, SEAWAY_F32, SEAWAY_HOST};
+    CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&a, both, infinite, 2));
+    CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&a, both, large, 2));
+    CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&part, &aside, factors, 1));
+    CHECK_STATUS(SEAWAY_INVALID, seaway_lincomb(&aside, &part, factors, 1));
+  }
+  CHECK(memcmp(x, before, sizeof x) == 0);
+}
