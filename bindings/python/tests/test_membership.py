@@ -66,6 +66,18 @@ def test_a_newcomer_is_admitted_at_update(master: seaway.Master) -> None:
             assert x.tolist() == y.tolist() == [2, 2]
 
 
+def test_a_view_between_the_epoch_of_a_newcomer_and_the_update_that_admits_it(master: seaway.Master) -> None:
+    with join(master) as old:
+        before = old.update(BOUND).epoch
+        newcomer = Thread(lambda: join(master))
+        while old.epoch == before:
+            pass
+        assert old.world_size == 1 and len(old.members) == 1
+        admitted = old.update(BOUND)
+        with newcomer.result():
+            assert admitted.world_size == 2 and old.members == old.view.members == admitted.members and len(old.members) == 2
+
+
 def test_update_without_newcomers_changes_nothing_but_its_count(solo: seaway.Communicator) -> None:
     views = [solo.update() for _ in range(3)]
     counts = [view.update_count for view in views]

@@ -95,7 +95,8 @@ def _blocks(handle: Any) -> tuple[int, ...]:
 
 
 def take_view(handle: Any, before: View | None) -> View:
-    """Reads a seaway_view and frees it. The members are those of `before` if its epoch is the same."""
+    """Reads a seaway_view and frees it. The members are those of `before` if its epoch is the same, and its generation: an epoch
+    may name newcomers before the update that admits them."""
     try:
         info = ffi.new("seaway_view_info *")
         info.struct_size = ffi.sizeof("seaway_view_info")
@@ -103,8 +104,9 @@ def take_view(handle: Any, before: View | None) -> View:
         if status != OK:
             raise InternalError(f"seaway_view_info_get: {string(lib.seaway_status_string(status))}")
         epoch = Epoch(info.epoch.term, info.epoch.number)
-        if before is not None and before.epoch == epoch and before.me == info.self:
-            if before.update_count == info.update_count and before.generation == info.generation:
+        version = (epoch, info.generation, info.self)
+        if before is not None and version == (before.epoch, before.generation, before.me):
+            if before.update_count == info.update_count:
                 return before
             members = before.members
         else:
