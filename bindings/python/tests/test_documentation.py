@@ -31,7 +31,8 @@ def test_there_are_samples() -> None:
 
 def test_everything_public_is_documented() -> None:
     public = [getattr(seaway, name) for name in seaway.__all__ if name != "Array"]
-    for thing in [*public, seaway.training, seaway.training.DiLoCo, seaway.training.outer_step]:
+    methods = [getattr(seaway.training, name) for name in seaway.training.__all__]
+    for thing in [*public, seaway.training, *methods]:
         assert inspect.getdoc(thing), thing
         for name, member in inspect.getmembers(thing) if inspect.isclass(thing) else ():
             if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):

@@ -15,6 +15,7 @@ Units: times are seconds. Threads: any call may be made from any thread, see Com
 by who has to act: CallError, GroupError, LinkError, InternalError.
 """
 
+from seaway._arithmetic import lincomb, outer_step
 from seaway._buffers import Array
 from seaway._communicator import Communicator
 from seaway._errors import (
@@ -80,5 +81,7 @@ __all__ = [
     "TooMany",
     "Undecided",
     "View",
+    "lincomb",
+    "outer_step",
     "wait",
 ]
