@@ -301,6 +301,49 @@ def test_decoupled_paces(master: seaway.Master) -> None:
     assert common and all(one[each] == other[each] for each in common)
 
 
+@needs_quorum
+@pytest.mark.parametrize("quorum", [1, 2])
+def test_any_pace_a_death_and_a_newcomer(master: seaway.Master, quorum: int) -> None:
+    """Every round has one state, whoever made it and whoever came to it later."""
+    states: dict[int, str] = {}
+    lock = threading.Lock()
+
+    def body(comm: seaway.Communicator, pace: int, dies_at: int | None = None) -> None:
+        w = [np.full(3000, float(comm.rank), np.float32) for _ in range(3)]
+        outer = DecoupledDiLoCo(comm, w, fragments=3, every=3 * pace, overlap=1, quorum=quorum, grace=0.01)
+        finished, sync = outer._finished, outer.sync
+        until = [dies_at]
+
+        def look(*arguments: Any) -> None:
+            finished(*arguments)
+            with lock:
+                assert states.setdefault(int(outer._clock[0]), outer.digest()) == outer.digest()
+
+        def sync_and_see() -> seaway.View:
+            view = sync()
+            if until[0] is None and any(member.name == "newcomer" for member in view.members):
+                until[0] = int(outer._clock[0]) + 25  # every member comes to this at the same round
+            return view
+
+        outer._finished, outer.sync = look, sync_and_see  # type: ignore[method-assign]
+        outer.sync()
+        while until[0] is None or outer._clock[0] < until[0]:
+            for param in w:
+                param -= 1
+            outer.step(10.0)
+        if dies_at is not None:
+            comm.close()
+
+    comms = together(*[lambda: join(master, min_world=3)] * 3)
+    threads = [Thread(lambda: body(comms[0], 1)), Thread(lambda: body(comms[1], 5)), Thread(lambda: body(comms[2], 2, 15))]
+    comms.append(join(master, name="newcomer"))
+    threads.append(Thread(lambda: body(comms[3], 4)))
+    for thread in threads:
+        thread.result()
+    assert len(states) >= 25
+    together(*[comm.close for comm in comms])
+
+
 class TestTorch:
     """The same loops on tensors, which they write through numpy views."""
 
