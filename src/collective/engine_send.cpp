@@ -211,9 +211,11 @@ std::vector<std::uint32_t> Engine::parts_to(const Op& op, PeerId peer) const {
   return parts;
 }
 
-// Until a root's READY is here, nobody knows whether it has posted: within the link's credit its parts go at once.
+// Until a root's READY is here, nobody knows whether it has posted: within the link's credit its parts go at once. Not of a state
+// sync's broadcasts: many a member has the data already, and its READY says so.
 void Engine::queue_eager(Op& op) {
-  if (!gives_parts(op, config_.self)) {
+  const bool may_be_there = has_source(op.descriptor.kind) && op.key.tag >= kLibraryTags;
+  if (!gives_parts(op, config_.self) || may_be_there) {
     return;
   }
   for (const PeerId peer : op.roster) {

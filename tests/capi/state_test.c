@@ -91,7 +91,7 @@ CASE(a_sync_gives_everybody_the_newest_copy) {
     CHECK((result->bytes_changed > 0) == (i == 0));
   }
   CHECK(copies[0].result.bytes_received >= (uint64_t)NUMBERS * 4);
-  CHECK(copies[1].result.bytes_received + copies[2].result.bytes_received < NUMBERS); /* what came before its READY */
+  CHECK(copies[1].result.bytes_received + copies[2].result.bytes_received < 5000); /* the tables, no leaf */
   CHECK(copies[1].result.bytes_sent > NUMBERS);
   CHECK(copies[2].result.bytes_sent > NUMBERS); /* all donors send */
   /* Again: all are alike, no payload moves. */
