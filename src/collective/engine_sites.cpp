@@ -8,6 +8,7 @@
 // made anew for the next, and asked for anew. Nothing in it has to say whom it is of: at one attempt all know the same
 // contributors, and a PARTIAL of another attempt is not taken.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/mark.h"
@@ -39,10 +40,10 @@ void Engine::collect(Op& op) const {
   if (op.plan.sites.empty()) {
     return;
   }
-  const auto mine = std::ranges::stable_partition(
-      op.my_chunks, [&](std::uint32_t chunk) { return op.plan.is_root(config_.self, chunk); });
-  op.site_chunks.assign(mine.begin(), mine.end());
-  op.my_chunks.erase(mine.begin(), mine.end());
+  std::vector<std::uint32_t> as_root;
+  std::ranges::partition_copy(op.my_chunks, std::back_inserter(as_root), std::back_inserter(op.site_chunks),
+                              [&](std::uint32_t chunk) { return op.plan.is_root(config_.self, chunk); });
+  op.my_chunks = std::move(as_root);
 }
 
 // First what others wait for.
