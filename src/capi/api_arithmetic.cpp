@@ -10,6 +10,7 @@
 #include "base/dtype.h"
 #include "capi/entry.h"
 #include "capi/request_parts.h"
+#include "reduce/fp_environment.h"
 #include "reduce/vector.h"
 #include "runtime/kernels.h"
 
@@ -33,24 +34,28 @@ bool overlap(const seaway_buffer& a, const seaway_buffer& b) {
   return bytes > 0 && (first < second ? second - first < bytes : first - second < bytes);
 }
 
-// As `Real` it is finite too.
+// Of an environment in which it is rounded to nearest; `stays` keeps the conversion in it.
 template <class Real>
-bool fits(double number) {
-  return std::isfinite(static_cast<Real>(number));
+Real rounded(double number) {
+  const volatile double stays = number;
+  return static_cast<Real>(stays);
 }
 
 template <class Real>
 seaway_status make_outer_step(const seaway_buffer& theta, const seaway_buffer& buf, const seaway_buffer& gradient,
                               double lr, double momentum, bool nesterov) {
-  if (!fits<Real>(lr) || !fits<Real>(momentum)) {
+  const FpEnvironment environment;
+  const Real rate = rounded<Real>(lr);
+  const Real decay = rounded<Real>(momentum);
+  if (!std::isfinite(rate) || !std::isfinite(decay)) {
     return SEAWAY_INVALID;
   }
   const OuterStepOf<Real> args{.theta = theta.data,
                                .buf = buf.data,
                                .gradient = gradient.data,
                                .count = theta.count,
-                               .rate = static_cast<Real>(lr),
-                               .momentum = static_cast<Real>(momentum),
+                               .rate = rate,
+                               .momentum = decay,
                                .nesterov = nesterov};
   if constexpr (sizeof(Real) == sizeof(float)) {
     runtime::pick_vector_kernels().outer_step(args);
@@ -62,14 +67,15 @@ seaway_status make_outer_step(const seaway_buffer& theta, const seaway_buffer& b
 
 template <class Real>
 seaway_status make_lincomb(const seaway_buffer& out, std::span<const seaway_buffer> x, const double* factors) {
+  const FpEnvironment environment;
   std::vector<TermOf<Real>> terms;
   terms.reserve(x.size());
   for (const seaway_buffer& each : x) {
-    const double factor = factors[terms.size()];
-    if (!fits<Real>(factor)) {
+    const Real factor = rounded<Real>(factors[terms.size()]);
+    if (!std::isfinite(factor)) {
       return SEAWAY_INVALID;
     }
-    terms.push_back({each.data, static_cast<Real>(factor)});
+    terms.push_back({each.data, factor});
   }
   const LincombOf<Real> args{.dst = out.data, .terms = terms, .count = out.count};
   if constexpr (sizeof(Real) == sizeof(float)) {

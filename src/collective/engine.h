@@ -150,7 +150,7 @@ class Engine {
     bool counts = false;  // to be counted as received once it is in
     SlotId slot = 0;      // of part and aside; pinned
     Cut attempt;          // of result and aside: the op's when it began
-    OpHandle op = 0;      // of result: whose memory it is
+    OpHandle op = 0;      // of result and aside: whose it is; another op may have come under its key meanwhile
   };
   struct Connection {
     PeerId peer = kNoPeer;
@@ -373,6 +373,7 @@ class Engine {
   void unpin(SlotId slot);
   void keep_slot(SlotId slot);
   void drop_part(Part& part);
+  void drop_parts(Op& op);
 
   EngineConfig config_;
   Epoch epoch_;

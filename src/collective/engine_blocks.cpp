@@ -51,11 +51,12 @@ Region Engine::input_region(const Op& op, std::uint32_t chunk) const {
   return {Buffer::input, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
 
-// The chunk to which a peer that posted what I did would send a part of this number; plan.chunks if it would not.
+// The chunk to which a peer that posted what I did may send a part of this number; plan.chunks if it would not. Who collects
+// a chunk changes with the attempts, and its sender may be at the next one already.
 std::uint32_t Engine::chunk_from(const Op& op, PeerId sender, std::uint32_t number) const {
   const std::uint32_t chunk = op.plan.chunk_of(sender, number);
   const bool is_sent = chunk < op.plan.chunks && !op.plan.sends_partials(sender, config_.self) &&
-                       (!op.plan.is_selective() || op.plan.sends(sender, config_.self, chunk));
+                       (op.plan.blocks == Blocks::none || op.plan.sends(sender, config_.self, chunk));
   return is_sent ? chunk : op.plan.chunks;
 }
 

@@ -146,11 +146,7 @@ void Engine::tell(Op& op, Time now) {
 
 // Everything but what a report needs.
 void Engine::clear_sides(Op& op) {
-  for (auto& [peer, side] : op.sides) {
-    for (auto& [chunk, part] : side.parts) {
-      drop_part(part);
-    }
-  }
+  drop_parts(op);
   for (Chunk& chunk : op.chunks) {
     if (chunk.aside != 0) {
       free_slot(std::exchange(chunk.aside, 0));
@@ -293,6 +289,15 @@ void Engine::keep_slot(SlotId id) {
   Slot& slot = slots_.at(id);
   if (!std::exchange(slot.kept, true)) {
     kept_bytes_ += slot.length;
+  }
+}
+
+void Engine::drop_parts(Op& op) {
+  for (auto& [peer, side] : op.sides) {
+    for (auto& [number, part] : side.parts) {
+      drop_part(part);
+    }
+    side.parts.clear();
   }
 }
 

@@ -359,6 +359,7 @@ bool Engine::refuse_if_passed(Op& op, Time now) {
 void Engine::finish_unposted(Op& op) {
   const TagKey tag = tag_of(op.key);
   if (op.stage == Stage::committed && !is_passed(op)) {
+    drop_parts(op);  // nothing of it will be reduced again; the caller may come late
     return;
   }
   op.told = is_passed(op);
@@ -405,6 +406,7 @@ void Engine::retire(Op& op) {
   op.retired.push_back(std::exchange(op.handle, 0));
   for (auto it = op.sides.begin(); it != op.sides.end();) {
     stop_sending(it->second, it->first);
+    std::erase_if(it->second.early_wants, [&](const auto& want) { return want.first < op.attempt; });
     for (auto& [number, part] : it->second.parts) {
       const bool had_come = part.state != Part::State::absent;  // of somebody whose READY is under way
       drop_part(part);

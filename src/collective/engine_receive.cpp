@@ -153,7 +153,11 @@ Op* Engine::op_for_frame(Link& from, const FrameHeader& header, std::string& ref
 // --- PART -----------------------------------------------------------------------------------------------------------
 
 Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader& header, Time now) {
-  std::string refusal = header.length == 0 ? "a part without data" : "";
+  // Of an op that is not posted here that is all there is to compare it with.
+  const bool is_too_long = header.length > std::max(config_.limits.chunk_bytes, kCodecGrain);
+  std::string refusal = header.length == 0 ? "a part without data"
+                        : is_too_long      ? "a part that is longer than a chunk"
+                                           : "";
   Op* op = refusal.empty() ? op_for_frame(from, header, refusal) : nullptr;
   if (!refusal.empty()) {
     return Refuse{refusal};
@@ -167,7 +171,12 @@ Landing Engine::land_part(Connection& connection, Link& from, const FrameHeader&
       return Sink{};
     }
     if (!fits(*op, sender, header.chunk, header.length)) {
-      // Its descriptor differs, which its READY will say; or it is no healthy peer, and then nothing is lost.
+      // Its descriptor differs, which its READY will say; or it is no healthy peer, and then nothing is lost. Or nobody is left of
+      // those who posted what is held here, and the sender knows already: then it is asked for again.
+      Part& other = op->sides[sender].parts[header.chunk];
+      if (!op->posted && other.state == Part::State::absent) {
+        other.state = Part::State::dropped;
+      }
       return Sink{};
     }
   }
@@ -259,7 +268,7 @@ void Engine::result_landed(Connection& connection, ConnId conn) {
   if (aside) {
     unpin(incoming.slot);
   }
-  if (op == nullptr || !op->open()) {
+  if (op == nullptr || !op->open() || op->handle != incoming.op) {
     return;
   }
   Chunk& chunk = op->chunks[incoming.header.chunk];
@@ -395,14 +404,6 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
     if (!side.set || side.set->first <= header.attempt) {
       side.set.emplace(header.attempt, std::move(*set));
     }
-  } else if (header.type == FrameType::set) {
-    auto set = wire::decode_payload<wire::ContributorSet>(payload);
-    if (!set) {
-      return malformed();
-    }
-    if (!side.set || side.set->first <= header.attempt) {
-      side.set.emplace(header.attempt, std::move(*set));
-    }
   } else {
     const auto hold = wire::decode_payload<wire::Hold>(payload);
     if (!hold || hold->value.attempt != header.attempt) {
@@ -445,7 +446,7 @@ void Engine::abandon(Connection& connection) {
       }
     }
   }
-  if (incoming.kind == Incoming::Kind::aside && op != nullptr && op->open()) {
+  if (incoming.kind == Incoming::Kind::aside && op != nullptr && op->open() && op->handle == incoming.op) {
     Chunk& chunk = op->chunks[incoming.header.chunk];
     if (chunk.aside == incoming.slot) {
       free_slot(std::exchange(chunk.aside, 0));
@@ -456,7 +457,8 @@ void Engine::abandon(Connection& connection) {
 
 void Engine::give_back_lease(ConnId conn, const Incoming& incoming) {
   Op* op = find(incoming.header.op);
-  if (op != nullptr && op->open() && op->chunks[incoming.header.chunk].lease == conn) {
+  const bool is_of_it = op != nullptr && op->open() && op->handle == incoming.op;
+  if (is_of_it && op->chunks[incoming.header.chunk].lease == conn) {
     op->chunks[incoming.header.chunk].lease = 0;
     op->candidates.push_back(incoming.header.chunk);
     touch(op->key);

@@ -256,13 +256,13 @@ void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want, Cut attempt
     return;
   }
   side.sent.resize(op.parts_for(peer));
-  const bool is_selective = op.plan.is_selective() && op.plan.blocks != Blocks::exchanged;
+  const bool has_owners = op.plan.blocks != Blocks::none && op.plan.blocks != Blocks::exchanged;
   for (const wire::ChunkRange& range : want.ranges) {
     for (std::uint64_t chunk = range.first; chunk < std::uint64_t{range.first} + range.count; ++chunk) {
       if (chunk >= side.sent.size()) {
         break;
       }
-      if (is_selective && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
+      if (has_owners && !op.plan.sends(config_.self, peer, static_cast<std::uint32_t>(chunk))) {
         continue;  // READY asks for all of a small op
       }
       if (!side.sent[chunk] || (want.again && MUTANT(want_again_ignored, true, false))) {

@@ -3,7 +3,6 @@
 // Then a trunk carries S (1 + (k-2)/k) each way for k sites, whatever their sizes: S for two.
 #include <algorithm>
 #include <cstddef>
-#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -32,11 +31,16 @@ Sites sites_of(std::span<const PlanMember> base, std::span<const PeerId> roster)
   }
   const auto is_here = [&](PeerId peer) { return std::ranges::find(roster, peer) != roster.end(); };
   for (Site& site : sites.list) {
-    std::vector<PeerId> left;
-    std::ranges::copy_if(site.members, std::back_inserter(left), is_here);
-    for (std::size_t i = 0; i < site.members.size() && !left.empty(); ++i) {
-      const bool stays = is_here(site.members[i]) || MUTANT(gateway_not_replaced, false, true);
-      site.turns.push_back(stays ? site.members[i] : left[i % left.size()]);
+    if (std::ranges::none_of(site.members, is_here)) {
+      continue;
+    }
+    // The next that is left: so another's loss moves nothing of what this one has come to.
+    for (std::size_t i = 0; i < site.members.size(); ++i) {
+      std::size_t turn = i;
+      while (!is_here(site.members[turn]) && MUTANT(gateway_not_replaced, true, false)) {
+        turn = (turn + 1) % site.members.size();
+      }
+      site.turns.push_back(site.members[turn]);
     }
   }
   return sites;

@@ -1,4 +1,5 @@
 /* The outer step and linear combinations: their known answers, and what they refuse. No run is needed. */
+#include <fenv.h>
 #include <math.h>
 #include <seaway/seaway.h>
 #include <stdlib.h>
@@ -90,6 +91,34 @@ CASE(a_linear_combination_is_a_fold_from_the_left_and_may_be_in_place) {
   one[0] = NAN;
   CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&out, rising, (const double[]){0, 0, 0}, 3));
   CHECK(isnan(sum[0]) && sum[1] == 0);
+}
+
+CASE(the_callers_rounding_changes_no_bit) {
+  const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+  const double lr = .7, momentum = .9, factors[2] = {.1, 1. / 3};
+  float theta[4][WIDE], buf[4][WIDE], mean[4][WIDE], gradient[WIDE];
+  size_t mode, i;
+  for (i = 0; i < WIDE; ++i) {
+    gradient[i] = 1 / (float)(i + 3);
+  }
+  for (mode = 0; mode < 4; ++mode) {
+    const seaway_buffer t = {theta[mode], WIDE, SEAWAY_F32, SEAWAY_HOST},
+                        b = {buf[mode], WIDE, SEAWAY_F32, SEAWAY_HOST}, g = {gradient, WIDE, SEAWAY_F32, SEAWAY_HOST},
+                        m = {mean[mode], WIDE, SEAWAY_F32, SEAWAY_HOST};
+    const seaway_buffer terms[2] = {g, t};
+    for (i = 0; i < WIDE; ++i) {
+      theta[mode][i] = (float)i;
+      buf[mode][i] = 1;
+    }
+    fesetround(modes[mode]);
+    CHECK_STATUS(SEAWAY_OK, seaway_outer_step(&t, &b, &g, lr, momentum, 1));
+    CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&m, terms, factors, 2));
+    CHECK(fegetround() == modes[mode]);
+    fesetround(FE_TONEAREST);
+    CHECK(memcmp(theta[mode], theta[0], sizeof theta[0]) == 0);
+    CHECK(memcmp(buf[mode], buf[0], sizeof buf[0]) == 0);
+    CHECK(memcmp(mean[mode], mean[0], sizeof mean[0]) == 0);
+  }
 }
 
 CASE(vectors_without_elements_are_no_error) {

@@ -88,6 +88,26 @@ void one_hears_later_of_the_next_attempt(bool verbose) {
   }
 }
 
+// What a lost member collected falls to others of its site, to whom parts go unasked: also to one that is not at that attempt yet. And
+// one that is ahead asks somebody who is not.
+void an_heir_is_behind(bool verbose) {
+  for (const std::size_t behind : {1u, 2u, 3u}) {
+    for (Duration after = 0; after < 120 * kMillisecond; after += 6 * kMillisecond) {
+      Options options = two_by_two();
+      options.sites = {"east", "west", "west", "west"};
+      Cluster cluster(options, verbose);
+      World& world = cluster.world;
+      collective::Descriptor op = a_sum();
+      op.count = 4000;
+      const Handles handles = post_everywhere(cluster, op);
+      cluster.pass(after);
+      world.network.slow(0, world.sites[behind]->host, true);
+      cluster.kill_for_good(0);
+      until_all_have_it(cluster, handles);
+    }
+  }
+}
+
 // The others have to do with the one that is left of each site, and then with one of a site that was lost as a whole.
 void one_after_the_other_dies(bool verbose) {
   Cluster cluster(two_by_two(), verbose);
@@ -109,6 +129,7 @@ std::vector<Scenario> scenarios_of_sites() {
       {"who sums what is encoded dies at any moment", who_sums_encoded_dies},
       {"one member hears later than the others of the next attempt of a hierarchical op",
        one_hears_later_of_the_next_attempt},
+      {"an heir in a site of three hears later of the next attempt", an_heir_is_behind},
       {"of two sites one after the other dies", one_after_the_other_dies},
   };
 }

@@ -70,6 +70,14 @@ Descriptor sum_of(std::uint64_t count) {
   return descriptor;
 }
 
+TEST_CASE("a part that is longer than any chunk is refused, also of an op that is not posted") {
+  Victim victim;
+  const std::uint32_t longest = std::max(Victim::small_limits().chunk_bytes, kCodecGrain);
+  CHECK_FALSE(Victim::is_refused(victim.says(FrameType::part, longest)));
+  Victim other;
+  CHECK(Victim::is_refused(other.says(FrameType::part, longest + 1)));
+}
+
 TEST_CASE("frames that came with a malformed one, before its connection is closed, go nowhere") {
   Victim victim;
   REQUIRE(std::holds_alternative<Message>(victim.says(FrameType::ready, 1)));
