@@ -17,26 +17,26 @@ bool is_forced(std::string_view name) {
 }
 
 template <class Table>
-const Table& pick(const Table& scalar, const Table* avx2, const Table* avx512) {
+const Table* pick(const Table* scalar, const Table* avx2, const Table* avx512) {
   if (is_forced("scalar")) {
     return scalar;
   }
   if (avx512 != nullptr && runs_avx512() && !is_forced("avx2")) {
-    return *avx512;
+    return avx512;
   }
-  return avx2 != nullptr && runs_avx2() ? *avx2 : scalar;
+  return avx2 != nullptr && runs_avx2() ? avx2 : scalar;
 }
 
 }  // namespace
 
-const Kernels& pick_kernels() { return pick(scalar_kernels(), avx2_kernels(), avx512_kernels()); }
+const Kernels& pick_kernels() { return *pick(&scalar_kernels(), avx2_kernels(), avx512_kernels()); }
 
 const CodecKernels& pick_codec_kernels() {
-  return pick(scalar_codec_kernels(), avx2_codec_kernels(), avx512_codec_kernels());
+  return *pick(&scalar_codec_kernels(), avx2_codec_kernels(), avx512_codec_kernels());
 }
 
 const VectorKernels& pick_vector_kernels() {
-  return pick(scalar_vector_kernels(), avx2_vector_kernels(), avx512_vector_kernels());
+  return *pick(&scalar_vector_kernels(), avx2_vector_kernels(), avx512_vector_kernels());
 }
 
 }  // namespace seaway::runtime
