@@ -179,9 +179,9 @@ Outcome run_once(const char* self, std::uint64_t seed, std::uint64_t bytes, doub
     const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     if (rank == plan.victim) {
       outcome.killed = killed;
-    } else if (outcome.problem.empty() && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-      outcome.problem = "peer " + std::to_string(rank) + " failed (" + support::status_in_words(status) +
-                        "): " + peer.output() + peer.errors();
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {  // all of them: where a hang is, several tell
+      outcome.problem += (outcome.problem.empty() ? "peer " : "\npeer ") + std::to_string(rank) + " failed (" +
+                         support::status_in_words(status) + "): " + peer.output() + peer.errors();
     }
     // The dead too: whoever was told of success was told the same.
     for (const auto& [op, line] : ok_lines(peer.output())) {

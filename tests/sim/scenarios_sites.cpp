@@ -108,6 +108,31 @@ void an_heir_is_behind(bool verbose) {
   }
 }
 
+void one_of_three_at_a_site_dies(bool verbose) {
+  for (const std::size_t behind : {0u, 1u, 2u, 3u, 4u, 5u, 6u}) {
+    for (Duration after = 0; after < 150 * kMillisecond; after += 3 * kMillisecond) {
+      Options options = quiet(6);
+      options.updates = 0;
+      options.sites = {"east", "west"};
+      Cluster cluster(options, verbose);
+      World& world = cluster.world;
+      collective::Descriptor op = a_sum();
+      op.count = 2002;
+      cluster.until([&] { return cluster.members() == 6; });
+      Handles handles;
+      for (std::size_t i = 0; i < 6; ++i) {
+        handles.push_back(cluster.post(i, op, kIndex));
+      }
+      cluster.pass(after);
+      if (behind < 6) {
+        world.network.slow(0, world.sites[behind]->host, true);
+      }
+      cluster.kill_for_good(behind == 2 ? 0 : 2);
+      until_all_have_it(cluster, handles);
+    }
+  }
+}
+
 // The others have to do with the one that is left of each site, and then with one of a site that was lost as a whole.
 void one_after_the_other_dies(bool verbose) {
   Cluster cluster(two_by_two(), verbose);
@@ -130,6 +155,7 @@ std::vector<Scenario> scenarios_of_sites() {
       {"one member hears later than the others of the next attempt of a hierarchical op",
        one_hears_later_of_the_next_attempt},
       {"an heir in a site of three hears later of the next attempt", an_heir_is_behind},
+      {"one of three at a site dies", one_of_three_at_a_site_dies},
       {"of two sites one after the other dies", one_after_the_other_dies},
   };
 }
