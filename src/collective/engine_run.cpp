@@ -38,7 +38,6 @@ bool Engine::refuse_if_different(Op& op, Time now) {
     if (!op.hold_sent) {
       end_op(op, Outcome::refused, reason, now);
     } else if (op.cancel_reason.empty()) {
-      SEAWAY_MARK("a straggler posted another op, and was not held: the master is asked");
       op.cancel_reason = reason;
       effects_.push_back(AskCancel{op.key, op.cancel_reason});
     }

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <variant>
 
 #include "cluster.h"
 
@@ -189,6 +190,28 @@ TEST_CASE("without room the op waits for its caller") {
   cluster.run();
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(cluster.ended(i).size() == 1);
+  }
+}
+
+TEST_CASE("who differs and was not held, when the others have said HOLD already: they ask the master to decide") {
+  Limits limits = Cluster::small_limits();
+  limits.held_bytes = 0;
+  limits.one_shot_bytes = 1 << 20;  // nobody needs a root that has not posted
+  Cluster cluster(3, limits);
+  const Descriptor descriptor = with_quorum(2);
+  cluster.post(0, descriptor, filled(1));
+  cluster.post(1, descriptor, filled(2));
+  cluster.run();
+  CHECK(cluster.asked(0).empty());
+  Descriptor other = descriptor;
+  other.reduction = Reduction::max;
+  cluster.post(2, other, filled(4));
+  cluster.run();
+  for (const std::size_t i : {0u, 1u}) {
+    CHECK(cluster.ended(i).empty());
+    const auto& asked = cluster.asked(i);
+    CHECK(std::any_of(asked.begin(), asked.end(),
+                      [](const EngineEffect& effect) { return std::holds_alternative<AskCancel>(effect); }));
   }
 }
 
