@@ -114,9 +114,7 @@ bool parse(const std::vector<std::string>& words, Options& options, std::string&
     } else if (word == "--mib") {
       options.bytes = number << 20;
     } else if (word == "--between-mib") {
-      options.between_bytes = number << 20;
-    } else if (word == "--between-bytes") {
-      options.between_bytes = number;
+      options.between_mib = number;
     } else if (word == "--runs") {
       options.runs = static_cast<unsigned>(number);
     } else if (word == "--warmup") {
@@ -163,8 +161,8 @@ std::vector<std::string> worker_words(const Options& options) {
                                  std::to_string(options.peers),
                                  "--bytes",
                                  std::to_string(options.bytes),
-                                 "--between-bytes",
-                                 std::to_string(options.between_bytes),
+                                 "--between-mib",
+                                 std::to_string(options.between_mib),
                                  "--streams",
                                  std::to_string(options.streams),
                                  "--codec",

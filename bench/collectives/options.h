@@ -15,10 +15,10 @@ struct Options {
   std::uint64_t bytes = 64;  // of the whole vector: of each peer's input, and of all_gather each peer's result
   unsigned runs = 1000;
   unsigned warmup = 100;
-  std::uint64_t between_bytes = 0;  // of an all-reduce before each op, whose time does not count
-  unsigned streams = 0;             // data connections per pair of peers; 0: as many as help
-  unsigned rate = 0;                // Mbit/s that every peer states; 0: what they measure
-  std::int32_t codec_up = 0;        // seaway_codecs
+  std::uint64_t between_mib = 0;  // of an all-reduce before each op, whose time does not count
+  unsigned streams = 0;           // data connections per pair of peers; 0: as many as help
+  unsigned rate = 0;              // Mbit/s that every peer states; 0: what they measure
+  std::int32_t codec_up = 0;      // seaway_codecs
   std::int32_t codec_down = 0;
   bool in_place = false;
   bool encrypted = false;

@@ -63,7 +63,7 @@ class Worker {
   explicit Worker(const Options& options)
       : options_(options),
         in_(elements(options, Collective::all_gather)),
-        between_(options.between_bytes / sizeof(float)),
+        between_((options.between_mib << 20) / sizeof(float)),
         out_(options.in_place ? 0 : elements(options, Collective::reduce_scatter)),
         expected_(static_cast<float>(options.peers) * static_cast<float>(options.peers + 1) / 2) {}
 

@@ -373,7 +373,7 @@ class Engine {
   void unpin(SlotId slot);
   void keep_slot(SlotId slot);
   void drop_part(Part& part);
-  void drop_parts(Op& op);
+  void drop_parts(Side& side);
 
   EngineConfig config_;
   Epoch epoch_;
@@ -421,5 +421,7 @@ class Engine {
 std::uint64_t digest_of(const Descriptor& descriptor);
 std::string describe(const Descriptor& descriptor);
 std::string described_quorum(const Descriptor& descriptor);  // its part of it
+// What READY says of an op with a quorum, for those that have not posted it.
+wire::QuorumTerms terms_of(const Descriptor& descriptor);
 
 }  // namespace seaway::collective

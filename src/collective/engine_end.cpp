@@ -146,7 +146,9 @@ void Engine::tell(Op& op, Time now) {
 
 // Everything but what a report needs.
 void Engine::clear_sides(Op& op) {
-  drop_parts(op);
+  for (auto& [peer, side] : op.sides) {
+    drop_parts(side);
+  }
   for (Chunk& chunk : op.chunks) {
     if (chunk.aside != 0) {
       free_slot(std::exchange(chunk.aside, 0));
@@ -292,13 +294,11 @@ void Engine::keep_slot(SlotId id) {
   }
 }
 
-void Engine::drop_parts(Op& op) {
-  for (auto& [peer, side] : op.sides) {
-    for (auto& [number, part] : side.parts) {
-      drop_part(part);
-    }
-    side.parts.clear();
+void Engine::drop_parts(Side& side) {
+  for (auto& [number, part] : side.parts) {
+    drop_part(part);
   }
+  side.parts.clear();
 }
 
 void Engine::drop_part(Part& part) {

@@ -216,10 +216,7 @@ void Engine::resume(Op& op, Time now) {
         SEAWAY_MARK("resume without a part of the lost member");
       }
       stop_sending(side, peer);
-      for (auto& [chunk, part] : side.parts) {
-        drop_part(part);
-      }
-      side.parts.clear();
+      drop_parts(side);
     }
   }
   const bool had_root = std::any_of(op.plan.roots.begin(), op.plan.roots.end(), [&](PeerId p) { return !stays(p); });
@@ -382,9 +379,7 @@ void Engine::forget(PeerId peer, Time now) {
     if (op.stage != Stage::unposted) {
       continue;
     }
-    for (auto& [chunk, part] : side->second.parts) {
-      drop_part(part);
-    }
+    drop_parts(side->second);
     op.sides.erase(side);
     if (op.sides.empty() && op.retired.empty()) {
       orphans.push_back(key);

@@ -27,19 +27,6 @@ namespace {
 constexpr std::size_t kMostHeld = kMaxOpenOps / 4;  // ops: with those that are posted they fit into a report
 constexpr Duration kLongestGrace = Duration{0xffffffffu} * kMillisecond;
 
-wire::QuorumTerms terms_of(const Descriptor& d) {
-  return {static_cast<std::uint8_t>(d.kind),
-          d.dtype,
-          d.reduction,
-          d.count,
-          d.weighted,
-          d.fail_on_loss,
-          static_cast<std::uint8_t>(d.up),
-          static_cast<std::uint8_t>(d.down),
-          d.quorum,
-          static_cast<std::uint32_t>(d.grace / kMillisecond)};
-}
-
 Descriptor described_by(const wire::QuorumTerms& terms) {
   Descriptor d;
   d.kind = static_cast<OpKind>(terms.kind);
@@ -60,6 +47,19 @@ bool is_in(const std::vector<PeerId>& list, PeerId peer) {
 }
 
 }  // namespace
+
+wire::QuorumTerms terms_of(const Descriptor& d) {
+  return {static_cast<std::uint8_t>(d.kind),
+          d.dtype,
+          d.reduction,
+          d.count,
+          d.weighted,
+          d.fail_on_loss,
+          static_cast<std::uint8_t>(d.up),
+          static_cast<std::uint8_t>(d.down),
+          d.quorum,
+          static_cast<std::uint32_t>(d.grace / kMillisecond)};
+}
 
 // "" or what is wrong with it.
 std::string Engine::wrong_quorum(const Descriptor& d) {
@@ -359,7 +359,9 @@ bool Engine::refuse_if_passed(Op& op, Time now) {
 void Engine::finish_unposted(Op& op) {
   const TagKey tag = tag_of(op.key);
   if (op.stage == Stage::committed && !is_passed(op)) {
-    drop_parts(op);  // nothing of it will be reduced again; the caller may come late
+    for (auto& [peer, side] : op.sides) {
+      drop_parts(side);  // nothing of it will be reduced again, and the caller may come late
+    }
     return;
   }
   op.told = is_passed(op);

@@ -52,7 +52,7 @@ struct FrameHeader {
   std::uint64_t link_seq = 0;  // counts the frames of one direction of one link, from 1
   OpKey op;
   std::uint32_t chunk =
-      0;        // of part, partial and result. Of ready: all ops of its tag below this have ended at the sender
+      0;        // of part, partial, result. Of ready: all ops of its tag below this have ended at the sender
   Epoch epoch;  // the sender's, when it sent it: frames of newcomers may overtake their EPOCH
   Cut attempt;  // of want, partial, result, hold and set
   bool operator==(const FrameHeader&) const = default;

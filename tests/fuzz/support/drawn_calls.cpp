@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/dtype.h"
+#include "collective/engine.h"
 
 namespace seaway::fuzz {
 
@@ -56,16 +57,7 @@ Descriptor draw_descriptor(Input& input, PeerId self) {
 }
 
 wire::QuorumTerms draw_terms(Input& input, const Descriptor& d) {
-  wire::QuorumTerms terms{static_cast<std::uint8_t>(d.kind),
-                          d.dtype,
-                          d.reduction,
-                          d.count,
-                          d.weighted,
-                          d.fail_on_loss,
-                          static_cast<std::uint8_t>(d.up),
-                          static_cast<std::uint8_t>(d.down),
-                          d.quorum,
-                          static_cast<std::uint32_t>(d.grace / kMillisecond)};
+  wire::QuorumTerms terms = collective::terms_of(d);
   if (input.one_in(8)) {
     terms.count = input.number<std::uint64_t>();
     terms.kind = input.byte();

@@ -10,7 +10,7 @@ from seaway._operation import Operation
 from seaway._options import Codec
 from seaway._result import Result
 from seaway._view import View
-from seaway.training._fragment import Layers, arrays_of, strided
+from seaway.training._fragment import Layers, arrays_of, check_alpha, strided
 from seaway.training._outer import OuterLoop
 from seaway.training._waiting import Waiting
 
@@ -86,8 +86,7 @@ class DecoupledDiLoCo(OuterLoop):
         groups = strided(arrays_of(params), fragments)
         if every < fragments or overlap < 0:
             raise InvalidError(f"every is {every} and overlap {overlap}; give {fragments} or more, and 0 or more")
-        if not 0 <= alpha <= 1:
-            raise InvalidError(f"alpha is {alpha}; give 0 to 1")
+        check_alpha(alpha)
         self._pace = every // fragments
         self._overlap = overlap
         self._alpha = alpha

@@ -9,7 +9,7 @@ from seaway._communicator import Communicator
 from seaway._errors import Aborted, Refused
 from seaway._options import Codec
 from seaway._result import Result
-from seaway.training._fragment import Floats, Layers, arrays_of
+from seaway.training._fragment import Floats, Layers, arrays_of, strided
 from seaway.training._outer import OuterLoop
 from seaway.training._waiting import EVERYBODY
 
@@ -60,7 +60,7 @@ class DelayedDiLoCo(OuterLoop):
     ) -> None:
         super().__init__(
             comm,
-            [[array for layer in arrays_of(params) for array in layer]],
+            strided(arrays_of(params), 1),
             lr=lr,
             momentum=momentum,
             nesterov=nesterov,

@@ -8,7 +8,7 @@ from seaway._operation import Operation
 from seaway._options import Codec
 from seaway._result import Result
 from seaway._view import View
-from seaway.training._fragment import Layers, arrays_of
+from seaway.training._fragment import Layers, arrays_of, strided
 from seaway.training._outer import OuterLoop
 from seaway.training._waiting import EVERYBODY, Waiting
 
@@ -58,10 +58,9 @@ class DiLoCo(OuterLoop):
         error_feedback: bool = False,
         waiting: Waiting = EVERYBODY,
     ) -> None:
-        arrays = [array for layer in arrays_of(params) for array in layer]
         super().__init__(
             comm,
-            [arrays],
+            strided(arrays_of(params), 1),
             lr=lr,
             momentum=momentum,
             nesterov=nesterov,

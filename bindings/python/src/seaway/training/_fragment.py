@@ -100,6 +100,12 @@ class Fragment:
         self.put(own)
 
 
+def check_alpha(alpha: float) -> None:
+    """Of `Fragment.merge`. Raises InvalidError."""
+    if not 0 <= alpha <= 1:
+        raise InvalidError(f"alpha is {alpha}; give 0 to 1")
+
+
 def make_fragments(groups: Sequence[Sequence[Floats]]) -> tuple[Floats, Floats, list[Fragment]]:
     """(theta, buf, the fragments): the groups of parameters lie one behind the other in theta and in buf."""
     sizes = [sum(param.size for param in group) for group in groups]

@@ -76,8 +76,8 @@ class OuterLoop:
 
     def sync(self) -> View:
         """Admits newcomers (`Communicator.update`) and, when there are any, brings everyone to the same shared state
-        (`Communicator.sync_state`). Every member calls it at the same points, before its inner steps. Without newcomers it costs nothing, but when chunks are dealt by new rates, which nobody can
-        tell from a newcomer that is gone: two round trips then.
+        (`Communicator.sync_state`). Every member calls it at the same points, before its inner steps. Without newcomers it costs
+        nothing, but when chunks are dealt by new rates, which nobody can tell from a newcomer that is gone: two round trips then.
 
         Rounds that are under way then end first, and nobody gets their results.
 

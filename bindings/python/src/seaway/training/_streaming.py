@@ -8,7 +8,7 @@ from seaway._communicator import Communicator
 from seaway._errors import Aborted, InvalidError, Refused
 from seaway._options import Codec
 from seaway._result import Result
-from seaway.training._fragment import Layers, arrays_of, strided
+from seaway.training._fragment import Layers, arrays_of, check_alpha, strided
 from seaway.training._outer import OuterLoop
 from seaway.training._waiting import EVERYBODY
 
@@ -91,8 +91,7 @@ class StreamingDiLoCo(OuterLoop):
             raise InvalidError(f"every is {every}; give {fragments} inner steps or more, one for each fragment")
         if not 0 <= overlap < every:
             raise InvalidError(f"overlap is {overlap}; give 0 to {every - 1}: a fragment's round ends before its next")
-        if not 0 <= alpha <= 1:
-            raise InvalidError(f"alpha is {alpha}; give 0 to 1")
+        check_alpha(alpha)
         self._schedule = Schedule(fragments, every, overlap)
         self._alpha = alpha
         super().__init__(
