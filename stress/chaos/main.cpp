@@ -78,14 +78,19 @@ int run_campaign(Options options) {
     const unsigned world =
         options.peers > 0 ? options.peers : static_cast<unsigned>(Random(options.seed ^ 0x5ea).between(3, 6));
     options.is_plaintext = options.is_plaintext || (options.is_mixed && Random(options.seed ^ 0x715).one_in(4));
-    std::printf("seed %llu, %u trainers, %s; who does not go on within %.0f s hangs\n",
-                static_cast<unsigned long long>(options.seed), world,
+    Random drawn(options.seed ^ 0x51e);
+    options.sites = options.sites.value_or(drawn.one_in(2) ? 0 : static_cast<unsigned>(drawn.between(2, 3)));
+    const std::string at_sites =
+        *options.sites > 0 ? std::string(" at ").append(std::to_string(*options.sites)).append(" sites") : "";
+    std::printf("seed %llu, %u trainers%s, %s; who does not go on within %.0f s hangs\n",
+                static_cast<unsigned long long>(options.seed), world, at_sites.c_str(),
                 options.is_plaintext ? "in plaintext" : "encrypted", patience());
     Run run(lab, {.self = program_itself(),
                   .folder = folder,
                   .seed = options.seed,
                   .bytes = options.mib << 20,
                   .world = world,
+                  .sites = *options.sites,
                   .patience = patience(),
                   .is_plaintext = options.is_plaintext});
     Campaign campaign(lab, run, options);

@@ -28,6 +28,8 @@ different classes that overlap; then everything is healed, and the run has to be
                        fails again often, not always
   --minutes M          how long (default 2); fractions are fine
   --peers N            3 to 6; without it the seed draws
+  --sites N            the trainers are at N sites, in turn, so that their all-reduces are hierarchical; 0: none says any. Without it
+                       the seed draws
   --only CLASS[,...]   faults of these classes alone; --list shows them
   --every SECONDS      from one fault to the next, one at a time; without it the next comes when the run is whole again, and ops
                        are of mixed sizes, 4 bytes to 16 MiB, up to four in flight
@@ -70,6 +72,7 @@ std::string Options::in_words() const {
   for (const std::string& name : only) {
     list += (list.empty() ? "" : ",") + name;
   }
+  words += sites ? " --sites " + std::to_string(*sites) : "";
   words += list.empty() ? "" : " --only " + list;
   words += is_plaintext ? " --plaintext" : "";
   if (every > 0) {
@@ -115,6 +118,8 @@ std::string read_options(const std::vector<std::string>& words, Options& options
       options.minutes = number;
     } else if (word == "--peers" && number >= 3 && number <= kMostReplicas - 2) {
       options.peers = static_cast<unsigned>(number);
+    } else if (word == "--sites" && number >= 0) {
+      options.sites = static_cast<unsigned>(number);
     } else if (word == "--every" && number >= 0) {
       options.every = number;
     } else if (word == "--count" && number >= 1) {

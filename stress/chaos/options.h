@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@ struct Options {
   std::uint64_t seed = 1;
   double minutes = 2;
   unsigned peers = 0;             // 0: the seed draws
+  std::optional<unsigned> sites;  // none: the seed draws
   std::vector<std::string> only;  // classes; empty: all
   double every = 0;               // seconds from fault to fault; 0: when everything is well again, and some time later
   unsigned count = 0;             // faults; 0: as many as the minutes allow

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
+#include <utility>
 
 namespace seaway::chaos {
 
@@ -22,6 +23,14 @@ constexpr std::size_t kTail = 2000;
 
 std::string tail(const std::string& text) {
   return text.size() <= kTail ? text : "..." + text.substr(text.size() - kTail);
+}
+
+unsigned count_of(const std::string& what, const std::string& text) {
+  unsigned count = 0;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + what.size())) {
+    ++count;
+  }
+  return count;
 }
 
 }  // namespace
@@ -144,11 +153,14 @@ void Run::ask_master() {
   }
   const std::string& status = question_->asks->output();
   const auto says = [&](const char* what) { return status.find(what) != std::string::npos; };
-  if (says(R"("resolved":true)") && says(R"("stage":"running")") && says(R"("connected":true)") &&
-      !says(R"("connected":false)")) {
-    if (question_->is_of_start) {
-      back_in_charge.push_back(seconds_now() - question_->since);
-    }
+  const bool in_charge = says(R"("resolved":true)") && says(R"("stage":"running")") && says(R"("connected":true)") &&
+                         !says(R"("connected":false)");
+  if (in_charge && std::exchange(question_->is_of_start, false)) {
+    back_in_charge.push_back(seconds_now() - question_->since);
+  }
+  // Nobody is missing of a roster without somebody who was evicted and has not heard of it: that would be told when what explains
+  // it is forgotten.
+  if (in_charge && count_of(R"("connected":true)", status) >= config_.world) {
     status_ = status;
     question_.reset();
   } else {
@@ -176,6 +188,7 @@ void Run::start_trainer(unsigned replica, bool same_identity) {
                                    .listen = lab_.ip(replica) + ":0",
                                    .replica = replica,
                                    .world = config_.world,
+                                   .sites = config_.sites,
                                    .seed = config_.seed,
                                    .bytes = config_.bytes,
                                    .patience = config_.patience,

@@ -32,6 +32,7 @@ struct RunConfig {
   std::uint64_t seed = 0;
   std::uint64_t bytes = 0;
   unsigned world = 0;
+  unsigned sites = 0;   // 0: no trainer states any
   double patience = 0;  // seconds
   bool is_plaintext = false;
 };
@@ -83,7 +84,8 @@ class Run {
   bool has_master() const { return master_ && !master_is_gone_; }
   // Seconds from each start of a master until it said that all was well.
   std::vector<double> back_in_charge;
-  // Asks the master until it says that all is well: everybody is connected and was just heard, nothing is left to decide or to write.
+  // Asks the master until it says that all is well: everybody is a member, connected and was just heard, nothing is left to decide
+  // or to write.
   void ask_whether_all_is_well();
   bool all_is_well() const { return !question_; }
   // The status in which it last said so.

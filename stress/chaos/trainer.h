@@ -29,6 +29,7 @@ struct TrainerArguments {
   std::string listen;
   unsigned replica = 0;
   unsigned world = 0;
+  unsigned sites = 0;  // replica r states the label of site r % sites; 0: none
   std::uint64_t seed = 0;
   std::uint64_t bytes = 0;     // of every op; 0: mixed
   double patience = 0;         // seconds after which a call hangs

@@ -66,6 +66,9 @@ bool Training::create() {
   const std::string name = "r" + std::to_string(arguments_.replica);
   config.listen = arguments_.listen.c_str();
   config.name = name.c_str();
+  const std::string site =
+      arguments_.sites == 0 ? "" : std::string("s").append(std::to_string(arguments_.replica % arguments_.sites));
+  config.site = site.c_str();
   config.replica = arguments_.replica;
   config.min_world = arguments_.world;
   if (!arguments_.master.empty()) {
@@ -217,6 +220,7 @@ std::vector<std::string> TrainerArguments::words() const {
           listen,
           std::to_string(replica),
           std::to_string(world),
+          std::to_string(sites),
           std::to_string(seed),
           std::to_string(bytes),
           std::to_string(patience),
@@ -228,10 +232,11 @@ TrainerArguments TrainerArguments::from(const std::vector<std::string>& words) {
           .listen = words.at(2),
           .replica = static_cast<unsigned>(std::stoul(words.at(3))),
           .world = static_cast<unsigned>(std::stoul(words.at(4))),
-          .seed = std::stoull(words.at(5)),
-          .bytes = std::stoull(words.at(6)),
-          .patience = std::stod(words.at(7)),
-          .identity = std::stoull(words.at(8))};
+          .sites = static_cast<unsigned>(std::stoul(words.at(5))),
+          .seed = std::stoull(words.at(6)),
+          .bytes = std::stoull(words.at(7)),
+          .patience = std::stod(words.at(8)),
+          .identity = std::stoull(words.at(9))};
 }
 
 int run_trainer(const TrainerArguments& arguments) {

@@ -135,7 +135,11 @@ bool Training::finish(const Op& op, const Memory& memory, std::size_t place, boo
 }
 
 bool Training::step() {
-  const std::vector<OpPlan> plans = ops_of_step(arguments_.seed, step_, arguments_.bytes);
+  std::vector<OpPlan> plans = ops_of_step(arguments_.seed, step_, arguments_.bytes);
+  if (arguments_.sites >
+      0) {  // floats would show who is at a site with whom, lost ones included: a sum of digits is exact
+    std::ranges::for_each(plans, [](OpPlan& plan) { plan.data = support::Data::digits; });
+  }
   memory_.resize(std::max(memory_.size(), plans.size()));
   std::vector<Op> ops(plans.size());
   for (std::size_t i = 0; i < ops.size(); ++i) {
