@@ -111,6 +111,16 @@ def recoveries(messages: list[Message], kills: list[Kill]) -> list[Recovery]:
     return [_recovery(messages, kill, end) for kill, end in zip(kills, ends)]
 
 
+def returns(messages: list[Message], kills: list[Kill]) -> list[float]:
+    """When those that were killed were back, with the group's state. Who is killed before that is not back."""
+    times = []
+    for i, kill in enumerate(kills):
+        end = next((later.at for later in kills[i + 1 :] if later.replica == kill.replica), float("inf"))
+        synced = [m["at"] for m in messages if m["event"] == "synced" and m["replica"] == kill.replica and kill.at < m["at"] < end]
+        times += synced[:1]
+    return times
+
+
 def _recovery(messages: list[Message], kill: Kill, end: float) -> Recovery:
     until_next = [m for m in messages if kill.at < m["at"] < end and m.get("peer") != kill.peer]
     told = [m["at"] for m in until_next if m["event"] == "epoch" and kill.peer not in m["members"]]
@@ -126,7 +136,7 @@ def _recovery(messages: list[Message], kill: Kill, end: float) -> Recovery:
             key = (message["step"], message["attempt"])
             thrown_away[key] = max(thrown_away.get(key, 0.0), message["at"] - message["began"])
     # It may come back after the next kill, of another replica.
-    back = [m for m in messages if m["at"] > kill.at and m["replica"] == kill.replica]
+    back = [m for m in messages if m["at"] > kill.at and m["replica"] == kill.replica and m.get("peer") != kill.peer]
     begun = next((m["at"] for m in back if m["event"] == "begun"), None)
     admitted = next((m["at"] for m in back if m["event"] == "member"), None)
     synced = next((m["at"] for m in back if m["event"] == "synced"), None)

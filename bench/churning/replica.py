@@ -93,6 +93,11 @@ class Learner:
         self.step += 1
         return float(self.message[-1]) == 0.0
 
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Of text that nobody learns from; the same windows each time."""
+        return self.loss(self.held_out, HELD_OUT, 0).item()
+
     def shared(self) -> dict[str, torch.Tensor]:
         return {"theta": self.theta.detach(), **{name: value for name, value in self.state.items()}}
 
@@ -162,9 +167,9 @@ def train(comm: seaway.Communicator, learner: Learner, speaker: Speaker, stop: t
             hash=f"{result.hash:016x}",
         )
         attempt = 0
-    with torch.no_grad():
-        held_out = learner.loss(learner.held_out, HELD_OUT, 0).item()
-    speaker.say("done", step=learner.step, held_out=held_out, digest=learner.digest())
+        if learner.step == learner.options.also_at:
+            speaker.say("passed", step=learner.step, held_out=learner.held_out_loss())
+    speaker.say("done", step=learner.step, held_out=learner.held_out_loss(), digest=learner.digest())
 
 
 def main() -> int:
@@ -173,6 +178,7 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, required=True)
     parser.add_argument("--min-world", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="0: until told to stop")
+    parser.add_argument("--also-at", type=int, default=0, help="tells the loss on held-out text at this step, too")
     parser.add_argument("--step-seconds", type=float, default=0.0, help="what the computation of a step takes at least")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)

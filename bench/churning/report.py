@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import statistics
+from collections.abc import Sequence
 
 from churning.figures import Kill, Recovery, Step
 
@@ -25,7 +26,14 @@ def spread(values: list[float]) -> str:
 
 
 def table(
-    title: str, committed: int, attempted: int, goodput: float, recoveries: list[Recovery], loss: float, others: list[float]
+    title: str,
+    committed: int,
+    attempted: int,
+    goodput: float,
+    recoveries: list[Recovery],
+    loss: float,
+    by_steps: Sequence[float],
+    by_tokens: Sequence[float],
 ) -> str:
     lines = [
         title,
@@ -38,9 +46,11 @@ def table(
         values = [value for value in (getattr(recovery, part) for recovery in recoveries) if value is not None]
         lines.append(f"    {part:14s} {spread(values)}   {meaning}")
     lines += ["", f"  loss on held-out text          {loss:.4f}, nats per character"]
-    if others:
-        verdict = "within it" if min(others) <= loss <= max(others) else "below it" if loss < min(others) else "ABOVE IT"
-        lines.append(f"  without churn, {len(others)} seeds         {min(others):.4f} to {max(others):.4f}: {verdict}")
+    for what, others in (("steps, of more tokens", by_steps), ("tokens", by_tokens)):
+        if others:
+            verdict = "within" if min(others) <= loss <= max(others) else "below" if loss < min(others) else "above"
+            words = f"without churn, {len(others)} seeds, as many {what}"
+            lines.append(f"    {words:52s} {min(others):.4f} to {max(others):.4f}: the loss under churn is {verdict} that")
     return "\n".join(lines)
 
 
@@ -72,7 +82,7 @@ def draw(
     back: list[float],
     tokens: int,
     peak: float,
-    others: list[list[Step]],
+    others: Sequence[list[Step]],
 ) -> None:
     import matplotlib
 

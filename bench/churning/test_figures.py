@@ -51,6 +51,12 @@ def test_recovery():
     assert kill == pytest.approx((0.3, 0.4, 0.7, 1.8, 0.2))
 
 
+def test_returns():
+    assert figures.returns(RUN, [Kill(3.5, 1, 11)]) == [6.5]
+    assert figures.returns(RUN, [Kill(3.5, 1, 11), Kill(6.4, 1, 12)]) == [6.5]
+    assert figures.returns(RUN, [Kill(3.5, 1, 11), Kill(6.6, 1, 12)]) == [6.5]
+
+
 def test_who_does_not_come_back():
     until = [message for message in RUN if message["at"] < 4.4]
     (kill,) = figures.recoveries(until, [Kill(3.5, 1, 11)])
