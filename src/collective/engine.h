@@ -120,8 +120,8 @@ class Engine {
   void take_stirred(std::vector<ConnId>& conns);
   void on_released(OpHandle op, Time now);  // once for each Release
   bool linked(PeerId peer) const;           // has a connection
-  // Paces and connections: what I would like of a peer, to be told to it; what it has told me; and how much an all-reduce sends
-  // on the link to each member, each way, in shares of its input.
+  // Paces and connections: what I would like of a peer, to be told to it; what it has told me; and how much is sent on the link to
+  // each member, each way, in shares of an op's input: by the plans of the ops that are open, or of an all-reduce if none is.
   void set_offer(PeerId peer, const wire::Offer& offer);
   wire::Offer offered_by(PeerId peer) const;
   std::vector<std::pair<PeerId, double>> traffic() const;

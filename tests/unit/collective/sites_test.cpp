@@ -184,6 +184,23 @@ TEST_CASE("a site is lost as a whole") {
 }
 
 // Contributions that a loss does not concern are where they should be.
+TEST_CASE("what a link is to carry is by the plans of the ops that are open; with a quorum they go past the sites") {
+  Cluster cluster(4, Cluster::small_limits(), kTwoByTwo);
+  const auto to = [&](std::size_t other) { return cluster.engine(0).traffic()[other - 1].second; };
+  CHECK(to(1) == doctest::Approx(1));
+  CHECK(to(2) == doctest::Approx(.25));
+  Descriptor descriptor = sum_of(kCount);
+  descriptor.quorum = 4;
+  cluster.post(0, descriptor, numbers(0));
+  CHECK(to(1) == doctest::Approx(.5));
+  CHECK(to(2) == doctest::Approx(.5));
+  descriptor.quorum = 0;
+  descriptor.tag = 1;
+  cluster.post(0, descriptor, numbers(0));
+  CHECK(to(1) == doctest::Approx(.75));
+  CHECK(to(2) == doctest::Approx(.375));
+}
+
 TEST_CASE("after a loss at one site nothing is contributed anew at the other") {
   Op op(kTwoByTwo, sum_of(kCount));
   op.cluster.hold_back(0, 1);
