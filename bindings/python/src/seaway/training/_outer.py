@@ -11,7 +11,7 @@ who have no result of them: so they end first, at all members alike, and everybo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,8 +88,8 @@ class OuterLoop:
         if self._shared_in != (view.me, view.generation):
             error = self._end_flights(view.me)
             prefix = f"outer loop {self._layout:016x} "  # what has to be alike on every member besides the tensors
-            tensors = {"theta": self.theta, "buf": self.buf, "clock": self._clock}
-            synced = self._comm.sync_state({prefix + name: each for name, each in tensors.items()}, self._revision())
+            tensors = {prefix + name: each for name, each in self.state().items()}
+            synced = self._comm.sync_state(tensors, self._revision())
             if synced.bytes_changed > 0:
                 self._adopt()
             self._shared_in = (view.me, view.generation)
@@ -103,6 +103,27 @@ class OuterLoop:
         state.update(self.theta.data)
         state.update(self.buf.data)
         return state.hexdigest()
+
+    def state(self) -> dict[str, Floats]:
+        """The shared state: theta, buf and the clock (where in its schedule the loop is, and the round). The arrays themselves: copy
+        them for a checkpoint, between rounds."""
+        return {"theta": self.theta, "buf": self.buf, "clock": self._clock}
+
+    def load(self, state: Mapping[str, Floats]) -> None:
+        """Sets the shared state to what `state()` gave once, and the parameters to theta. Before the first `sync()`: in a run the
+        copy with the newest round counts.
+
+        Raises InvalidError if a name is missing or an array is of another size or dtype; nothing has changed then.
+        """
+        own = self.state()
+        for name, values in own.items():
+            given = state.get(name)
+            if given is None or given.shape != values.shape or given.dtype != values.dtype:
+                got = "nothing" if given is None else f"{given.dtype} of shape {given.shape}"
+                raise InvalidError(f"state[{name!r}] must be {values.dtype} of shape {values.shape}, not {got}")
+        for name, values in own.items():
+            values[:] = state[name]
+        self._adopt()
 
     # -- for the loops ------------------------------------------------------------------------------------------------
 
