@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""One rank of a site that trains a small FSDP2 model with other sites until it is told to stop, or its site is over. It says what
-it does, a JSON object per line, on stdout; stress/sites/kills starts it.
+"""One rank of a site that trains a small FSDP2 model with other sites until it is killed, or its site is over. It says what it does,
+a JSON object per line, on stdout; stress/sites/kills starts it. It ends with its stdin.
 
 Its site is over when another of its ranks is gone: this one then ends with status 3, and whoever runs the site starts it again.
 """
@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+from typing import NoReturn
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the ranks share the machine
 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -25,7 +26,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 import seaway
-from seaway.torch import Lane, average_gradients, step as optimizer_step, sync_training_state, vote
+from seaway.torch import Lane, average_gradients, step as optimizer_step, sync_training_state
 
 SITE_IS_OVER = 3
 WIDTH = 64
@@ -53,7 +54,7 @@ def digest(model: nn.Module) -> str:
     return state.hexdigest()
 
 
-def train(comm: seaway.Communicator, options: argparse.Namespace, stop: threading.Event) -> None:
+def train(comm: seaway.Communicator, options: argparse.Namespace) -> NoReturn:
     lane, group = Lane(comm), dist.group.WORLD
     # Every site begins somewhere else: the first sync makes it one model.
     model = build(options.lanes, options.site)
@@ -76,11 +77,11 @@ def train(comm: seaway.Communicator, options: argparse.Namespace, stop: threadin
             continue
         step += 1
         say("step", step=step, digest=digest(model), sites=sorted(lane.contributors()))
-        # All ranks of all sites at the same step: who has been told to stop tells the others by leaving.
-        if not vote(not stop.is_set(), group):
-            break
-    comm.leave()
-    say("left", step=step)
+
+
+def end_with_stdin() -> NoReturn:
+    sys.stdin.read()
+    os._exit(0)
 
 
 def main() -> int:
@@ -93,8 +94,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("seaway.torch").setLevel(logging.ERROR)
-    stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+    threading.Thread(target=end_with_stdin, daemon=True).start()
     try:
         store = dist.FileStore(options.store, options.lanes)
         timeout = datetime.timedelta(seconds=60)
@@ -102,8 +102,7 @@ def main() -> int:
         comm = seaway.Communicator(
             listen="127.0.0.1:0", replica=options.site, lane=options.lane, lanes=options.lanes, min_world=options.min_world
         )
-        train(comm, options, stop)
-        return 0
+        train(comm, options)
     except (seaway.Evicted, RuntimeError) as error:  # torch's own: a rank of this site is gone
         say("over", why=f"{type(error).__name__}: {error}"[:300])
         return SITE_IS_OVER
