@@ -103,8 +103,53 @@ std::uint64_t exchanged_count(std::uint64_t seed, const PlannedOp& op, std::uint
   return random.one_in(3) ? 0 : random.between(1, most_elements / 2);
 }
 
-Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
-               bool with_tails) {
+namespace {
+
+// 0 to 3 ops that stand one after the other, before the tail.
+void draw_transaction(Random random, Batch& batch) {
+  if (!random.one_in(2)) {
+    return;
+  }
+  const std::size_t ops = batch.ops.size() - (batch.has_tail ? 1 : 0);
+  PlannedTransaction drawn;
+  drawn.count = random.below(4);
+  drawn.first = random.below(ops - drawn.count + 1);
+  drawn.fail_on_loss = random.one_in(6);
+  batch.transaction = drawn;
+  for (std::size_t i = drawn.first; i < drawn.first + drawn.count; ++i) {
+    Descriptor& op = batch.ops[i];
+    if (op.kind == OpKind::transfer) {
+      op = Descriptor{.kind = OpKind::barrier};
+    }
+    op.fail_on_loss = drawn.fail_on_loss;
+  }
+}
+
+void lay_out(Batch& batch) {
+  for (std::uint32_t i = 0; i <= batch.ops.size(); ++i) {
+    const auto& transaction = batch.transaction;
+    if (transaction && i == transaction->first) {
+      batch.steps.emplace_back(Batch::Step::open, 0);
+      if (transaction->count == 0) {
+        batch.steps.emplace_back(Batch::Step::close, 0);
+      }
+    }
+    if (i < batch.ops.size()) {
+      batch.steps.emplace_back(Batch::Step::op, i);
+    }
+    if (transaction && transaction->count > 0 && i + 1 == transaction->first + transaction->count) {
+      batch.steps.emplace_back(Batch::Step::close, 0);
+    }
+  }
+}
+
+}  // namespace
+
+Batch batch_of(const Options& options, std::uint64_t update) {
+  const std::uint64_t seed = options.seed;
+  const std::uint32_t ops_per_batch = options.ops_per_batch;
+  const std::uint32_t most_elements = options.most_elements;
+  const bool with_tails = options.kinds.contains(Fault::wrong_call);
   Random random(mix({seed, update, 77}));
   Batch batch;
   batch.at_once = random.one_in(2);
@@ -122,6 +167,10 @@ Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_b
     batch.ops.push_back(tail);
     batch.has_tail = true;
   }
+  if (options.transactions) {
+    draw_transaction(Random(mix({seed, update, 86})), batch);
+  }
+  lay_out(batch);
   return batch;
 }
 
@@ -176,9 +225,15 @@ void Program::begin(std::uint64_t update) {
     finished_ = true;
     return;
   }
-  batch_ = batch_of(options.seed, update, options.ops_per_batch, options.most_elements,
-                    options.kinds.contains(Fault::wrong_call));
+  batch_ = batch_of(options, update);
   next_ = 0;
+  if (batch_.transaction) {
+    const std::uint16_t lane = peer_->site().lane;
+    world_->checker.is_in_transaction({lane, update, kTransactionOp});
+    for (std::size_t i = 0; i < batch_.transaction->count; ++i) {
+      world_->checker.is_in_transaction({lane, update, static_cast<std::uint32_t>(batch_.transaction->first + i)});
+    }
+  }
   const bool syncs = options.stateful && update % 2 == 1;
   if (options.stateful) {
     Random own(mix({options.seed, peer_->id(), update, 9}));
@@ -259,11 +314,11 @@ void Program::post_next() {
   if (stopped_ || finished_) {
     return;
   }
-  if (next_ == batch_.ops.size()) {
+  if (next_ == batch_.steps.size()) {
     batch_done();
     return;
   }
-  if (!batch_.at_once && !running_.empty()) {
+  if (!batch_.at_once && !running_.empty() && transaction_ == 0) {
     return;  // goes on when it has ended
   }
   Duration wait = world_->up_to(2 * kMillisecond);
@@ -276,30 +331,62 @@ void Program::post_next() {
   }
   peer_->later(wait, [this] {
     if (!stopped_) {
-      post_one();
+      take_step();
       post_next();
     }
   });
 }
 
+void Program::take_step() {
+  if (next_ >= batch_.steps.size()) {
+    return;
+  }
+  const auto [step, index] = batch_.steps[next_++];
+  switch (step) {
+    case Batch::Step::op:
+      post_one(index);
+      break;
+    case Batch::Step::open:
+      open_transaction();
+      break;
+    case Batch::Step::close:
+      peer_->close_transaction(std::exchange(transaction_, 0));
+      break;
+  }
+}
+
+void Program::open_transaction() {
+  Descriptor transaction{.kind = OpKind::transaction, .fail_on_loss = batch_.transaction->fail_on_loss};
+  const PlannedOp planned{peer_->site().lane, update_, kTransactionOp};
+  if (hurry && world_->random.one_in(2)) {
+    hurry = false;
+    transaction.deadline = world_->clock.now() + static_cast<Duration>(world_->random.between(1, 800)) * kMillisecond;
+    world_->checker.expect_failure(planned);
+  }
+  if (const auto handle = peer_->post(transaction, planned)) {
+    transaction_ = *handle;
+    running_[*handle] = planned;
+  }
+}
+
 // A straggler of an op with a quorum.
 bool Program::posts_late() const {
-  Descriptor op = batch_.ops[next_];
-  add_quorum(op, static_cast<std::uint32_t>(next_));
-  return op.quorum > 0 && Random(mix({world_->options.seed, peer_->id(), update_, next_, 85})).one_in(4);
+  const auto [step, index] = batch_.steps[next_];
+  if (step != Batch::Step::op) {
+    return false;
+  }
+  Descriptor op = batch_.ops[index];
+  add_quorum(op, index);
+  return op.quorum > 0 && Random(mix({world_->options.seed, peer_->id(), update_, index, 85})).one_in(4);
 }
 
 void Program::add_quorum(Descriptor& op, std::uint32_t index) const {
-  if (world_->options.quorums) {
+  if (world_->options.quorums && !batch_.is_in_transaction(index)) {
     draw_quorum(Random(mix({world_->options.seed, update_, index, 84})), op);
   }
 }
 
-void Program::post_one() {
-  if (next_ >= batch_.ops.size()) {
-    return;
-  }
-  const auto index = static_cast<std::uint32_t>(next_++);
+void Program::post_one(std::uint32_t index) {
   Descriptor op = batch_.ops[index];
   const PlannedOp planned{peer_->site().lane, update_, index};
   const bool tail = batch_.has_tail && index + 1 == batch_.ops.size();
@@ -308,6 +395,7 @@ void Program::post_one() {
     return;
   }
   add_quorum(op, index);
+  op.transaction = batch_.is_in_transaction(index) ? transaction_ : 0;
   op.has_data = op.kind == OpKind::broadcast && own.one_in(3);
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;
@@ -331,6 +419,11 @@ void Program::post_one() {
     if (peer_->post(wrong, planned)) {
       throw Violation("a descriptor with wrong arguments was taken");
     }
+  }
+  if (differ && op.transaction != 0 && own.one_in(3)) {  // its list is one op shorter
+    differ = false;
+    world_->checker.expect_failure(planned);
+    return;
   }
   if (differ && !tail) {
     differ = false;
@@ -361,7 +454,7 @@ void Program::ended(OpHandle op, const collective::Result& result) {
     return;
   }
   running_.erase(op);
-  if (running_.empty() && (next_ == batch_.ops.size() || !batch_.at_once)) {
+  if (running_.empty() && (next_ == batch_.steps.size() || !batch_.at_once)) {
     peer_->later(world_->up_to(2 * kMillisecond), [this] { post_next(); });
   }
 }
