@@ -101,6 +101,13 @@ std::uint64_t digest_of(const Descriptor& descriptor) {
   return digest == 0 ? 1 : digest;  // 0 says "passed without posting"
 }
 
+std::string Engine::how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const {
+  const std::string name = name_of(peer);
+  return theirs.digest == 0 ? name + " went on without posting this op: its calls differ from yours"
+                            : name + " posted \"" + theirs.described + "\", you posted \"" + described(op) +
+                                  "\": make the calls alike";
+}
+
 // "" or what is wrong with it wherever it is posted.
 std::string Engine::wrong(const Descriptor& descriptor) {
   for (const auto& check : {what_is_wrong, wrong_lists, wrong_codecs, wrong_quorum, wrong_transaction}) {

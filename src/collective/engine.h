@@ -224,6 +224,7 @@ class Engine {
   std::uint32_t oldest_base() const { return bases_.empty() ? 0 : bases_.front().generation; }
   void forget_generations();
   static std::string wrong(const Descriptor& descriptor);
+  std::string how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const;
   void begin(Op& op, Time now);
   void open(Op& op, Time now);
   void contribute(Op& op);
@@ -238,7 +239,6 @@ class Engine {
 
   // engine_run.cpp: the conditions of a running op, in order
   bool refuse_if_different(Op& op, Time now);
-  std::string how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const;
   void learn_contributors(Op& op);
   void start_attempt(Op& op, Time now);
   std::size_t window_of(const Op& op) const;  // chunks that are asked for ahead of reduction
@@ -366,7 +366,6 @@ class Engine {
   void part_landed(Connection& connection);
   void result_landed(Connection& connection, ConnId conn);
   void abandon(Connection& connection);
-  void give_back_lease(ConnId conn, const Incoming& incoming);
   std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
   Op* op_for_frame(Link& from, const wire::FrameHeader& header, std::string& refusal);
@@ -400,6 +399,7 @@ class Engine {
   // engine_end.cpp
   void end_op(Op& op, Outcome outcome, const std::string& reason, Time now);
   void cancel_queued_jobs(Op& op);
+  void give_back_lease(ConnId conn, const Incoming& incoming);
   void finish_if_released(Op& op, Time now);
   void copy_from_scratch(Op& op);
   void tell(Op& op, Time now);

@@ -97,6 +97,16 @@ void Engine::on_released(OpHandle handle, Time now) {
   settle(now);
 }
 
+void Engine::give_back_lease(ConnId conn, const Incoming& incoming) {
+  Op* op = find(incoming.header.op);
+  const bool is_of_it = op != nullptr && op->open() && op->handle == incoming.op;
+  if (is_of_it && op->chunks[incoming.header.chunk].lease == conn) {
+    op->chunks[incoming.header.chunk].lease = 0;
+    op->candidates.push_back(incoming.header.chunk);
+    touch(op->key);
+  }
+}
+
 void Engine::finish_if_released(Op& op, Time now) {
   if (op.told || op.handle == 0 || op.releases > 0 || op.jobs > 0) {
     return;

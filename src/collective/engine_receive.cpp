@@ -461,16 +461,6 @@ void Engine::abandon(Connection& connection) {
   incoming.counts = false;
 }
 
-void Engine::give_back_lease(ConnId conn, const Incoming& incoming) {
-  Op* op = find(incoming.header.op);
-  const bool is_of_it = op != nullptr && op->open() && op->handle == incoming.op;
-  if (is_of_it && op->chunks[incoming.header.chunk].lease == conn) {
-    op->chunks[incoming.header.chunk].lease = 0;
-    op->candidates.push_back(incoming.header.chunk);
-    touch(op->key);
-  }
-}
-
 void Engine::on_lost(ConnId conn, Time now) {
   now_ = now;
   const auto it = connections_.find(conn);

@@ -19,13 +19,6 @@ namespace seaway::collective {
 
 using wire::FrameType;
 
-std::string Engine::how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const {
-  const std::string name = name_of(peer);
-  return theirs.digest == 0 ? name + " went on without posting this op: its calls differ from yours"
-                            : name + " posted \"" + theirs.described + "\", you posted \"" + described(op) +
-                                  "\": make the calls alike";
-}
-
 // A descriptor that differs ends the op here, without the master: everybody else sees the same two READYs. Not while
 // frozen, and not once I said HOLD: what I reported or said must stay true.
 bool Engine::refuse_if_different(Op& op, Time now) {

@@ -23,6 +23,9 @@ class Violation : public std::runtime_error {
 };
 
 const char* name_of(collective::Outcome outcome);
+inline bool is_success(collective::Outcome outcome) {
+  return outcome == collective::Outcome::committed || outcome == collective::Outcome::no_weight;
+}
 
 // The shared state as one member has it.
 struct StateCopy {
