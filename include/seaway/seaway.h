@@ -367,6 +367,9 @@ typedef struct seaway_options {
    * they need is REFUSED alone. 0 (the default): everybody's contribution is waited for. */
   double grace_s;
   uint64_t quorum;
+  /* The transaction that the op is in (seaway_transaction_create), or NULL (the default). Its on_loss is the transaction's, and its
+   * tag counts nothing: ops of a transaction match by their order in it. */
+  seaway_op* transaction;
 } seaway_options;
 
 /* Returns: OK; INVALID. */
@@ -515,6 +518,37 @@ SEAWAY_API seaway_status seaway_recv_start(seaway_comm* comm, seaway_op** op, co
  * Returns as seaway_all_reduce. */
 SEAWAY_API seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options);
 SEAWAY_API seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options);
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+/* Transactions                                                                                                        */
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+/* Ops that commit together, in all lanes of all replicas, or not at all: one step of a model whose parts are on several lanes.
+ *
+ *   seaway_transaction_create(comm, &transaction, NULL);
+ *   options.transaction = transaction;
+ *   seaway_all_reduce_start(comm, &op, ..., &options);       and more of them, none if need be
+ *   seaway_transaction_close(transaction);
+ *   seaway_wait(&transaction, 1, SEAWAY_ALL, -1);            the ops in it are final, too, and have its status
+ *
+ * - The n-th transaction of a communicator (since the last update at which members joined) is the n-th of every other one's, in
+ *   every lane: all create them in the same order. What is in it each lane decides for itself, the same on all members of the lane.
+ * - Results are staged: outputs, inputs in place and residuals change when it commits, and not at all if it does not. The library
+ *   takes as much memory as the ops' results have.
+ * - It goes through the death of a replica as an op does, or fails with options.on_loss = SEAWAY_FAIL. A cancel or a deadline, of
+ *   it or of an op in it, is of all its ops. Ops or lists that differ, and a broadcast whose root is gone, end it ABORTED, not REFUSED.
+ * - Not in it: send and recv, ops with a quorum, blocking forms.
+ * Of options count on_loss, no_progress (from the close on), deadline; the rest must have its default, but for layout, which is
+ * compared, and priority. NULL: the defaults. *transaction is an op: seaway_wait, seaway_test, seaway_cancel, seaway_event and
+ * seaway_free take it. Freed before it is closed it is cancelled.
+ * Returns: OK; INVALID, CLOSED, FORKED, NOT_MEMBER, EVICTED, NO_MEMORY. */
+SEAWAY_API seaway_status seaway_transaction_create(seaway_comm* comm, seaway_op** transaction,
+                                                   const seaway_options* options);
+
+/* No op comes any more. Required before it can commit, and before the next seaway_update (which is BUSY until then). Once it is
+ * closed, a start of an op in it is INVALID; before, one in a transaction that was aborted ends ABORTED at once.
+ * Returns: OK (also when it was closed before); INVALID (no transaction); CLOSED; FORKED. */
+SEAWAY_API seaway_status seaway_transaction_close(seaway_op* transaction);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 /* The shared state                                                                                                    */

@@ -41,8 +41,14 @@ struct Epoch {
 };
 using Cut = Epoch;
 
+// The lane of what is of all lanes of its replicas alike.
+inline constexpr std::uint16_t kEveryLane = 0xffff;
+// Tags of transactions, above all others: that of the transactions themselves, and after it one for the ops of each.
+inline constexpr std::uint64_t kTransactionTag = 0xc000'0000'0000'0000;
+
 // One call of group `lane`. `seq` counts the calls with this tag in this generation, from 0. A send and its receive are one op
-// of their two ends, and counted for each pair of ends apart.
+// of their two ends, and counted for each pair of ends apart. A transaction is an op of every lane (kTransactionTag); its ops
+// have a tag of its own, whatever their callers' is, so that one which ends early leaves nothing uncounted.
 struct OpKey {
   std::uint16_t lane = 0;
   std::uint32_t generation = 0;
@@ -57,6 +63,19 @@ struct OpKey {
   }
   bool is_end(PeerId peer) const { return peer == source || peer == target; }
   bool involves(PeerId peer) const { return !has_two_ends() || is_end(peer); }  // if it is of its lane and generation
+  bool is_of_lane(std::uint16_t which) const { return lane == which || lane == kEveryLane; }
+  bool is_transaction() const { return tag == kTransactionTag; }
+  bool is_in_transaction() const { return tag > kTransactionTag; }
+  OpKey in_lane(std::uint16_t which) const {  // of a transaction: as if each lane had its own
+    OpKey key = *this;
+    key.lane = is_transaction() ? which : lane;
+    return key;
+  }
+  OpKey transaction() const {  // of an op that is in one
+    return {kEveryLane, generation, kTransactionTag, static_cast<std::uint32_t>(tag - kTransactionTag - 1),
+            kNoPeer,    kNoPeer};
+  }
+  std::uint64_t tag_of_its_ops() const { return kTransactionTag + 1 + seq; }  // of a transaction
   // Those that are counted together stand together, in their order.
   auto in_order() const { return std::tie(lane, generation, tag, source, target, seq); }
   auto operator<=>(const OpKey& other) const { return in_order() <=> other.in_order(); }

@@ -15,6 +15,12 @@ using namespace seaway::capi;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
+// An op in a transaction of another communicator would wait for what cannot come.
+Error check_transaction(const Comm& comm, const runtime::OpRequest& request) {
+  const bool is_its = !request.transaction || request.transaction->communicator() == comm.runtime.get();
+  return is_its ? Error{} : invalid("options.transaction is of another communicator");
+}
+
 // `make` turns the arguments into a request.
 template <class Make>
 seaway_status start(seaway_comm* handle, seaway_op** op, Make&& make) {
@@ -30,11 +36,15 @@ seaway_status start(seaway_comm* handle, seaway_op** op, Make&& make) {
     if (Error error = make(request); error.status != Status::ok) {
       return error;
     }
+    if (Error error = check_transaction(object, request); error.status != Status::ok) {
+      return error;
+    }
     if (const Status status = find(handle, comm); status != Status::ok) {
       return make_error(status);  // destroyed meanwhile
     }
     // The handle is there before the op is, since an event may name it at once.
-    const auto started = std::make_shared<Op>(comm);
+    const bool is_transaction = request.descriptor.kind == collective::OpKind::transaction;
+    const auto started = std::make_shared<Op>(comm, is_transaction);
     const std::uint64_t number = handles::add(started);
     try {
       Error error = started->start([&](runtime::OperationPtr& operation) {
@@ -63,6 +73,10 @@ seaway_status run(seaway_comm* handle, seaway_result* result, Make&& make) {
     }
     if (Error error = check_filled(result); error.status != Status::ok) {
       return error;
+    }
+    if (request.transaction) {
+      return invalid(
+          "options.transaction is set: an op in it ends with it, so start the op, close the transaction, then wait");
     }
     std::array<runtime::OperationPtr, 1> operation;
     if (const Status status = comm.runtime->start(request, 0, operation[0]); status != Status::ok) {
@@ -203,4 +217,18 @@ seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const sea
 
 seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options) {
   return start(comm, op, [&](runtime::OpRequest& request) { return barrier_request(request, options); });
+}
+
+seaway_status seaway_transaction_create(seaway_comm* comm, seaway_op** transaction, const seaway_options* options) {
+  return start(comm, transaction, [&](runtime::OpRequest& request) { return transaction_request(request, options); });
+}
+
+seaway_status seaway_transaction_close(seaway_op* transaction) {
+  return entry(transaction, [&](Op& object) {
+    if (!object.is_transaction()) {
+      return invalid("this op is no transaction: seaway_transaction_create makes one");
+    }
+    object.operation()->close_transaction(false);
+    return Error{};
+  });
 }

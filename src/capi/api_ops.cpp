@@ -102,6 +102,10 @@ seaway_status seaway_cancel(seaway_op* op, const char* reason) {
 void seaway_free(seaway_op* op) {
   (void)entry([&] {
     std::shared_ptr<Op> object;
-    return to_c(remove(op, object));
+    const Status removed = remove(op, object);
+    if (removed == Status::ok && object->is_transaction()) {
+      object->operation()->close_transaction(true);
+    }
+    return to_c(removed);
   });
 }

@@ -45,7 +45,8 @@ class Comm : public Object {
 class Op : public Object {
  public:
   static constexpr Kind kKind = Kind::op;
-  explicit Op(std::shared_ptr<Comm> comm) : Object(kKind), comm_(std::move(comm)) {}
+  explicit Op(std::shared_ptr<Comm> comm, bool is_transaction = false)
+      : Object(kKind), comm_(std::move(comm)), is_transaction_(is_transaction) {}
 
   // Runs `start`, which gives the operation. Whoever hears of the op by an event before start has returned waits.
   template <class Start>
@@ -58,12 +59,14 @@ class Op : public Object {
     return operation_;
   }
   const std::shared_ptr<Comm>& comm() const { return comm_; }
+  bool is_transaction() const { return is_transaction_; }
 
   void remember(Error error);
   Error last_error() const;  // its end if that is an error; else the last of its calls; else where it is
 
  private:
   const std::shared_ptr<Comm> comm_;
+  const bool is_transaction_;
   mutable std::mutex mutex_;
   runtime::OperationPtr operation_;  // guarded by mutex_, as is all below
   Error own_;

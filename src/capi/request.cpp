@@ -10,6 +10,7 @@
 #include "base/dtype.h"
 #include "base/time.h"
 #include "capi/entry.h"
+#include "capi/objects.h"
 #include "capi/request_parts.h"
 #include "capi/statuses.h"
 #include "capi/structs.h"
@@ -215,6 +216,31 @@ Error apply_quorum(const seaway_options& options, collective::Descriptor& descri
   return {};
 }
 
+Error apply_transaction(const seaway_options& options, runtime::OpRequest& request) {
+  if (options.transaction == nullptr) {
+    return {};
+  }
+  std::shared_ptr<Op> transaction;
+  if (const Status status = find(options.transaction, transaction); status != Status::ok) {
+    return status == Status::forked ? make_error(status) : invalid("options.transaction was freed, or is no handle");
+  }
+  if (!transaction->is_transaction()) {
+    return invalid("options.transaction is another op: seaway_transaction_create makes one");
+  }
+  const collective::OpKind kind = request.descriptor.kind;
+  if (kind == collective::OpKind::transaction) {
+    return invalid("options.transaction is set: one transaction cannot be in another");
+  }
+  if (kind == collective::OpKind::transfer) {
+    return invalid("options.transaction is set: a send or a recv has two ends, and a transaction is everybody's");
+  }
+  if (options.quorum != 0) {
+    return invalid("options.transaction and options.quorum are set: ops of a transaction are everybody's");
+  }
+  request.transaction = transaction->operation();
+  return {};
+}
+
 // As many elements as `in` has, and apart from every buffer of the call.
 Error add_residual(const seaway_options& options, runtime::OpRequest& request) {
   std::uint64_t bytes = 0;
@@ -271,9 +297,9 @@ Error apply_options(const seaway_options* given, runtime::OpRequest& request, st
   if (options.on_loss != SEAWAY_RESUME && options.on_loss != SEAWAY_FAIL) {
     return invalid("options.on_loss is " + std::to_string(options.on_loss) + ", which is no seaway_on_loss");
   }
-  for (Error error :
-       {apply_codecs(options, descriptor), apply_quorum(options, descriptor), check_weight(options, descriptor),
-        check_seconds(options.no_progress, "no_progress"), check_seconds(options.deadline, "deadline")}) {
+  for (Error error : {apply_codecs(options, descriptor), apply_quorum(options, descriptor),
+                      check_weight(options, descriptor), check_seconds(options.no_progress, "no_progress"),
+                      check_seconds(options.deadline, "deadline"), apply_transaction(options, request)}) {
     if (error.status != Status::ok) {
       return error;
     }
@@ -478,6 +504,11 @@ Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffer
 
 Error barrier_request(runtime::OpRequest& request, const seaway_options* options) {
   request.descriptor.kind = collective::OpKind::barrier;
+  return apply_options(options, request, {});
+}
+
+Error transaction_request(runtime::OpRequest& request, const seaway_options* options) {
+  request.descriptor.kind = collective::OpKind::transaction;
   return apply_options(options, request, {});
 }
 

@@ -37,6 +37,8 @@ Error recv_request(runtime::OpRequest& request, const seaway_buffer* out, std::s
 
 Error barrier_request(runtime::OpRequest& request, const seaway_options* options);
 
+Error transaction_request(runtime::OpRequest& request, const seaway_options* options);
+
 seaway_options default_options();
 
 // One buffer of a shared state.

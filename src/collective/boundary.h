@@ -15,7 +15,8 @@
 
 namespace seaway::collective {
 
-// input, output: the caller's. scratch: as large as the input, the library's, exists while an in-place op runs.
+// input, output: the caller's. scratch: the library's, as large as where the result goes in the end, exists while an op runs that
+// is in place or in a transaction (lands_in_scratch).
 // slot: the library's, one chunk; memory comes into being when the engine first names it and goes with `FreeSlot`.
 // coded_input, coded_result: the library's, of ops with a codec: the chunks of the input and of the result, encoded, one after
 // the other (`coded_bytes` of descriptor.up and down). partial: the library's, of ops with a hierarchical plan: what this
@@ -97,7 +98,7 @@ struct Job {
   bool feeds_back = false;                // the residual becomes what the encoding has lost
 };
 
-// transfer: a send at one member and the receive at another.
+// transfer: a send at one member and the receive at another. transaction: not an op, but several that commit together.
 enum class OpKind : std::uint8_t {
   all_reduce = 1,
   broadcast = 2,
@@ -106,6 +107,7 @@ enum class OpKind : std::uint8_t {
   all_gather = 5,
   exchange = 6,
   transfer = 7,
+  transaction = 8,
 };
 
 // One block of data for each member of the generation's base, in its order: the input of a reduce-scatter, of which each
@@ -120,6 +122,8 @@ inline constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 50;
 
 // Tags from here on are the library's own.
 inline constexpr std::uint64_t kLibraryTags = 1ull << 63;
+// Ops that the library posts for itself, in a state sync.
+inline bool is_librarys(const OpKey& op) { return op.tag >= kLibraryTags && op.tag < kTransactionTag; }
 
 // Of an exchange: what goes to one member, or comes from it.
 struct Share {
@@ -160,6 +164,8 @@ struct Descriptor {
   std::int32_t priority = 0;  // on what this member sends: before all that is lower; what is equal shares
   Duration no_progress = 0;   // 0: none. No READY and no byte of this op for that long asks the master to decide
   Time deadline = kNever;     // absolute; asks the master to decide
+  // The transaction that it is in, as Engine::post has named it, or 0. `tag` counts nothing there: the order of the posts does.
+  OpHandle transaction = 0;
 };
 
 // Whether a site's contributions may be summed before they leave it: sums of 16-bit numbers would be rounded twice, and with a
@@ -169,6 +175,9 @@ inline bool sums_by_site(const Descriptor& d) {
   return d.kind == OpKind::all_reduce && d.quorum == 0 &&
          (!rounds || d.reduction == Reduction::min || d.reduction == Reduction::max);
 }
+
+// Whether results land in a scratch, to be copied when the op commits.
+inline bool lands_in_scratch(const Descriptor& d) { return d.in_place || d.transaction != 0; }
 
 inline bool has_codec(const Descriptor& d) { return d.up != Codec::none || d.down != Codec::none; }
 

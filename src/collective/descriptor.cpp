@@ -12,8 +12,9 @@ namespace {
 
 // "" or what is wrong with which argument.
 std::string what_is_wrong(const Descriptor& d) {
-  if (d.kind < OpKind::all_reduce || d.kind > OpKind::transfer) {
-    return "kind is none of all_reduce, broadcast, barrier, reduce_scatter, all_gather, exchange, transfer";
+  if (d.kind < OpKind::all_reduce || d.kind > OpKind::transaction) {
+    return "kind is none of all_reduce, broadcast, barrier, reduce_scatter, all_gather, exchange, transfer, "
+           "transaction";
   }
   if (!is_valid(d.dtype)) {
     return "dtype is none of the element types";
@@ -24,8 +25,8 @@ std::string what_is_wrong(const Descriptor& d) {
   if (!std::isfinite(d.weight) || d.weight < 0) {
     return "weight must be finite and not negative";
   }
-  if (d.kind == OpKind::barrier) {
-    return d.count == 0 ? "" : "a barrier has no data: count must be 0";
+  if (d.kind == OpKind::barrier || d.kind == OpKind::transaction) {
+    return d.count == 0 ? "" : "a barrier or a transaction has no data: count must be 0";
   }
   if (d.count > kMostBytes / size_of(d.dtype) / std::max<std::uint64_t>(d.blocks, 1)) {
     return "count is above what one op may carry (2^50 bytes)";
@@ -77,6 +78,9 @@ std::string describe(const Descriptor& d) {
     case OpKind::exchange:
       text = std::string("exchange ") + name_of(d.dtype);
       break;
+    case OpKind::transaction:
+      text = "transaction of " + std::to_string(d.count) + " ops";
+      break;
     case OpKind::transfer:
       text = std::string("send or recv ") + name_of(d.dtype) + " count " + std::to_string(d.count);
       break;
@@ -87,8 +91,8 @@ std::string describe(const Descriptor& d) {
       break;
   }
   return text + (d.pieces != 1 ? std::string(" pieces ") + std::to_string(d.pieces) : "") + described_codecs(d) +
-         described_quorum(d) + (d.fail_on_loss ? " on_loss fail" : "") +
-         (d.layout != 0 ? " layout " + hex(d.layout) : "");
+         described_quorum(d) + (d.transaction != 0 ? " in a transaction" : "") +
+         (d.fail_on_loss ? " on_loss fail" : "") + (d.layout != 0 ? " layout " + hex(d.layout) : "");
 }
 
 std::uint64_t digest_of(const Descriptor& descriptor) {
@@ -97,9 +101,16 @@ std::uint64_t digest_of(const Descriptor& descriptor) {
   return digest == 0 ? 1 : digest;  // 0 says "passed without posting"
 }
 
+std::string Engine::how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const {
+  const std::string name = name_of(peer);
+  return theirs.digest == 0 ? name + " went on without posting this op: its calls differ from yours"
+                            : name + " posted \"" + theirs.described + "\", you posted \"" + described(op) +
+                                  "\": make the calls alike";
+}
+
 // "" or what is wrong with it wherever it is posted.
 std::string Engine::wrong(const Descriptor& descriptor) {
-  for (const auto& check : {what_is_wrong, wrong_lists, wrong_codecs, wrong_quorum}) {
+  for (const auto& check : {what_is_wrong, wrong_lists, wrong_codecs, wrong_quorum, wrong_transaction}) {
     if (std::string wrong = check(descriptor); !wrong.empty()) {
       return wrong;
     }

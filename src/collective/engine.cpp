@@ -40,7 +40,8 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   if (fenced_ || leaving_ || !is_member(config_.self)) {
     return {PostError::not_member, leaving_ ? "this peer is leaving" : "not a member of the run: join first", 0};
   }
-  for (const std::string& text : {wrong_blocks(descriptor), wrong_exchange(descriptor)}) {
+  for (const std::string& text :
+       {wrong_blocks(descriptor), wrong_exchange(descriptor), wrong_in_transaction(descriptor)}) {
     if (!text.empty()) {
       return {PostError::invalid, text, 0};
     }
@@ -50,6 +51,9 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
     return {PostError::too_many, "too many ops in flight: wait for some of them", 0};
   }
   now_ = now;
+  if (Op* const transaction = find(descriptor.transaction); transaction != nullptr && transaction->ended()) {
+    return {PostError::none, "", end_with(*transaction, now)};
+  }
   const OpKey key = next_key(descriptor);
   Op& op = find_or_create(key);
   if (op.handle != 0) {
@@ -64,10 +68,15 @@ Posted Engine::post(const Descriptor& descriptor, Time now) {
   op.result.op = key;
   op.result.posted = now;
   op.descriptor = descriptor;
+  if (const Op* const transaction = find(descriptor.transaction)) {
+    op.descriptor.fail_on_loss = transaction->descriptor.fail_on_loss;
+  }
   op.descriptor.has_data = has_source(descriptor.kind) && (descriptor.has_data || descriptor.root == config_.self);
   if (op.stage == Stage::aborted) {
     SEAWAY_MARK("abort tombstone met by a post");
-    tell(op, now);
+    key.is_transaction() ? touch(key) : tell(op, now);
+  } else if (key.is_transaction()) {
+    begin_transaction(op, now);
   } else {
     begin(op, now);
   }
@@ -107,13 +116,17 @@ void Engine::contribute(Op& op) {
 void Engine::begin(Op& op, Time now) {
   op.digest = digest_of(op.descriptor);
   open(op, now);
+  op.standing = op.key.is_in_transaction() ? unit_of(op).standing : standing_;
   send_ready(op, now);
   contribute(op);
   if (essential_lost(op) && MUTANT(g6_post_without_source, true, false)) {
     // It takes its seq and is reported as ABORTED, so that those who posted it before the loss learn the same.
     SEAWAY_MARK("broadcast posted after its source was lost");
-    end_op(op, Outcome::refused, who_is_gone(op), now);
-    return;
+    if (!op.key.is_in_transaction()) {
+      end_op(op, Outcome::refused, who_is_gone(op), now);
+      return;
+    }
+    ask_to_abort(op, who_is_gone(op));
   }
   look_for_lost(op);
   ask_for_parts(op, now);
@@ -139,6 +152,7 @@ void Engine::drop_unfit_parts(Op& op) {
 
 void Engine::cancel(OpHandle handle, const std::string& reason, Time now) {
   Op* op = find(handle);
+  op = op == nullptr ? op : &unit_of(*op);
   if (op != nullptr && op->open() && op->cancel_reason.empty()) {
     op->cancel_reason = reason.empty() ? "cancelled" : as_reason(reason);
     effects_.push_back(AskCancel{op->key, op->cancel_reason});
@@ -177,6 +191,8 @@ std::optional<Progress> Engine::progress(OpHandle handle) const {
   progress.bytes_done = std::min(progress.bytes_total, std::uint64_t{op.chunks_done} * op.plan.chunk_bytes);
   if (!op.open()) {
     progress.phase = "ending";
+  } else if (op.key.is_transaction() && !op.closed) {
+    progress.phase = "open";
   } else if (frozen(op)) {
     progress.phase = "waiting for the master's decision";
   } else if (!progress.not_posted.empty()) {
@@ -197,7 +213,7 @@ std::uint32_t Engine::oldest_generation() const {
   std::uint32_t oldest = generation_;
   for (const auto& [key, op] : ops_) {
     const bool awaited = std::any_of(op.sides.begin(), op.sides.end(), [](const auto& entry) {
-      return entry.second.ready || !entry.second.parts.empty();
+      return entry.second.ready || !entry.second.parts.empty() || entry.second.hold;
     });
     if (op.handle != 0 || (op.stage == Stage::unposted && awaited)) {
       oldest = std::min(oldest, key.generation);
@@ -265,12 +281,16 @@ bool Engine::was_addressed() const {
 
 // No op of this key is to come any more.
 bool Engine::passed_or_ended(const OpKey& key) const {
+  if (key.is_in_transaction()) {
+    const auto transaction = ops_.find(key.transaction());
+    return transaction == ops_.end() ? passed_or_ended(key.transaction()) : transaction->second.ended();
+  }
   const auto it = sequences_.find(tag_of(key));
   return key.generation < oldest_base() || (it != sequences_.end() && key.seq < it->second.next);
 }
 
 void Engine::queue_message(PeerId to, FrameType type, const Op& op, std::vector<std::byte> payload, Time now) {
-  if (!is_member(to) && !links_.contains(to)) {
+  if (!is_member(to) && !is_sibling(to) && !links_.contains(to)) {
     return;  // lost, while the op still waits for the decision
   }
   FrameHeader header;
@@ -285,8 +305,7 @@ void Engine::send_ready(Op& op, Time now) {
   wire::Ready ready;
   ready.digest = op.digest;
   ready.weight = op.descriptor.weighted ? op.descriptor.weight : 1;
-  op.standing = standing_;
-  ready.standing = standing_;
+  ready.standing = op.standing;
   ready.has_data = op.descriptor.has_data;
   ready.described = describe(op.descriptor);
   add_terms(op.descriptor, ready);
@@ -322,10 +341,17 @@ void Engine::settle_op(Op& op, Time now) {
     if (refuse_if_different(op, now) || refuse_if_passed(op, now)) {
       return;
     }
+    if (op.key.is_transaction() && !op.closed) {
+      return;
+    }
     compare_counts(op);
     choose_set(op, now);
     learn_contributors(op);
     reduce_ready_chunks(op, now);
+    if (op.key.is_in_transaction()) {
+      touch(op.key.transaction());
+      return;
+    }
     hold_if_whole(op, now);
     commit_if_all_hold(op, now);
   } else if (op.ended()) {
@@ -355,24 +381,38 @@ void Engine::tick(Time now) {
     }
     if (now >= op.descriptor.deadline) {
       overdue.emplace_back(handle, "its deadline passed");
-    } else if (op.descriptor.no_progress > 0 && now - op.progress_at >= op.descriptor.no_progress) {
+    } else if (now >= no_progress_due(op)) {
       overdue.emplace_back(handle, "it made no progress for its time-out");
     }
     if (now >= set_due(op)) {
       touch(key);
     }
     waited_for.insert(op.roster.begin(), op.roster.end());
+    if (op.closed) {
+      waited_for.insert(siblings_.begin(), siblings_.end());
+    }
   }
   for (const auto& [handle, reason] : overdue) {
     cancel(handle, reason, now);
   }
   for (const PeerId peer : waited_for) {
-    if (is_member(peer) && now >= stall_due(peer)) {
+    if ((is_member(peer) || is_sibling(peer)) && now >= stall_due(peer)) {
       stall_told_[peer] = now;
       effects_.push_back(EdgeStalled{peer});
     }
   }
   settle(now);
+}
+
+Time Engine::no_progress_due(const Op& op) const {
+  if (op.descriptor.no_progress == 0 || (op.key.is_transaction() && !op.closed)) {
+    return kNever;
+  }
+  Time since = op.progress_at;
+  for (const OpKey& key : op.its_ops) {
+    since = std::max(since, ops_.at(key).progress_at);
+  }
+  return since + op.descriptor.no_progress;
 }
 
 // When the edge to `peer`, which some op waits for, counts as stalled; told again at every `suspect`.
@@ -408,9 +448,11 @@ Time Engine::exact_deadline() const {
     }
     due = std::min(due, set_due(op));
     if (op.cancel_reason.empty()) {
-      due = std::min(due, op.descriptor.deadline);
-      if (op.descriptor.no_progress > 0) {
-        due = std::min(due, op.progress_at + op.descriptor.no_progress);
+      due = std::min({due, op.descriptor.deadline, no_progress_due(op)});
+    }
+    if (op.closed) {
+      for (const PeerId sibling : siblings_) {
+        due = std::min(due, stall_due(sibling));
       }
     }
     for (const PeerId peer : op.roster) {

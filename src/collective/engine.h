@@ -9,6 +9,7 @@
 // Where members share a site, one of them sums what the site contributes, and one passes the result on (engine_sites.cpp).
 // All-gather and reduce-scatter are the same with fewer phases (engine_blocks.cpp): nobody sends a RESULT on. So are an exchange,
 // a send and a receive (engine_exchange.cpp). With a quorum it does not wait for everybody (engine_quorum.cpp).
+// Several ops commit together, in all lanes, as a transaction (engine_transaction.cpp).
 // What a loss does: adopt() freezes, report() tells the master, resolve() commits, aborts, or starts the next attempt.
 #pragma once
 
@@ -99,6 +100,9 @@ class Engine {
   // --- The caller --------------------------------------------------------------------------------------------------
 
   Posted post(const Descriptor& descriptor, Time now);
+  // An op of kind transaction is open until it is closed: then all ops are posted that name it. An op that is in one ends with it.
+  void close_transaction(OpHandle transaction, Time now);
+  // Of an op that is in a transaction: the transaction.
   void cancel(OpHandle op, const std::string& reason, Time now);
   std::optional<Progress> progress(OpHandle op) const;
 
@@ -176,6 +180,7 @@ class Engine {
   struct Sequence {
     std::uint32_t next = 0;        // of my next post
     std::uint32_t told = 0;        // the others know that everything below has ended here
+    std::uint32_t told_lanes = 0;  // and the other lanes of my replica, of transactions
     std::set<std::uint32_t> open;  // posted or tombstoned, not ended
   };
   // What is counted together: the ops of one tag of one generation; of sends and receives those of two ends.
@@ -188,6 +193,16 @@ class Engine {
   };
   static TagKey tag_of(const OpKey& op) {
     return {op.generation, op.tag, MUTANT(ends_counted_together, op.source, kNoPeer), op.target};
+  }
+  OpKey first_of(const TagKey& tag) const {
+    const std::uint16_t lane = tag.tag == kTransactionTag ? kEveryLane : config_.lane;
+    return {lane, tag.generation, tag.tag, 0, tag.source, tag.target};
+  }
+  // Ops that are in a transaction are not counted by themselves.
+  void touch_tag(const OpKey& op) {
+    if (!op.is_in_transaction()) {
+      dirty_tags_.insert(tag_of(op));
+    }
   }
 
   // engine.cpp
@@ -202,17 +217,21 @@ class Engine {
   Link& link(PeerId peer, Time now);
   std::vector<PeerId> roster_of(const OpKey& op) const;
   bool is_member(PeerId peer) const;
+  bool is_sibling(PeerId peer) const { return std::ranges::find(siblings_, peer) != siblings_.end(); }
+  bool is_of_my_lane(const OpKey& op) const { return op.lane == (op.is_transaction() ? kEveryLane : config_.lane); }
   bool frozen(const Op& op) const { return op.attempt < cut_; }
   bool passed_or_ended(const OpKey& key) const;
   std::uint32_t oldest_base() const { return bases_.empty() ? 0 : bases_.front().generation; }
   void forget_generations();
   static std::string wrong(const Descriptor& descriptor);
+  std::string how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const;
   void begin(Op& op, Time now);
   void open(Op& op, Time now);
   void contribute(Op& op);
   void drop_unfit_parts(Op& op);
   void send_ready(Op& op, Time now);
   Time stall_due(PeerId peer) const;
+  Time no_progress_due(const Op& op) const;
   Time exact_deadline() const;
   void may_be_due_earlier() { due_known_ = false; }
   void may_be_due(Time due) { due_ = std::min(due_, due); }
@@ -306,6 +325,29 @@ class Engine {
   void retire(Op& op);
   bool free_retired(Op& op);
 
+  // engine_transaction.cpp: ops that commit together
+  static std::string wrong_transaction(const Descriptor& descriptor);
+  std::string wrong_in_transaction(const Descriptor& descriptor) const;
+  OpKey next_key_in(Op& transaction);
+  static OpKey unit_of(const OpKey& key) { return key.is_in_transaction() ? key.transaction() : key; }
+  // What is decided: the op, or the transaction that it is in.
+  Op& unit_of(Op& op) { return op.key.is_in_transaction() ? ops_.at(op.key.transaction()) : op; }
+  void begin_transaction(Op& op, Time now);
+  OpHandle end_with(Op& transaction, Time now);
+  void abort_if_different(Op& op);
+  std::vector<PeerId> who_hears(const Op& op, std::vector<PeerId> roster) const;
+  bool holds_all(const Op& transaction) const;
+  std::uint64_t places_of_contributors(const Op& transaction) const;
+  Value value_of_all(const Op& transaction) const;
+  bool all_lanes_hold(Op& transaction, Time now);
+  void resume_all(Op& transaction, Time now);
+  void end_its_ops(Op& transaction, Outcome outcome, const std::string& reason, Time now);
+  bool is_over(const Op& transaction) const;
+  void drop_unposted_ops(const OpKey& transaction);
+  void forget_its_ops(const Op& transaction);
+  std::uint32_t ended_in_other_lanes(const TagKey& tag) const;
+  void tell_transactions_ended(const TagKey& tag, Sequence& sequence, Time now);
+
   // engine_codec.cpp: how contributions and results travel encoded
   static std::string wrong_codecs(const Descriptor& descriptor);
   Region part_region(const Op& op, std::uint32_t chunk) const;
@@ -324,7 +366,6 @@ class Engine {
   void part_landed(Connection& connection);
   void result_landed(Connection& connection, ConnId conn);
   void abandon(Connection& connection);
-  void give_back_lease(ConnId conn, const Incoming& incoming);
   std::string take_message(Link& from, const wire::FrameHeader& header, std::span<const std::byte> payload, Time now);
   void on_ready(Op& op, Link& from, Side& side, wire::Ready ready);
   Op* op_for_frame(Link& from, const wire::FrameHeader& header, std::string& refusal);
@@ -358,15 +399,18 @@ class Engine {
   // engine_end.cpp
   void end_op(Op& op, Outcome outcome, const std::string& reason, Time now);
   void cancel_queued_jobs(Op& op);
+  void give_back_lease(ConnId conn, const Incoming& incoming);
   void finish_if_released(Op& op, Time now);
   void copy_from_scratch(Op& op);
   void tell(Op& op, Time now);
   void clear_sides(Op& op);
   void release_unposted(Op& op);
   std::uint32_t ended_upto(const TagKey& tag) const;
+  std::uint32_t ended_at(PeerId peer, const TagKey& tag) const;
   bool ended_everywhere(const Op& op) const;
   bool on_ended(PeerId from, const OpKey& tag, std::uint32_t upto);  // false: of more tags than a healthy peer has
   void tell_ended(const TagKey& tag, Time now);
+  void tell_ended(const TagKey& tag, const std::vector<PeerId>& peers, std::uint32_t upto, Time now);
   void forget_ended(Time now);
   SlotId take_slot(std::uint32_t length);
   void free_slot(SlotId slot);
@@ -379,6 +423,7 @@ class Engine {
   Epoch epoch_;
   Cut cut_;
   std::vector<wire::MemberInfo> roster_;  // of my lane
+  std::vector<PeerId> siblings_;          // the other lanes of my replica
   std::vector<wire::Base> bases_;
   std::string contradiction_;
   std::map<OpKey, wire::Decision> decided_;  // final decisions that not everyone has finished

@@ -14,6 +14,9 @@ namespace seaway::collective {
 
 void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now) {
   SEAWAY_ASSERT(op.open(), "an op ends once");
+  if (op.key.is_transaction()) {
+    end_its_ops(op, outcome, reason, now);
+  }
   const bool success = outcome == Outcome::committed || outcome == Outcome::no_weight;
   op.stage = success ? Stage::committed : Stage::aborted;
   op.result.outcome = outcome;
@@ -41,13 +44,16 @@ void Engine::end_op(Op& op, Outcome outcome, const std::string& reason, Time now
     op.result.bytes_sent += to.repeated_bytes(op.handle);
     to.drop_payload(op.handle);
   }
+  touch(op.key);
+  if (op.key.is_transaction()) {
+    return;  // it has no buffers of its own
+  }
   cancel_queued_jobs(op);
   ++op.releases;
   effects_.emplace_back(Release{op.handle, false});
   if (MUTANT(release_not_awaited, false, true)) {
     op.releases = 0;
   }
-  touch(op.key);
 }
 
 // Jobs that nobody has taken yet are not needed any more.
@@ -91,12 +97,25 @@ void Engine::on_released(OpHandle handle, Time now) {
   settle(now);
 }
 
+void Engine::give_back_lease(ConnId conn, const Incoming& incoming) {
+  Op* op = find(incoming.header.op);
+  const bool is_of_it = op != nullptr && op->open() && op->handle == incoming.op;
+  if (is_of_it && op->chunks[incoming.header.chunk].lease == conn) {
+    op->chunks[incoming.header.chunk].lease = 0;
+    op->candidates.push_back(incoming.header.chunk);
+    touch(op->key);
+  }
+}
+
 void Engine::finish_if_released(Op& op, Time now) {
   if (op.told || op.handle == 0 || op.releases > 0 || op.jobs > 0) {
     return;
   }
   if (!op.posted) {
     finish_unposted(op);
+    return;
+  }
+  if (op.key.is_transaction() && !is_over(op)) {
     return;
   }
   // The residual first: it is of the input that the copy overwrites.
@@ -110,7 +129,7 @@ void Engine::finish_if_released(Op& op, Time now) {
   if (op.last_step == LastStep::feed_back) {
     op.last_step = LastStep::copy;
     const bool lies_in_scratch = MUTANT(held_result_not_copied, op.held, false) ||
-                                 (op.descriptor.in_place && MUTANT(m11_no_pre_image, true, false));
+                                 (op.descriptor.in_place && MUTANT(m11_no_pre_image, true, false)) || op.is_staged();
     if (op.stage == Stage::committed && lies_in_scratch && op.has_result()) {
       copy_from_scratch(op);
       return;
@@ -138,9 +157,12 @@ void Engine::tell(Op& op, Time now) {
   op.result.ended = now;
   effects_.push_back(OpEnded{op.handle, op.result});
   handles_.erase(op.handle);
-  const TagKey tag = tag_of(op.key);
-  sequences_.at(tag).open.erase(op.key.seq);
-  dirty_tags_.insert(tag);
+  if (op.key.is_in_transaction()) {
+    touch(op.key.transaction());
+  } else {
+    sequences_.at(tag_of(op.key)).open.erase(op.key.seq);
+    touch_tag(op.key);
+  }
   clear_sides(op);
 }
 
@@ -183,21 +205,26 @@ std::uint32_t Engine::ended_upto(const TagKey& tag) const {
                                : std::min(upto, *sequence.open.begin());  // one that is held may come after `next`
 }
 
+// All ops of the tag below this have ended at `peer`, as far as it has said so.
+std::uint32_t Engine::ended_at(PeerId peer, const TagKey& tag) const {
+  const auto by = ended_by_.find(peer);
+  if (by == ended_by_.end()) {
+    return 0;
+  }
+  const auto upto = by->second.find(tag);
+  return upto == by->second.end() ? 0 : upto->second;
+}
+
 bool Engine::ended_everywhere(const Op& op) const {
   for (const wire::MemberInfo& member : roster_) {
     if (member.id == config_.self || member.generation > op.key.generation || !op.key.involves(member.id)) {
       continue;
     }
-    const auto by = ended_by_.find(member.id);
-    if (by == ended_by_.end()) {
-      return false;
-    }
-    const auto upto = by->second.find(tag_of(op.key));
-    if (upto == by->second.end() || upto->second <= op.key.seq) {
+    if (ended_at(member.id, tag_of(op.key)) <= op.key.seq) {
       return false;
     }
   }
-  return true;
+  return !op.key.is_transaction() || ended_in_other_lanes(tag_of(op.key)) > op.key.seq;
 }
 
 bool Engine::on_ended(PeerId from, const OpKey& op, std::uint32_t upto) {
@@ -217,15 +244,22 @@ void Engine::tell_ended(const TagKey& tag, Time now) {
     sequences_.try_emplace(tag);  // a passed tag that was never used has ended as well
   }
   const auto it = sequences_.find(tag);
+  if (it != sequences_.end() && tag.tag == kTransactionTag) {
+    tell_transactions_ended(tag, it->second, now);
+    return;
+  }
   if (it == sequences_.end() || ended_upto(tag) <= it->second.told) {
     return;
   }
   it->second.told = ended_upto(tag);
-  const OpKey first{config_.lane, tag.generation, tag.tag, 0, tag.source, tag.target};
-  for (const PeerId peer : roster_of(first)) {
+  tell_ended(tag, roster_of(first_of(tag)), it->second.told, now);
+}
+
+void Engine::tell_ended(const TagKey& tag, const std::vector<PeerId>& peers, std::uint32_t upto, Time now) {
+  for (const PeerId peer : peers) {
     if (peer != config_.self) {
       Link& to = link(peer, now);
-      to.queue_ended(first, it->second.told, now);
+      to.queue_ended(first_of(tag), upto, now);
       may_be_due(to.deadline(now));
     }
   }
@@ -234,8 +268,7 @@ void Engine::tell_ended(const TagKey& tag, Time now) {
 void Engine::forget_ended(Time now) {
   for (const TagKey& tag : std::exchange(dirty_tags_, {})) {
     tell_ended(tag, now);
-    const OpKey first{config_.lane, tag.generation, tag.tag, 0, tag.source, tag.target};
-    auto it = ops_.lower_bound(first);
+    auto it = ops_.lower_bound(first_of(tag));
     while (it != ops_.end() && tag_of(it->first) == tag) {
       const Op& op = it->second;
       const bool never = op.handle == 0 && op.stage == Stage::aborted && tag.generation < generation_;
@@ -243,6 +276,7 @@ void Engine::forget_ended(Time now) {
       if (op.told && op.stage == Stage::committed && !passed_or_ended(it->first)) {
         ++it;  // held for a caller who never came: a decision may still be repeated. It goes with its generation
       } else if (ended && (ended_everywhere(op) || MUTANT(g13_commit_forgotten, false, true))) {
+        forget_its_ops(op);
         it = ops_.erase(it);
       } else if (ended) {
         break;  // what has not ended everywhere, nothing after it has

@@ -31,7 +31,14 @@ std::uint64_t count_for(const std::vector<Share>& list, PeerId peer) {
 
 // The key of what is posted next with this tag; it uses its number up.
 OpKey Engine::next_key(const Descriptor& descriptor) {
+  if (Op* const transaction = find(descriptor.transaction)) {
+    return next_key_in(*transaction);
+  }
   OpKey key{config_.lane, generation_, descriptor.tag, 0, kNoPeer, kNoPeer};
+  if (descriptor.kind == OpKind::transaction) {
+    key.lane = kEveryLane;
+    key.tag = kTransactionTag;
+  }
   if (descriptor.kind == OpKind::transfer) {
     key.source = descriptor.root;
     key.target = descriptor.target;
@@ -119,6 +126,9 @@ std::string Engine::name_of(PeerId peer) const {
 
 // What the op cannot do without: the source of a broadcast, both ends of a transfer. Once all hold it does without.
 bool Engine::essential_lost(const Op& op) const {
+  if (op.key.is_transaction()) {
+    return std::ranges::any_of(op.its_ops, [&](const OpKey& key) { return essential_lost(ops_.at(key)); });
+  }
   const Descriptor& d = op.descriptor;
   const bool source_lost = has_source(d.kind) && !is_member(d.root);
   const bool target_lost = d.kind == OpKind::transfer && !is_member(d.target);
@@ -185,7 +195,8 @@ void Engine::add_counts(const Descriptor& descriptor, PeerId peer, wire::Ready& 
 }
 
 // Not refused here alone: only the two ends know of it, and the others wait for both.
-void Engine::ask_to_abort(Op& op, const std::string& reason) {
+void Engine::ask_to_abort(Op& asked, const std::string& reason) {
+  Op& op = unit_of(asked);
   op.must_abort = MUTANT(differing_counts_held, true, false);
   if (op.cancel_reason.empty()) {
     op.cancel_reason = reason;
@@ -217,7 +228,8 @@ void Engine::look_for_lost(Op& op) {
 // Each end of a pair sees that they differ. A member holds only with everyone's READY, and then it has compared with everyone.
 void Engine::compare_counts(Op& op) {
   const Descriptor& d = op.descriptor;
-  if (d.kind != OpKind::exchange || op.contributors || op.must_abort || MUTANT(counts_not_compared, false, true)) {
+  if (d.kind != OpKind::exchange || op.contributors || unit_of(op).must_abort ||
+      MUTANT(counts_not_compared, false, true)) {
     return;
   }
   for (const PeerId peer : op.roster) {

@@ -33,6 +33,13 @@ void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
       roster_.push_back(member);
     }
   }
+  siblings_.clear();
+  const auto me = std::ranges::find(epoch.roster, config_.self, &wire::MemberInfo::id);
+  for (const wire::MemberInfo& member : epoch.roster) {
+    if (me != epoch.roster.end() && member.replica == me->replica && member.lane != me->lane) {
+      siblings_.push_back(member.id);
+    }
+  }
   bases_ = epoch.bases;
   forget_generations();
   // Final decisions come first: before the report and before any post, in whatever epoch they were made.
@@ -48,7 +55,7 @@ void Engine::adopt(const wire::EpochMessage& epoch, Time now) {
   }
   for (auto& [key, op] : ops_) {
     touch(key);
-    dirty_tags_.insert(tag_of(key));
+    touch_tag(key);
   }
   settle(now);
 }
@@ -72,7 +79,7 @@ void Engine::forget_generations() {
 std::vector<wire::OpReport> Engine::report() const {
   std::vector<wire::OpReport> reports;
   for (const auto& [key, op] : ops_) {
-    if (op.stage == Stage::unposted) {
+    if (op.stage == Stage::unposted || key.is_in_transaction()) {
       continue;
     }
     wire::OpReport report;
@@ -123,7 +130,7 @@ void Engine::resolve(Cut cut, std::span<const wire::Decision> decisions, Time no
 
 void Engine::decide(const wire::Decision& decision, Time now) {
   const auto me = std::find_if(roster_.begin(), roster_.end(), [&](const auto& m) { return m.id == config_.self; });
-  if (decision.op.lane != config_.lane || !decision.op.involves(config_.self) || me == roster_.end() ||
+  if (!is_of_my_lane(decision.op) || !decision.op.involves(config_.self) || me == roster_.end() ||
       me->generation > decision.op.generation) {
     return;  // not an op of mine
   }
@@ -147,7 +154,7 @@ void Engine::decide(const wire::Decision& decision, Time now) {
       break;
     case Verdict::resume:
       if (op != nullptr && op->open() && frozen(*op)) {
-        resume(*op, now);
+        op->key.is_transaction() ? resume_all(*op, now) : resume(*op, now);
       }
       break;
     case Verdict::abort:
@@ -301,17 +308,21 @@ void Engine::entomb(Op& op, const std::string& reason) {
   op.result.reason = reason;
   release_unposted(op);
   clear_sides(op);
+  if (op.key.is_transaction()) {
+    drop_unposted_ops(op.key);
+  }
 }
 
 void Engine::enter_generation(std::uint32_t generation, Time now) {
   now_ = now;
   generation_ = generation;
   for (const auto& [key, op] : ops_) {
-    dirty_tags_.insert(tag_of(key));
-    const bool posted_elsewhere =
-        std::any_of(op.sides.begin(), op.sides.end(), [](const auto& entry) { return entry.second.ready.has_value(); });
+    touch_tag(key);
+    const bool posted_elsewhere = std::any_of(op.sides.begin(), op.sides.end(), [&](const auto& entry) {
+      return entry.second.ready || (key.is_transaction() && entry.second.hold);
+    });
     if (op.stage == Stage::unposted && key.generation < generation && posted_elsewhere) {
-      passed_.insert(key);
+      passed_.insert(unit_of(key));
     }
     if (is_passed(op)) {
       touch(key);
@@ -328,6 +339,9 @@ void Engine::enter_generation(std::uint32_t generation, Time now) {
 void Engine::settle_passed(Time now) {
   for (const OpKey& key : std::exchange(passed_, {})) {
     Op* op = find(key);
+    if (op == nullptr && key.is_transaction() && !passed_or_ended(key)) {
+      op = &find_or_create(key);  // an op that is in it was posted elsewhere
+    }
     if (op == nullptr || op->stage != Stage::unposted) {
       continue;
     }
@@ -337,8 +351,8 @@ void Engine::settle_passed(Time now) {
     if (MUTANT(passed_op_not_said, false, true)) {
       continue;
     }
-    say_passed(*op, roster_of(key), now);
-    dirty_tags_.insert(tag_of(key));
+    say_passed(*op, who_hears(*op, roster_of(key)), now);
+    touch_tag(key);
   }
 }
 
@@ -369,7 +383,7 @@ void Engine::forget(PeerId peer, Time now) {
   ended_by_.erase(peer);
   std::vector<OpKey> orphans;
   for (auto& [key, op] : ops_) {
-    dirty_tags_.insert(tag_of(key));
+    touch_tag(key);
     const auto side = op.sides.find(peer);
     if (side == op.sides.end()) {
       continue;

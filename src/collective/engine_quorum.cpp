@@ -114,7 +114,7 @@ std::vector<Contributor> Engine::counted(const Op& op) const {
   // The oldest member was in every sync that anybody here was in: without its post nobody knows whether there was one.
   const bool is_known = op.descriptor.quorum == 0 || has_posted(op, op.roster.front());
   const bool newcomers_count =
-      (is_known && !somebody_synced) || op.key.tag >= kLibraryTags || MUTANT(newcomer_counts, false, true);
+      (is_known && !somebody_synced) || is_librarys(op.key) || MUTANT(newcomer_counts, false, true);
   std::vector<Contributor> contributors;
   for (const PeerId peer : op.roster) {
     if (!has_posted(op, peer) || (has_source(op.descriptor.kind) && peer != op.descriptor.root)) {
@@ -316,6 +316,7 @@ void Engine::join_running(Op& op, Time now) {
   op.held = !untouched;  // the caller's output will do
   op.progress_at = now;
   may_be_due_earlier();
+  op.standing = standing_;
   send_ready(op, now);
   const wire::ContributorSet* const set = set_of(op);
   if (set == nullptr) {

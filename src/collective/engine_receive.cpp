@@ -10,6 +10,7 @@
 //   PARTIAL       running, attempt equal, from a gateway for me as the      as of a RESULT
 //                 root, no copy here
 //   HOLD, SET     kept if its attempt is not below the one kept          ignored; counts when the attempt is mine
+//   LHOLD         as a HOLD: it is a sibling's of its transaction
 //   any           link_seq seen: sunk. Still arriving elsewhere: that connection is dead to the sender, and closed
 #include <algorithm>
 #include <utility>
@@ -115,6 +116,7 @@ Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, con
     case FrameType::want:
     case FrameType::hold:
     case FrameType::set:
+    case FrameType::lane_hold:
     case FrameType::ended:
     case FrameType::ack:
       connection.incoming.kind = Incoming::Kind::message;
@@ -128,15 +130,16 @@ Landing Engine::begin_frame(ConnId conn, Connection& connection, Link& from, con
 
 // The op that a frame speaks of; nullptr when it has ended here, or `refusal` says why no healthy peer would say this.
 Op* Engine::op_for_frame(Link& from, const FrameHeader& header, std::string& refusal) {
-  if (header.op.lane != config_.lane) {
+  if (!is_of_my_lane(header.op)) {
     refusal = "a frame of lane " + std::to_string(header.op.lane) + ", this is lane " + std::to_string(config_.lane);
     return nullptr;
   }
   if (Op* op = find(header.op)) {
     return op;
   }
-  // Of a generation that I have left only a READY matters: its sender waits to hear that I passed the op.
-  const bool left = header.op.generation < generation_ && header.type != FrameType::ready;
+  // Of a generation that I have left only a READY matters, or an LHOLD: its sender waits to hear that I passed the op.
+  const bool waits = header.type == FrameType::ready || header.type == FrameType::lane_hold;
+  const bool left = header.op.generation < generation_ && !waits;
   if (left || passed_or_ended(header.op)) {
     return nullptr;
   }
@@ -412,6 +415,9 @@ std::string Engine::take_message(Link& from, const FrameHeader& header, std::spa
     if (!side.hold || side.hold->attempt <= hold->value.attempt) {
       side.hold = hold->value;
     }
+    if (header.type == FrameType::lane_hold && op->stage == Stage::unposted && op->key.generation < generation_) {
+      passed_.insert(op->key);
+    }
   }
   return "";
 }
@@ -424,7 +430,7 @@ void Engine::on_ready(Op& op, Link& from, Side& side, wire::Ready ready) {
   stop_eager(from, side);
   serve_ready(op, from.peer());
   if (op.stage == Stage::unposted && op.key.generation < generation_) {
-    passed_.insert(op.key);
+    passed_.insert(unit_of(op.key));
   }
 }
 
@@ -453,16 +459,6 @@ void Engine::abandon(Connection& connection) {
     }
   }
   incoming.counts = false;
-}
-
-void Engine::give_back_lease(ConnId conn, const Incoming& incoming) {
-  Op* op = find(incoming.header.op);
-  const bool is_of_it = op != nullptr && op->open() && op->handle == incoming.op;
-  if (is_of_it && op->chunks[incoming.header.chunk].lease == conn) {
-    op->chunks[incoming.header.chunk].lease = 0;
-    op->candidates.push_back(incoming.header.chunk);
-    touch(op->key);
-  }
 }
 
 void Engine::on_lost(ConnId conn, Time now) {

@@ -22,6 +22,10 @@ using wire::FrameType;
 // A descriptor that differs ends the op here, without the master: everybody else sees the same two READYs. Not while
 // frozen, and not once I said HOLD: what I reported or said must stay true.
 bool Engine::refuse_if_different(Op& op, Time now) {
+  if (unit_of(op).key.is_transaction()) {
+    abort_if_different(op);
+    return false;
+  }
   if ((frozen(op) && MUTANT(g4_refuse_while_frozen, true, false)) || (op.hold_sent && op.descriptor.quorum == 0)) {
     return false;
   }
@@ -30,11 +34,7 @@ bool Engine::refuse_if_different(Op& op, Time now) {
     if (it == op.sides.end() || !it->second.ready || it->second.ready->digest == op.digest) {
       continue;
     }
-    const std::string name = name_of(peer);
-    const std::string reason = it->second.ready->digest == 0
-                                   ? name + " went on without posting this op: its calls differ from yours"
-                                   : name + " posted \"" + it->second.ready->described + "\", you posted \"" +
-                                         described(op) + "\": make the calls alike";
+    const std::string reason = how_different(op, peer, *it->second.ready);
     if (!op.hold_sent) {
       end_op(op, Outcome::refused, reason, now);
     } else if (op.cancel_reason.empty()) {
@@ -63,8 +63,8 @@ void Engine::learn_contributors(Op& op) {
     hashed.push_back(std::bit_cast<std::uint64_t>(contributor.weight));
   }
   op.contributors_hash = combine(hashed);
-  op.no_weight = op.descriptor.kind != OpKind::barrier && (contributors->empty() || op.weight_sum == 0) &&
-                 MUTANT(no_weight_ignored, true, false);
+  const bool has_data = op.descriptor.kind != OpKind::barrier && op.descriptor.kind != OpKind::transaction;
+  op.no_weight = has_data && (contributors->empty() || op.weight_sum == 0) && MUTANT(no_weight_ignored, true, false);
   op.contributors = std::move(contributors);
   if (op.descriptor.has_data) {
     for (std::uint32_t chunk = 0; chunk < op.plan.chunks; ++chunk) {
@@ -206,10 +206,10 @@ void Engine::ask_for_parts(Op& op, const std::vector<std::uint32_t>& chunks, std
 
 Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
   const Buffer in_place = MUTANT(m11_no_pre_image, Buffer::scratch, Buffer::input);
-  const Buffer buffer = op.descriptor.has_data   ? Buffer::input
-                        : op.held                ? Buffer::scratch
-                        : op.descriptor.in_place ? in_place
-                                                 : Buffer::output;
+  const Buffer buffer = op.descriptor.has_data      ? Buffer::input
+                        : op.held || op.is_staged() ? Buffer::scratch
+                        : op.descriptor.in_place    ? in_place
+                                                    : Buffer::output;
   const std::uint64_t start = op.plan.blocks == Blocks::scattered ? op.my_block : 0;
   return {buffer, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
@@ -427,6 +427,9 @@ void Engine::drop_used_parts(Op& op, std::uint32_t chunk, bool of_my_site_alone)
 
 // I have the whole result of the op's attempt and know who contributed to it.
 bool Engine::holds(const Op& op) const {
+  if (op.key.is_transaction()) {
+    return holds_all(op);
+  }
   return op.open() && op.contributors && !op.must_abort && (op.no_weight || op.chunks_done >= op.whole());
 }
 
@@ -447,12 +450,17 @@ std::uint64_t Engine::hash_of(const Op& op) const {
 // Of a reduce-scatter and an exchange nobody has the bits that another member has, so that there is nothing to compare but the
 // attempt and the contributors, and with them what everybody's bits have to be (docs/PROTOCOL.md, "Ops of blocks").
 Value Engine::value_of(const Op& op) const {
+  if (op.key.is_transaction()) {
+    return value_of_all(op);
+  }
   const bool compared = !op.plan.is_own_alone() || MUTANT(scattered_bits_compared, false, true);
   return {op.attempt, op.contributors_hash, compared ? hash_of(op) : 0};
 }
 
 void Engine::hold_if_whole(Op& op, Time now) {
-  if (op.hold_sent || !holds(op) || (frozen(op) && MUTANT(m3_hold_after_freeze, true, false))) {
+  const bool stops = op.key.is_transaction() ? MUTANT(m20_transaction_held_after_freeze, true, false)
+                                             : MUTANT(m3_hold_after_freeze, true, false);
+  if (op.hold_sent || !holds(op) || (frozen(op) && stops)) {
     return;
   }
   op.my_value = value_of(op);
@@ -490,6 +498,9 @@ void Engine::commit_if_all_hold(Op& op, Time now) {
     equal = equal && theirs->bits == mine.bits && (any_attempt || theirs->contributors == mine.contributors);
   }
   if (equal || MUTANT(commit_without_comparing, false, true)) {
+    if (op.key.is_transaction() && !all_lanes_hold(op, now) && MUTANT(g14_lane_commits_alone, true, false)) {
+      return;
+    }
     if (frozen(op)) {
       SEAWAY_MARK("late commit while frozen");
     }

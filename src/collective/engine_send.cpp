@@ -214,7 +214,7 @@ std::vector<std::uint32_t> Engine::parts_to(const Op& op, PeerId peer) const {
 // Until a root's READY is here, nobody knows whether it has posted: within the link's credit its parts go at once. Not of a state
 // sync's broadcasts: many a member has the data already, and its READY says so.
 void Engine::queue_eager(Op& op) {
-  const bool may_be_there = has_source(op.descriptor.kind) && op.key.tag >= kLibraryTags;
+  const bool may_be_there = has_source(op.descriptor.kind) && is_librarys(op.key);
   if (!gives_parts(op, config_.self) || may_be_there) {
     return;
   }

@@ -73,7 +73,7 @@ enum class Encoding : std::uint8_t { none, queued, done };
 
 // Whatever the others are. The library's own ops (a state sync) are everyone's: it is how a newcomer gets its standing.
 inline bool may_contribute(const OpKey& op, Standing standing) {
-  return standing != Standing::unsynced || (op.tag >= kLibraryTags && MUTANT(newcomer_not_in_the_table, true, false));
+  return standing != Standing::unsynced || (is_librarys(op) && MUTANT(newcomer_not_in_the_table, true, false));
 }
 
 // What a committed op does before its caller is told.
@@ -127,6 +127,12 @@ struct Op {
   std::string cancel_reason;    // the master was asked to abort it
   bool must_abort = false;      // and it does not hold before
 
+  // Of a transaction (engine_transaction.cpp).
+  std::vector<OpKey> its_ops;  // in the order of their posts here
+  std::uint32_t posts = 0;     // of them, those included that came after its end
+  bool closed = false;         // none comes any more
+  bool lane_hold_sent = false;
+
   // The end: buffers are asked back, jobs run out, the residual is rewritten, an in-place result is copied, the caller is told.
   std::uint32_t releases = 0;  // Release effects not yet answered: results may still be read or written
   bool told = false;
@@ -139,6 +145,9 @@ struct Op {
   bool open() const { return stage == Stage::run; }
   bool ended() const { return stage == Stage::committed || stage == Stage::aborted; }
   bool has_result() const { return !no_weight && !chunks.empty(); }
+  bool is_staged() const {  // whatever becomes of the transaction, before it commits no output is written to
+    return descriptor.transaction != 0 && !descriptor.has_data && MUTANT(transaction_not_staged, true, false);
+  }
   bool encoded(std::uint32_t chunk) const { return descriptor.up == Codec::none || encodings[chunk] == Encoding::done; }
   std::uint32_t part_length(std::uint32_t chunk) const { return plan.coded_length_of(descriptor.up, chunk); }
   std::uint32_t result_length(std::uint32_t chunk) const { return plan.coded_length_of(down(), chunk); }

@@ -271,7 +271,7 @@ std::uint16_t Master::State::lanes_of_run() const {
 
 bool Master::State::in_roster_of(const wire::MemberInfo& info, const OpKey& op) const {
   const bool is_its = op.involves(info.id) || MUTANT(transfer_is_everybodys, false, true);
-  return info.lane == op.lane && info.generation <= op.generation && is_its;
+  return op.is_of_lane(info.lane) && info.generation <= op.generation && is_its;
 }
 
 const wire::Decision* Master::State::final_decision(const OpKey& op) const {
@@ -321,6 +321,9 @@ std::string words_for(const Epoch& epoch) {
 }
 
 std::string words_for(const OpKey& op) {
+  if (op.is_transaction()) {
+    return "transaction (generation " + std::to_string(op.generation) + ", number " + std::to_string(op.seq) + ")";
+  }
   return "op (lane " + std::to_string(op.lane) + ", generation " + std::to_string(op.generation) + ", tag " +
          std::to_string(op.tag) + ", seq " + std::to_string(op.seq) +
          (op.has_two_ends() ? ", from " + hex(op.source) + " to " + hex(op.target) : "") + ")";

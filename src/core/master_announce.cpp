@@ -32,11 +32,14 @@ bool Master::State::announce() {
 
 namespace {
 
-// A member needs what was decided of its own lane; op keys of different lanes are different ops.
+// A member needs what was decided of its own lane, and of all lanes; op keys of different lanes are different ops.
 std::vector<wire::Decision> of_lane(const std::vector<wire::Decision>& decisions, std::uint16_t lane) {
   std::vector<wire::Decision> mine;
   std::copy_if(decisions.begin(), decisions.end(), std::back_inserter(mine),
-               [&](const wire::Decision& decision) { return decision.op.lane == lane; });
+               [&](const wire::Decision& decision) { return decision.op.is_of_lane(lane); });
+  for (wire::Decision& decision : mine) {
+    decision.op = MUTANT(m21_lanes_decided_apart, decision.op, decision.op.in_lane(kEveryLane));
+  }
   return mine;
 }
 

@@ -394,7 +394,11 @@ void Master::State::request_round(Member& m, const OpKey& op, Request request) {
 
 void Master::State::on_message(Member& m, const wire::Lost& lost) {
   Member* about = member(lost.peer);
-  if (m.standing != Standing::member || about == nullptr || about == &m || about->info.lane != m.info.lane) {
+  if (m.standing != Standing::member || about == nullptr || about == &m) {
+    return;
+  }
+  const bool between_lanes = about->info.lane != m.info.lane;
+  if (between_lanes && (about->info.replica != m.info.replica || lost.kind != wire::LostKind::stalled)) {
     return;
   }
   if (lost.kind == wire::LostKind::closed) {

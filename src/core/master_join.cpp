@@ -4,7 +4,9 @@
 // |-------------------------------------------------------|--------------------------------------------------------|
 // | lacks lanes                                           | WAITING says which                                     |
 // | is introduced                                         | to all members of its lanes and to the other pending   |
-// |                                                       | ones, and they to it: INTRODUCE adds, never takes away |
+// |                                                       | ones, and they to it: INTRODUCE adds, never takes      |
+// |                                                       | away; and its lanes to one another                     |
+// | its lanes are not linked to one another               | as not linked to another pending one                   |
 // | is linked to all members of its lanes, before epoch 1 | founder (master_start.cpp)                             |
 // | .. in a formed run                                    | admissible, together with whoever it is linked to      |
 // | is not linked to a member `forming` after INTRODUCE   | REFUSED, naming the member and its addresses           |
@@ -59,8 +61,15 @@ std::map<std::uint32_t, std::vector<PeerId>> Master::State::complete_replicas() 
   return complete;
 }
 
+// Lanes of one replica that join together. They are members together, too, and have their links by then.
+bool Master::State::are_pending_siblings(const Member& m, const Member& other) {
+  return m.info.replica == other.info.replica && m.info.lane != other.info.lane && m.standing == Standing::pending &&
+         other.standing == Standing::pending;
+}
+
 bool Master::State::lacks(const Member& m, const Member& other) const {
-  if (other.info.id == m.info.id || other.info.lane != m.info.lane || other.standing == Standing::returning) {
+  const bool needs = other.info.lane == m.info.lane || are_pending_siblings(m, other);
+  if (other.info.id == m.info.id || !needs || other.standing == Standing::returning) {
     return false;
   }
   return !m.linked.contains(other.info.id) ||
@@ -93,8 +102,9 @@ bool Master::State::mutually_linked(const std::vector<PeerId>& a, const std::vec
 std::vector<std::uint32_t> Master::State::admissible() const {
   auto replicas = complete_replicas();
   std::erase_if(replicas, [&](const auto& entry) {
-    return !std::all_of(entry.second.begin(), entry.second.end(),
-                        [&](PeerId id) { return linked_to_members(members.at(id)); });
+    return !std::all_of(entry.second.begin(), entry.second.end(), [&](PeerId id) {
+      return linked_to_members(members.at(id));
+    }) || !mutually_linked(entry.second, entry.second);
   });
   const auto arrival = [&](std::uint32_t replica) { return members.at(replicas.at(replica).front()).arrival; };
   std::map<std::uint32_t, std::size_t> links;
@@ -177,8 +187,8 @@ bool Master::State::introduce() {
     for (const auto& [other_id, other] : members) {
       const bool needs = other.standing == Standing::pending ||
                          (other.standing == Standing::member && m.standing == Standing::pending);
-      if (needs && other_id != id && other.info.lane == m.info.lane &&
-          m.told.introduced.try_emplace(other_id, now).second) {
+      const bool to_it = other.info.lane == m.info.lane || are_pending_siblings(m, other);
+      if (needs && to_it && other_id != id && m.told.introduced.try_emplace(other_id, now).second) {
         message.peers.push_back(other.info);
       }
     }

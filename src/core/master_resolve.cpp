@@ -14,6 +14,9 @@
 // |   | essential member is lost (G5); or cancelled; or values differed a second time  |                          |
 // | 7 | else                                                                           | RESUME                   |
 //
+// A transaction is one op of all lanes: its roster is every lane of its replicas, and it is decided once (G14). Its one value is
+// attempt and contributors over all lanes (G18), and bits within each.
+//
 // All decisions of a cut are one write; COMMIT and ABORT are final and kept until every roster member of the op has
 // said that it ended. A report that contradicts another (COMMITTED next to RUNNING) cannot come from correct peers: it
 // is logged, for the master must not fall over what a peer says.
@@ -70,7 +73,7 @@ bool Master::State::decide() {
   for (const auto& [id, m] : members) {
     if (m.report) {
       for (const wire::OpReport& report : m.report->ops) {
-        ops.insert(report.op);
+        ops.insert(MUTANT(m21_lanes_decided_apart, report.op, report.op.in_lane(m.info.lane)));
       }
     }
   }
@@ -109,8 +112,8 @@ struct Tally {
   std::size_t holding = 0;
   std::string committed;  // who, in words; "": nobody
   std::string aborted;
-  std::string not_holding;  // the first of them
-  std::optional<Value> value;
+  std::string not_holding;                // the first of them
+  std::map<std::uint16_t, Value> values;  // of the first in each lane
   bool one_value = true;
   bool failed_by_loss = false;
   bool essential_lost = false;
@@ -120,7 +123,11 @@ struct Tally {
 
 bool same_value(const Value& a, const Value& b) { return MUTANT(g7_only_bits_compared, a == b, a.bits == b.bits); }
 
-void count(Tally& tally, const std::string& who, const wire::OpReport* report) {
+bool same_over_lanes(const Value& a, const Value& b) {
+  return MUTANT(g18_values_compared_by_lane, a.attempt == b.attempt && a.contributors == b.contributors, true);
+}
+
+void count(Tally& tally, std::uint16_t lane, const std::string& who, const wire::OpReport* report) {
   ++tally.roster;
   const OpStatus status = report == nullptr ? OpStatus::current : report->status;
   const bool holds = status == OpStatus::holds;
@@ -139,8 +146,10 @@ void count(Tally& tally, const std::string& who, const wire::OpReport* report) {
     return;
   }
   if (holds) {
-    tally.one_value = tally.one_value && (!tally.value || same_value(*tally.value, report->value));
-    tally.value = report->value;
+    const Value& its = tally.values.try_emplace(lane, report->value).first->second;
+    const Value& first = tally.values.begin()->second;
+    tally.one_value =
+        tally.one_value && same_value(its, report->value) && (&first == &its || same_over_lanes(first, report->value));
   }
   tally.failed_by_loss = tally.failed_by_loss || (report->fail_on_loss && report->roster_gone);
   tally.essential_lost = tally.essential_lost || report->essential_lost;
@@ -150,7 +159,7 @@ void count(Tally& tally, const std::string& who, const wire::OpReport* report) {
 const wire::OpReport* report_of(const Member& m, const OpKey& op) {
   if (m.report) {
     for (const wire::OpReport& report : m.report->ops) {
-      if (report.op == op) {
+      if (MUTANT(m21_lanes_decided_apart, report.op, report.op.in_lane(op.lane)) == op) {
         return &report;
       }
     }
@@ -206,7 +215,10 @@ std::optional<wire::Decision> Master::State::decide_op(const OpKey& op) const {
     if (m == nullptr || !MUTANT(g11_joiners_vote, in_roster_of(info, op), info.lane == op.lane)) {
       continue;
     }
-    count(tally, words_for(info), report_of(*m, op));
+    if (MUTANT(m22_one_lane_reports, false, op.is_transaction() && info.lane != 0)) {
+      continue;
+    }
+    count(tally, info.lane, words_for(info), report_of(*m, op));
     if (const auto request = m->requests.find(op);
         request != m->requests.end() && request->second.cancel && tally.cancelled.empty()) {
       tally.cancelled = request->second.reason;
@@ -222,19 +234,16 @@ void Master::State::note_contradictions(const OpKey& op, const wire::Decision& d
   if (!evicted_live.empty()) {
     SEAWAY_MARK("commit although a member was evicted live");
   }
-  std::optional<Value> value;
+  std::map<std::uint16_t, Value> values;
   for (const auto& [id, m] : members) {
     const wire::OpReport* report = report_of(m, op);
     if (report == nullptr || report->status == OpStatus::current) {
       continue;
     }
     const bool has_value = report->status == OpStatus::holds || report->status == OpStatus::committed;
-    if (!has_value || (value && *value != report->value)) {
+    if (!has_value || values.try_emplace(m.info.lane, report->value).first->second != report->value) {
       log("contradiction: " + seaway::core::words_for(op) + " commits, and " + words_for(m.info) +
           (has_value ? " has another value" : " has no result"));
-    }
-    if (has_value) {
-      value = report->value;
     }
   }
 }

@@ -272,6 +272,7 @@ struct Master::State {
   std::map<std::uint32_t, std::vector<PeerId>> complete_replicas() const;  // pending, all lanes connected, by replica
   bool linked_to_members(const Member& m) const;
   bool mutually_linked(const std::vector<PeerId>& a, const std::vector<PeerId>& b) const;
+  static bool are_pending_siblings(const Member& m, const Member& other);
   bool lacks(const Member& m, const Member& other) const;  // a pending one and whom it should have a link to
   std::size_t missing_links(const Member& m) const;
   bool answers_ask(const wire::Promise& promise) const;

@@ -120,7 +120,7 @@ std::string Master::State::why_replica_waits(const Member& m) const {
     if (other.standing == Standing::pending && other.info.replica == m.info.replica && other.conn) {
       here.insert(other.info.lane);
     }
-    if (lacks(m, other) && other.standing == Standing::member) {
+    if (lacks(m, other) && (other.standing == Standing::member || are_pending_siblings(m, other))) {
       unlinked.push_back(id);
     }
   }

@@ -419,8 +419,8 @@ void Peer::check_invariants() const {
     SEAWAY_ASSERT(taken_ && in_roster(config_.id) != nullptr, "a member has an epoch with itself in it");
     SEAWAY_ASSERT(taken_->cut <= taken_->epoch, "a cut is an epoch that was");
     for (const wire::MemberInfo& other : taken_->roster) {
-      SEAWAY_ASSERT(other.id == config_.id || other.lane != config_.lane || links_.contains(other.id),
-                    "there is a link for every member of my lane");
+      SEAWAY_ASSERT(other.id == config_.id || !links_to(other) || links_.contains(other.id),
+                    "there is a link for every member of my lane and of my replica");
     }
     for (const wire::JoinRecord& join : taken_->joins) {
       SEAWAY_ASSERT(join.point > count_ || join.generation <= generation_, "the generation rises at the join point");
@@ -433,8 +433,8 @@ void Peer::check_invariants() const {
   SEAWAY_ASSERT(stage_ != PeerStage::gone || (links_.empty() && !updating_), "nothing is left of who is gone");
   for (const auto& [peer, link] : links_) {
     SEAWAY_ASSERT(link.member == (in_roster(peer) != nullptr), "a link knows whether it is to a member");
-    SEAWAY_ASSERT(peer == link.info.id && peer != config_.id && link.info.lane == config_.lane,
-                  "links are to others of my lane");
+    SEAWAY_ASSERT(peer == link.info.id && peer != config_.id && links_to(link.info),
+                  "links are to others of my lane and of my replica");
   }
   engine_.check_invariants();
 }

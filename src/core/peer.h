@@ -195,10 +195,12 @@ class Peer {
     bool relayed = false;
   };
 
-  // All that is known of one other peer of my lane, member or introduced. Who left is erased here and nowhere else.
+  // All that is known of one other peer of my lane or of my replica, member or introduced. Who left is erased here and
+  // nowhere else.
   struct Link {
     wire::MemberInfo info;
-    bool member = false;  // in the roster; false: introduced only. Follows from taken_, kept by relink
+    bool member = false;   // in the roster; false: introduced only. Follows from taken_, kept by relink
+    bool sibling = false;  // another lane of my replica: one control connection, and no data
     std::map<ConnId, Connection> connections;
     Dialling diallings[2][2];  // [control][relayed]
     Dialling& dialling(bool control, bool relayed) { return diallings[control ? 1 : 0][relayed ? 1 : 0]; }
@@ -266,6 +268,8 @@ class Peer {
   std::vector<PeerId> linked_peers() const;
   void say_linked(bool heartbeat);
   static std::uint32_t age(std::uint32_t generation);
+  bool is_sibling(const wire::MemberInfo& info) const;
+  bool links_to(const wire::MemberInfo& info) const { return info.lane == config_.lane || is_sibling(info); }
   bool dials_by_rule(const Link& link) const;
   bool dials(const Link& link, Time now) const;
   Time link_deadline(const Link& link) const;

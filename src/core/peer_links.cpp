@@ -1,7 +1,9 @@
 // Links: who dials whom, who may connect, what is said about it.
 //
 // A link is one control and K data connections to another peer of my lane, a member or an introduced one. K is what
-// the side that dials wants.
+// the side that dials wants. To a sibling, another lane of my replica, K is 0: transactions need a word from it
+// (collective/engine_transaction.cpp), and there is no data between lanes. No relay serves it, for what lives and dies together
+// stands together.
 //
 // Who dials (the first row that fits; a pending peer is newer than every member):
 //
@@ -23,7 +25,8 @@
 //
 // LOST (closed): once per connection to the master and loss, when a member's last connection went by FIN or RST and
 // none went by silence since it last connected; when it is back, LINKED takes that back. LINKED, while joining: when
-// the set is complete or shrinks, and otherwise with the heartbeat if it changed.
+// the set is complete or shrinks, and otherwise with the heartbeat if it changed. Of a sibling no LOST (closed) is said: its death
+// is witnessed in its own lane.
 #include <algorithm>
 
 #include "base/assert.h"
@@ -52,7 +55,7 @@ std::string named(const wire::MemberInfo& info) {
 // --- Who is linked --------------------------------------------------------------------------------------------------
 
 void Peer::introduce(const wire::MemberInfo& info, Time now) {
-  if (info.id == kNoPeer || info.id == config_.id || info.lane != config_.lane) {
+  if (info.id == kNoPeer || info.id == config_.id || !links_to(info)) {
     return;
   }
   const auto known = links_.find(info.id);
@@ -70,21 +73,23 @@ void Peer::introduce(const wire::MemberInfo& info, Time now) {
   }
   Link& link = links_[info.id];
   link.info = info;
+  link.sibling = is_sibling(info);
   link.empty_since = now;
   link.cut_since = now;
 }
 
-// After an EPOCH: a link for every member of my lane, none for those who were members and are not.
+// After an EPOCH: a link for every member of my lane and of my replica, none for those who were members and are not.
 void Peer::relink(const std::vector<wire::MemberInfo>& before, Time now) {
   for (auto& [peer, link] : links_) {
     link.member = false;
   }
   for (const wire::MemberInfo& member : taken_->roster) {
-    if (member.id == config_.id || member.lane != config_.lane) {
+    if (member.id == config_.id || !links_to(member)) {
       continue;
     }
     const auto [entry, added] = links_.try_emplace(member.id);
     entry->second.info = member;
+    entry->second.sibling = is_sibling(member);
     entry->second.member = true;
     if (added) {
       entry->second.empty_since = now;
@@ -227,6 +232,10 @@ void Peer::on_link_lost(PeerId peer, ConnId conn, bool control, bool closed, Tim
 // Older peers have lower ages; those who are not admitted yet are the youngest.
 std::uint32_t Peer::age(std::uint32_t generation) { return generation == 0 ? UINT32_MAX : generation; }
 
+bool Peer::is_sibling(const wire::MemberInfo& info) const {
+  return info.replica == config_.replica && info.lane != config_.lane;
+}
+
 bool Peer::dials_by_rule(const Link& link) const {
   const std::uint32_t mine = age(admitted_in_);
   const std::uint32_t theirs = age(link.info.generation);
@@ -238,6 +247,9 @@ bool Peer::dials(const Link& link, Time now) const {
 }
 
 std::uint32_t Peer::wanted(const Link& link, bool control) const {
+  if (link.sibling) {
+    return control ? 1 : 0;
+  }
   if (control || !config_.more_connections) {
     return control ? 1 : config_.data_connections;
   }
@@ -260,7 +272,8 @@ std::uint32_t Peer::count(const Link& link, bool control) {
 }
 
 bool Peer::can_run(const Link& link) {
-  return (count(link, true) > 0 || is_relayed(link, true)) && (count(link, false) > 0 || is_relayed(link, false));
+  return (count(link, true) > 0 || is_relayed(link, true)) &&
+         (link.sibling || count(link, false) > 0 || is_relayed(link, false));
 }
 
 void Peer::dial_missing(PeerId peer, Link& link, bool control, Time now) {
@@ -334,7 +347,7 @@ Time Peer::link_deadline(const Link& link) const {
 // --- What the master is told ----------------------------------------------------------------------------------------
 
 void Peer::say_lost(PeerId peer, Link& link) {
-  if (!link.connections.empty() || !link.was_linked || link.silent || link.lost_said || !link.member) {
+  if (!link.connections.empty() || !link.was_linked || link.silent || link.lost_said || !link.member || link.sibling) {
     return;
   }
   link.lost_said = tell_master(wire::Lost{peer, wire::LostKind::closed});

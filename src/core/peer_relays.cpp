@@ -26,7 +26,7 @@ bool Peer::is_relayed(const Link& link, bool control) {
 std::vector<PeerId> Peer::relays_to(PeerId peer) const {
   std::vector<PeerId> relays;
   for (const auto& [other, link] : links_) {
-    if (other != peer && count(link, true) > 0) {
+    if (other != peer && !link.sibling && count(link, true) > 0) {
       relays.push_back(other);
     }
   }
@@ -53,7 +53,7 @@ void Peer::dial_relay(PeerId peer, Link& link, bool control, Time now) {
 
 // When the next relay may be asked.
 Time Peer::relay_deadline(const Link& link) const {
-  if (!is_cut(link) || stage_ == PeerStage::idle || stage_ == PeerStage::gone) {
+  if (link.sibling || !is_cut(link) || stage_ == PeerStage::idle || stage_ == PeerStage::gone) {
     return kNever;
   }
   Time due = kNever;

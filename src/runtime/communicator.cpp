@@ -186,6 +186,9 @@ Status FrontCommunicator::update(double timeout) {
   if (front_->syncing != kNoPeer && front_->view && front_->syncing == front_->view->self) {
     return fail(Status::busy, "a state sync is unfinished: call seaway_state_sync until it is over, then update");
   }
+  if (!front_->open_transactions.empty()) {
+    return fail(Status::busy, "a transaction is open: close it (seaway_transaction_close), then update");
+  }
   if (std::exchange(front_->at_admission, false)) {
     return Status::ok;  // the others are in the update that admitted this peer; it stands there too
   }
@@ -326,10 +329,31 @@ Status FrontCommunicator::start(const OpRequest& request, std::uint64_t user, Op
   const auto op = std::make_shared<FrontOperation>(weak_from_this(), this, id, user);
   front_->open_ops.emplace(id, op);
   operation = op;
-  engine_->driver->run_now(lock, [session = engine_->session.get(), id, request = OpRequest(request)]() mutable {
-    session->post(id, std::move(request));
-  });
+  if (request.descriptor.kind == collective::OpKind::transaction) {
+    front_->open_transactions.insert(id);
+  }
+  const auto* const in = static_cast<const FrontOperation*>(request.transaction.get());
+  const std::uint64_t transaction = in == nullptr ? 0 : in->id();
+  engine_->driver->run_now(lock,
+                           [session = engine_->session.get(), id, transaction, request = OpRequest(request)]() mutable {
+                             session->post(id, transaction, std::move(request));
+                           });
   return Status::ok;
+}
+
+void FrontCommunicator::close_transaction(std::uint64_t op, bool cancelled) {
+  if (is_forked()) {
+    return;
+  }
+  std::unique_lock lock(front_->mutex);
+  if (front_->open_transactions.erase(op) > 0 && engine_ && !front_->closed && !front_->broken) {
+    engine_->driver->run_now(lock, [session = engine_->session.get(), op, cancelled] {
+      if (cancelled) {
+        session->cancel(op, "it was given up before it was closed");
+      }
+      session->close_transaction(op);
+    });
+  }
 }
 
 void FrontCommunicator::cancel(std::uint64_t op, const std::string& reason) {

@@ -72,6 +72,8 @@ struct Span {
   std::uint64_t bytes = 0;
 };
 
+class Operation;
+
 struct OpRequest {
   collective::Descriptor
       descriptor;         // count: elements of all spans, or of one block of them all; in_place: set by `out`.
@@ -81,6 +83,8 @@ struct OpRequest {
       in;  // barrier: empty. broadcast: the root's data, or where the others want it. transfer: the sender's
   std::vector<Span> out;       // empty: in place. Never of ops of blocks. transfer: the receiver's
   std::vector<Span> residual;  // of an op that feeds back; as long as `in`
+  std::shared_ptr<Operation>
+      transaction;  // that it is in, of the same communicator; descriptor.transaction is set from it
 };
 
 struct Event {
@@ -104,6 +108,8 @@ class Operation {
   virtual std::uint64_t scratch_bytes() const = 0;  // that the library took for it, besides slots
   virtual Error error() const = 0;  // of a final op that failed, or where a pending one is (status pending)
   virtual void cancel(const std::string& reason) = 0;
+  // Of a transaction that is not closed: no op comes any more, and if so it is cancelled.
+  virtual void close_transaction(bool /*cancelled*/) {}
   virtual const Communicator* communicator() const = 0;
 };
 using OperationPtr = std::shared_ptr<Operation>;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "net/fd.h"
@@ -40,7 +41,8 @@ struct Front {
   Error last_error;
 
   std::map<std::uint64_t, std::shared_ptr<FrontOperation>>
-      open_ops;  // kept until they are final, whoever lets go of them
+      open_ops;                               // kept until they are final, whoever lets go of them
+  std::set<std::uint64_t> open_transactions;  // not closed
   std::uint64_t next_op = 1;
 
   std::deque<Event> events;

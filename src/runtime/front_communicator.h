@@ -33,6 +33,7 @@ class FrontCommunicator : public Communicator, public std::enable_shared_from_th
   // Of an op: asks the loop.
   Error where(std::uint64_t op) const;
   void cancel(std::uint64_t op, const std::string& reason);
+  void close_transaction(std::uint64_t op, bool cancelled);
 
  private:
   // The loop, what runs on it, and the thread that keeps it going. In a forked child it is left alone: its thread is not there.

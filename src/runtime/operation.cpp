@@ -27,6 +27,12 @@ void FrontOperation::cancel(const std::string& reason) {
   }
 }
 
+void FrontOperation::close_transaction(bool cancelled) {
+  if (const auto owner = owner_.lock()) {
+    owner->close_transaction(id_, cancelled);
+  }
+}
+
 void finish(Front& front, std::uint64_t op, Status status, const collective::Result& result, Epoch epoch,
             std::uint64_t scratch) {
   const auto it = front.open_ops.find(op);
@@ -35,6 +41,7 @@ void finish(Front& front, std::uint64_t op, Status status, const collective::Res
   }
   const std::shared_ptr<FrontOperation> operation = it->second;
   front.open_ops.erase(it);
+  front.open_transactions.erase(op);
   operation->result_ = result;
   operation->epoch_ = epoch;
   operation->scratch_ = scratch;

@@ -28,6 +28,7 @@ class FrontOperation : public Operation {
   std::uint64_t scratch_bytes() const override { return scratch_; }
   Error error() const override;
   void cancel(const std::string& reason) override;
+  void close_transaction(bool cancelled) override;
   const Communicator* communicator() const override { return identity_; }
 
   std::uint64_t id() const { return id_; }

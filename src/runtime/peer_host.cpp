@@ -90,8 +90,13 @@ void PeerHost::synced(PeerId self, std::uint64_t revision) {
   }
 }
 
-void PeerHost::post(std::uint64_t op, OpRequest request) {
+void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest request) {
+  constexpr OpHandle kEnded = ~OpHandle{0};  // the engine knows none of that name
   collective::Descriptor descriptor = request.descriptor;
+  if (transaction != 0) {
+    const auto it = handles_.find(transaction);
+    descriptor.transaction = it == handles_.end() ? kEnded : it->second;
+  }
   if (request.deadline_s > 0) {
     descriptor.deadline = now() + static_cast<Duration>(request.deadline_s * kSecond);
   }
@@ -122,6 +127,13 @@ void PeerHost::post(std::uint64_t op, OpRequest request) {
                           .coded_out = coded_bytes(descriptor, descriptor.down),
                           .partial = partial_bytes(descriptor)});
   settle();
+}
+
+void PeerHost::close_transaction(std::uint64_t op) {
+  if (const auto it = handles_.find(op); it != handles_.end()) {
+    peer_.engine().close_transaction(it->second, now());
+    settle();
+  }
 }
 
 void PeerHost::cancel(std::uint64_t op, const std::string& reason) {

@@ -57,7 +57,8 @@ class PeerHost : public LinkOwner {
   void fence(const std::string& reason);
   void synced(PeerId self, std::uint64_t revision);  // a state sync of this incarnation committed
   // `op` names it to the owner. One that is refused ends at once.
-  void post(std::uint64_t op, OpRequest request);
+  void post(std::uint64_t op, std::uint64_t transaction, OpRequest request);
+  void close_transaction(std::uint64_t op);
   void cancel(std::uint64_t op, const std::string& reason);
 
   void use(std::shared_ptr<net::TlsContext> tls) { tls_ = std::move(tls); }  // from now on: a certificate was renewed

@@ -182,14 +182,20 @@ void Session::fence(const std::string& reason) {
   }
 }
 
-void Session::post(std::uint64_t op, OpRequest request) {
+void Session::post(std::uint64_t op, std::uint64_t transaction, OpRequest request) {
   if (host_) {
-    host_->post(op, std::move(request));
+    host_->post(op, transaction, std::move(request));
     return;
   }
   collective::Result result;
   result.reason = "this peer is no member";
   on_op_ended(op, Status::not_member, result, 0);
+}
+
+void Session::close_transaction(std::uint64_t op) {
+  if (host_) {
+    host_->close_transaction(op);
+  }
 }
 
 void Session::cancel(std::uint64_t op, const std::string& reason) {

@@ -27,7 +27,8 @@ class Session : public PeerOwner, private Enrolment::Owner {
   void leave();
   void fence(const std::string& reason);
   void synced(PeerId self, std::uint64_t revision);
-  void post(std::uint64_t op, OpRequest request);
+  void post(std::uint64_t op, std::uint64_t transaction, OpRequest request);
+  void close_transaction(std::uint64_t op);
   void cancel(std::uint64_t op, const std::string& reason);
 
   // What a call that is pending waits for, in words; where an op is.

@@ -81,6 +81,7 @@ std::uint32_t longest(FrameType type) {
     case FrameType::want:
     case FrameType::hold:
     case FrameType::set:
+    case FrameType::lane_hold:
     case FrameType::ack:
       return kMaxLinkMessageBytes;
   }
@@ -131,7 +132,7 @@ std::optional<FrameHeader> decode_frame_header(std::span<const std::byte, kFrame
   std::memcpy(&wire, bytes.data(), sizeof wire);
   const auto type = static_cast<FrameType>(wire.type);
   const auto direction = static_cast<Direction>(wire.direction);
-  if (type < FrameType::ready || type > FrameType::partial || direction > Direction::backward ||
+  if (type < FrameType::ready || type > FrameType::lane_hold || direction > Direction::backward ||
       wire.length > longest(type)) {
     return std::nullopt;
   }
@@ -184,8 +185,8 @@ template std::optional<Ack> decode_payload(std::span<const std::byte>);
 template std::optional<LinkHello> decode_payload(std::span<const std::byte>);
 
 const char* name_of(FrameType type) {
-  constexpr const char* names[] = {"?",     "READY", "WANT", "PART", "RESULT", "HOLD",
-                                   "ENDED", "ACK",   "PING", "GONE", "SET",    "PARTIAL"};
+  constexpr const char* names[] = {"?",   "READY", "WANT", "PART", "RESULT",  "HOLD", "ENDED",
+                                   "ACK", "PING",  "GONE", "SET",  "PARTIAL", "LHOLD"};
   return names[static_cast<std::uint8_t>(type)];
 }
 

@@ -24,17 +24,18 @@ namespace seaway::wire {
 inline constexpr std::size_t kFrameHeaderBytes = 64;
 
 enum class FrameType : std::uint8_t {
-  ready = 1,     // op posted: payload Ready
-  want = 2,      // parts asked for, and "I am at this attempt": payload Want
-  part = 3,      // one sender's contribution to one chunk; bound to no attempt
-  result = 4,    // a root's reduced chunk; bound to an attempt
-  hold = 5,      // the sender has the whole result: payload Hold
-  ended = 6,     // all ops of this tag below `seq` have ended at the sender; no payload
-  ack = 7,       // what arrived: payload Ack; not itself acknowledged, link_seq 0
-  ping = 8,      // keeps a connection alive and proves it; link_seq 0, no payload
-  gone = 9,      // stands for a frame whose op has ended, so that its link_seq is not missing; no payload
-  set = 10,      // who contributes to an op with a quorum; bound to an attempt: payload ContributorSet
-  partial = 11,  // what a site has contributed to one chunk, summed; bound to an attempt, as a result is
+  ready = 1,       // op posted: payload Ready
+  want = 2,        // parts asked for, and "I am at this attempt": payload Want
+  part = 3,        // one sender's contribution to one chunk; bound to no attempt
+  result = 4,      // a root's reduced chunk; bound to an attempt
+  hold = 5,        // the sender has the whole result: payload Hold
+  ended = 6,       // all ops of this tag below `seq` have ended at the sender; no payload
+  ack = 7,         // what arrived: payload Ack; not itself acknowledged, link_seq 0
+  ping = 8,        // keeps a connection alive and proves it; link_seq 0, no payload
+  gone = 9,        // stands for a frame whose op has ended, so that its link_seq is not missing; no payload
+  set = 10,        // who contributes to an op with a quorum; bound to an attempt: payload ContributorSet
+  partial = 11,    // what a site has contributed to one chunk, summed; bound to an attempt, as a result is
+  lane_hold = 12,  // to the other lanes of the sender's replica: all of its lane hold this transaction: payload Hold
 };
 
 // The ends of the op that a frame speaks of are those of its link. `op.source` and `op.target` are not on the wire: who reads the
@@ -54,7 +55,7 @@ struct FrameHeader {
   std::uint32_t chunk =
       0;        // of part, partial, result. Of ready: all ops of its tag below this have ended at the sender
   Epoch epoch;  // the sender's, when it sent it: frames of newcomers may overtake their EPOCH
-  Cut attempt;  // of want, partial, result, hold and set
+  Cut attempt;  // of want, partial, result, hold, set and lane_hold
   bool operator==(const FrameHeader&) const = default;
 };
 

@@ -63,14 +63,15 @@ CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_member) == 624);
   CHECK(sizeof(seaway_buffer) == 24);
   CHECK(sizeof(seaway_share) == 32);
-  CHECK(sizeof(seaway_options) == 96);
+  CHECK(sizeof(seaway_options) == 104);
   CHECK(sizeof(seaway_contributor) == 16);
   CHECK(sizeof(seaway_result) == 168);
   CHECK(sizeof(seaway_event) == 552);
   CHECK(sizeof(seaway_master_config) == 24);
   CHECK(offsetof(seaway_config, plaintext) == 80);
   CHECK(offsetof(seaway_options, deadline) == 48);
-  CHECK(offsetof(seaway_options, grace_s) == 80); /* sizes that it had: 56, 80 */
+  CHECK(offsetof(seaway_options, grace_s) == 80);
+  CHECK(offsetof(seaway_options, transaction) == 96); /* sizes that it had: 56, 80, 96 */
   CHECK(offsetof(seaway_result, seconds) == 160);
   CHECK(offsetof(seaway_error, text) == 96);
 }

@@ -22,8 +22,6 @@ const char* name_of(Outcome outcome) {
 }
 
 namespace {
-bool is_success(Outcome outcome) { return outcome == Outcome::committed || outcome == Outcome::no_weight; }
-
 std::string text_of_epoch(const Epoch& epoch) {
   return "(" + std::to_string(epoch.term) + ", " + std::to_string(epoch.number) + ")";
 }
@@ -73,6 +71,7 @@ std::string Checker::record_of(PeerId peer, const PlannedOp& planned, const Desc
 void Checker::on_post(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
                       std::span<const std::byte> input) {
   posted_[planned][peer.id()] = descriptor;
+  replica_of_[peer.id()] = peer.site().replica;
   if (has_blocks(descriptor.kind)) {
     blocks_[{planned, peer.id()}] = peer.core().base();
   }
@@ -88,7 +87,7 @@ void Checker::on_ended(const PeerProcess& peer, const PlannedOp& planned, const 
                        const Result& result, std::span<const std::byte> output) {
   world_->clock.note(static_cast<std::uint64_t>(result.outcome) ^ result.value.bits);
   ++world_->stats.ops[name_of(result.outcome)];
-  History& history = ops_[{run_of(peer.id()), result.op}];
+  History& history = ops_[{run_of(peer.id()), result.op.in_lane(peer.site().lane)}];
   if (history.told.empty()) {
     history.planned = planned;
   } else if (history.planned != planned) {
@@ -114,6 +113,9 @@ void Checker::on_ended(const PeerProcess& peer, const PlannedOp& planned, const 
     check_cause(planned, descriptor, result);
   }
   check_split(result.op, history);
+  if (result.op.is_transaction() || result.op.is_in_transaction()) {
+    check_transaction(peer, descriptor, result);
+  }
 }
 
 void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& planned, const Result& result) const {
@@ -154,7 +156,7 @@ void Checker::check_contributors(const PeerProcess& peer, const PlannedOp& plann
 
 void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned, const Descriptor& descriptor,
                               const Result& result, std::span<const std::byte> output) {
-  if (descriptor.kind == OpKind::barrier) {
+  if (descriptor.kind == OpKind::barrier || descriptor.kind == OpKind::transaction) {
     return;
   }
   std::vector<ReferenceInput> inputs;
@@ -177,7 +179,7 @@ void Checker::check_reference(const PeerProcess& peer, const PlannedOp& planned,
   const bool right = std::equal(expected.begin(), expected.end(), output.begin(), output.end());
   // Two members see by their HOLDs that memory lies to one of them. Whoever is left alone can only believe its own.
   const auto has_posted = [&](const wire::MemberInfo& member) { return posted_.at(planned).contains(member.id); };
-  if (!right && flipped_.contains(planned) && std::ranges::count_if(newest_roster_, has_posted) == 1) {
+  if (!right && flipped_.contains(unit_of(planned)) && std::ranges::count_if(newest_roster_, has_posted) == 1) {
     return;
   }
   if (!right) {
@@ -292,7 +294,17 @@ void Checker::check_cause(const PlannedOp& planned, const Descriptor& descriptor
   // A loss counts for who had posted before it was told to everybody.
   constexpr Duration kTold = 20 * kSecond;
   const bool recently = lost_at_ >= first_post_.at(planned) - kTold;
-  const bool source_lost = collective::has_source(descriptor.kind) && somebody_lost_;
+  bool source_lost = collective::has_source(descriptor.kind) && somebody_lost_;
+  bool lanes_differ = false;
+  if (in_transactions_.contains(planned)) {
+    // Its lanes have different ops under one index only where a scenario says so: any broadcast of it may have lost its source.
+    for (const auto& [other, posts] : posted_) {
+      const bool is_its = other.update == planned.update && in_transactions_.contains(other);
+      source_lost = source_lost || (is_its && somebody_lost_ && collective::has_source(posts.begin()->second.kind));
+    }
+    // A state sync is of one lane: its members may stand otherwise than those of another.
+    lanes_differ = world_->options.stateful && world_->options.lanes > 1;
+  }
   // An exchange may name who was lost long ago: whoever was there when its generation began.
   const auto names_lost = [&](const auto& post) {
     return std::ranges::any_of(post.second.sends,
@@ -305,7 +317,8 @@ void Checker::check_cause(const PlannedOp& planned, const Descriptor& descriptor
            });
   };
   const bool asked = descriptor.fail_on_loss && (recently || std::ranges::any_of(posted_.at(planned), names_lost));
-  if (!may_fail_.contains(planned) && !flipped_.contains(planned) && !source_lost && !asked) {
+  const PlannedOp unit = unit_of(planned);
+  if (!may_fail_.contains(unit) && !flipped_.contains(unit) && !source_lost && !asked && !lanes_differ) {
     throw Violation("promise 5: op " + text_of(result.op) + " is " + name_of(result.outcome) +
                     " without a cause: " + result.reason);
   }

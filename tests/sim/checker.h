@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -22,6 +23,9 @@ class Violation : public std::runtime_error {
 };
 
 const char* name_of(collective::Outcome outcome);
+inline bool is_success(collective::Outcome outcome) {
+  return outcome == collective::Outcome::committed || outcome == collective::Outcome::no_weight;
+}
 
 // The shared state as one member has it.
 struct StateCopy {
@@ -53,9 +57,11 @@ class Checker {
   // It was posted by a newcomer that no sync has committed at, or by somebody that one has.
   void posted_by_newcomer(const PlannedOp& planned, PeerId peer) { by_newcomers_.insert({planned, peer}); }
   void posted_by_synced(const PlannedOp& planned, PeerId peer) { by_synced_.insert({planned, peer}); }
-  void on_bit_flip(const PlannedOp& planned) { flipped_.insert(planned); }
+  // They commit together or not at all: what befalls one is a cause for all of them.
+  void is_in_transaction(const PlannedOp& planned) { in_transactions_.insert(planned); }
+  void on_bit_flip(const PlannedOp& planned) { flipped_.insert(unit_of(planned)); }
   // Somebody does something for which this op may be aborted or refused.
-  void expect_failure(const PlannedOp& planned) { may_fail_.insert(planned); }
+  void expect_failure(const PlannedOp& planned) { may_fail_.insert(unit_of(planned)); }
   // A fault touches this machine for so long that its peer may be taken for dead.
   void excuse(HostId host, Time until);
   void excuse_everyone(Time until);
@@ -99,6 +105,9 @@ class Checker {
   void check_cause(const PlannedOp& planned, const collective::Descriptor& descriptor,
                    const collective::Result& result) const;
   void check_split(const OpKey& key, const History& history) const;
+  PlannedOp unit_of(const PlannedOp& planned) const;
+  void check_transaction(const PeerProcess& peer, const collective::Descriptor& descriptor,
+                         const collective::Result& result);
   bool is_live_member(PeerId peer) const;
   unsigned run_of(PeerId peer) const;
   ReferenceAttempt attempt_of(PeerId peer, const collective::Result& result) const;
@@ -108,6 +117,16 @@ class Checker {
   unsigned runs_ = 1;
   std::map<PeerId, unsigned> run_of_;
   std::map<std::pair<unsigned, OpKey>, History> ops_;
+  // One transaction, in all lanes: what its callers and those of its ops were told.
+  struct TransactionHistory {
+    std::vector<Told> told;
+    std::optional<Cut> attempt;  // of the first success
+    std::set<std::uint32_t> replicas;
+    PeerId first = kNoPeer;
+  };
+  std::map<std::pair<unsigned, OpKey>, TransactionHistory> transactions_;
+  std::map<PeerId, std::uint32_t> replica_of_;
+  std::set<PlannedOp> in_transactions_;
   std::map<PlannedOp, std::map<PeerId, collective::Descriptor>> posted_;
   std::map<std::pair<PlannedOp, PeerId>, std::vector<PeerId>> blocks_;  // whose each is, of ops of blocks
   std::set<PlannedOp> may_fail_;

@@ -62,7 +62,7 @@ class Cluster {
     kill(i);
   }
   OpHandle post(std::size_t i, const collective::Descriptor& op, std::uint32_t index) {
-    const std::optional<OpHandle> posted = peer(i).post(op, PlannedOp{0, 0, index});
+    const std::optional<OpHandle> posted = peer(i).post(op, PlannedOp{peer(i).site().lane, 0, index});
     if (!posted) {
       throw Violation("a member's call was not taken");
     }

@@ -24,6 +24,17 @@ const char* name_of(Fault fault) {
 }
 
 Options Options::draw(std::uint64_t seed) {
+  Options options = draw_without_transactions(seed);
+  Random random(seed ^ 0x7a15);
+  options.transactions = random.one_in(2);
+  if (options.transactions && random.one_in(3)) {
+    options.lanes = static_cast<std::uint16_t>(random.between(2, 4));
+    options.replicas = std::min(options.replicas, options.lanes == 2 ? 4u : 3u);
+  }
+  return options;
+}
+
+Options Options::draw_without_transactions(std::uint64_t seed) {
   Random random(seed * 0x9e3779b97f4a7c15u + 1);
   Options options;
   options.seed = seed;

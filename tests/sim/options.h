@@ -64,10 +64,12 @@ struct Options {
   std::vector<std::string> sites;  // the labels that machines state, in turn; empty: nobody states any
   bool stateful = false;           // members sync, newcomers contribute only after one
   bool quorums = false;            // some ops have one, and some members post those late
+  bool transactions = false;       // some ops commit together, in all lanes
   bool measures = false;           // members say what their lines carry, which changes now and then
   Duration between_rates = 30 * kSecond;
 
   static Options draw(std::uint64_t seed);
+  static Options draw_without_transactions(std::uint64_t seed);  // and with two lanes at most
 };
 
 }  // namespace seaway::sim

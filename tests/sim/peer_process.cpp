@@ -1,5 +1,6 @@
 #include "sim/peer_process.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/mark.h"
@@ -287,6 +288,11 @@ void PeerProcess::ended(const collective::OpEnded& end) {
     throw Violation("promise 4: an input has changed, op " + world_->checker.text_of(end.result.op) + " " +
                     name_of(end.result.outcome) + " at h" + std::to_string(site_->host));
   }
+  const auto is_untouched = [](std::byte byte) { return byte == std::byte{0xAA}; };
+  if (posted.transaction != 0 && !success && !std::ranges::all_of(memory.output, is_untouched)) {
+    throw Violation("an output was written to by a transaction that has not committed, op " +
+                    world_->checker.text_of(end.result.op));
+  }
   world_->checker.on_residual(*this, memory.planned, posted, end.result, memory.residual);
   memory.final_input = memory.input;
   memory.final_output = memory.output;
@@ -322,8 +328,8 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   memory.coded_out.resize(coded_bytes(descriptor, descriptor.down), std::byte{0xDD});
   memory.partial.resize(partial_bytes(descriptor), std::byte{0xEE});
   memory.residual = residual_of(world_->options.seed, id_, planned, descriptor);
-  if (descriptor.in_place) {
-    memory.scratch.resize(memory.input.size(), std::byte{0xBB});
+  if (collective::lands_in_scratch(descriptor)) {
+    memory.scratch.resize(descriptor.in_place ? memory.input.size() : memory.output.size(), std::byte{0xBB});
   }
   if (world_->verbose) {
     world_->tell("h" + std::to_string(site_->host) + " posts op " + std::to_string(planned.update) + "." +
@@ -355,6 +361,10 @@ void PeerProcess::synced(std::uint64_t revision) {
   synced_ = true;
   peer_.synced(revision, world_->clock.now());
   program_.synced();
+}
+
+void PeerProcess::close_transaction(OpHandle transaction) {
+  peer_.engine().close_transaction(transaction, world_->clock.now());
 }
 
 void PeerProcess::cancel(OpHandle op) { peer_.engine().cancel(op, "a test cancels it", world_->clock.now()); }

@@ -52,6 +52,7 @@ class PeerProcess : public Endpoint {
   const std::optional<collective::Result>& result_of(OpHandle op) const { return memory_.at(op).result; }
   const std::vector<std::byte>& output_of(OpHandle op) const { return memory_.at(op).output; }
   void update();
+  void close_transaction(OpHandle transaction);
   void cancel(OpHandle op);
   void synced(std::uint64_t revision);
   void later(Duration delay, std::function<void()> what);

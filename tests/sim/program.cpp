@@ -20,72 +20,6 @@ std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) {
   return combine(std::span(numbers.begin(), numbers.size()));
 }
 
-Descriptor draw_op(Random& random, std::uint32_t most_elements) {
-  Descriptor op;
-  constexpr OpKind kDrawn[] = {OpKind::barrier,        OpKind::broadcast,  OpKind::broadcast, OpKind::reduce_scatter,
-                               OpKind::reduce_scatter, OpKind::all_gather, OpKind::all_gather};
-  const std::uint64_t kind = random.below(12);
-  op.kind = kind < std::size(kDrawn) ? kDrawn[kind] : OpKind::all_reduce;
-  op.tag = random.below(3);
-  if (op.kind == OpKind::barrier) {
-    return op;
-  }
-  op.dtype = kAllDTypes[random.below(std::size(kAllDTypes))];
-  op.count = random.one_in(12) ? 0 : random.between(1, most_elements);
-  op.fail_on_loss = random.one_in(6);
-  op.layout = random.one_in(4) ? random.below(4) : 0;
-  if (op.kind == OpKind::broadcast) {
-    op.root = 1 + random.below(8);  // a position; the program puts the incarnation there
-    return op;
-  }
-  if (op.kind == OpKind::all_gather) {
-    return op;
-  }
-  do {
-    op.reduction = kAllReductions[random.below(std::size(kAllReductions))];
-  } while (op.reduction == Reduction::avg && !is_floating(op.dtype));
-  op.weighted = op.reduction == Reduction::avg && random.one_in(2);
-  return op;
-}
-
-// Turns some ops into such as have a codec.
-void draw_codec(Random& random, Descriptor& op) {
-  if (!(collective::reduces(op.kind) || op.kind == OpKind::all_gather) || !random.one_in(6)) {
-    return;
-  }
-  op.dtype = DType::f32;
-  op.count = random.one_in(12) ? 0 : random.between(1, 1000);  // several blocks
-  op.up = kAllCodecs[random.below(std::size(kAllCodecs))];
-  if (op.kind == OpKind::all_reduce) {
-    op.down = kAllCodecs[random.below(std::size(kAllCodecs))];
-  }
-  if (op.kind != OpKind::all_gather) {
-    op.reduction = op.reduction == Reduction::avg || random.one_in(2) ? Reduction::avg : Reduction::sum;
-    op.weighted = op.reduction == Reduction::avg && random.one_in(2);
-  }
-  op.rounding = op.up != Codec::none && random.one_in(3) ? Rounding::stochastic : Rounding::nearest;
-}
-
-// Turns some ops into exchanges, and into sends with their receives.
-void draw_exchange(Random& random, Descriptor& op, std::uint32_t most_elements) {
-  const std::uint64_t drawn = random.below(16);
-  if (op.kind == OpKind::barrier || drawn >= 4) {
-    return;
-  }
-  Descriptor other;
-  other.kind = drawn < 2 ? OpKind::exchange : OpKind::transfer;
-  other.tag = op.tag;
-  other.dtype = op.dtype;
-  other.layout = op.layout;
-  other.fail_on_loss = op.fail_on_loss;
-  if (other.kind == OpKind::transfer) {
-    other.count = random.one_in(12) ? 0 : random.between(1, most_elements);
-    other.root = random.below(8);
-    other.target = random.below(8);
-  }
-  op = other;
-}
-
 // What every member says of the op.
 void draw_quorum(Random random, Descriptor& op) {
   if (collective::reduces(op.kind) && random.one_in(3)) {
@@ -96,73 +30,6 @@ void draw_quorum(Random random, Descriptor& op) {
 }
 
 }  // namespace
-
-std::uint64_t exchanged_count(std::uint64_t seed, const PlannedOp& op, std::uint32_t most_elements, PeerId from,
-                              PeerId to) {
-  Random random(mix({seed, op.lane, op.update, op.index, from, to, 82}));
-  return random.one_in(3) ? 0 : random.between(1, most_elements / 2);
-}
-
-Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
-               bool with_tails) {
-  Random random(mix({seed, update, 77}));
-  Batch batch;
-  batch.at_once = random.one_in(2);
-  for (std::uint64_t n = random.between(4, ops_per_batch); n > 0; --n) {
-    batch.ops.push_back(draw_op(random, most_elements));
-    Random coded(mix({seed, update, batch.ops.size(), 78}));
-    draw_codec(coded, batch.ops.back());
-    Random exchanged(mix({seed, update, batch.ops.size(), 81}));
-    draw_exchange(exchanged, batch.ops.back(), most_elements);
-  }
-  if (with_tails && random.one_in(2)) {
-    Descriptor tail;
-    tail.count = 3;
-    tail.tag = 1000 + update;
-    batch.ops.push_back(tail);
-    batch.has_tail = true;
-  }
-  return batch;
-}
-
-std::vector<std::byte> input_of(std::uint64_t seed, PeerId peer, const PlannedOp& op, const Descriptor& descriptor) {
-  if (descriptor.kind == OpKind::barrier) {
-    return {};
-  }
-  Random random(mix({seed, peer, op.lane, op.update, op.index}));
-  const std::uint64_t blocks = descriptor.kind == OpKind::reduce_scatter ? descriptor.blocks : 1;
-  std::uint64_t count = descriptor.count * blocks;
-  for (const collective::Share& share : descriptor.sends) {
-    count += share.count;
-  }
-  std::vector<std::byte> bytes(count * size_of(descriptor.dtype));
-  if (random.one_in(8)) {
-    return bytes;  // nothing but zeros: with or without it, the sum is the same
-  }
-  const bool wild = random.one_in(5);  // any bits: NaN, infinities, subnormals
-  const std::size_t element = size_of(descriptor.dtype);
-  for (std::size_t at = 0; at < bytes.size(); at += element) {
-    std::uint64_t bits = random.next();
-    if (!wild && descriptor.dtype == DType::f32) {
-      bits =
-          std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int64_t>(bits >> 40) - (1 << 23)) / 1000.0F);
-    } else if (!wild && descriptor.dtype == DType::f64) {
-      bits = std::bit_cast<std::uint64_t>(static_cast<double>(static_cast<std::int64_t>(bits >> 20)) / 1e6);
-    } else if (!wild && descriptor.dtype == DType::bf16) {
-      bits = 0x3f00 + (bits & 0x80ff);
-    } else if (!wild && descriptor.dtype == DType::f16) {
-      bits = 0x3000 + (bits & 0x8fff);
-    }
-    std::memcpy(bytes.data() + at, &bits, element);
-  }
-  return bytes;
-}
-
-std::vector<std::byte> residual_of(std::uint64_t seed, PeerId peer, const PlannedOp& op, const Descriptor& descriptor) {
-  constexpr std::uint32_t kAnother = 100'000;
-  return descriptor.feeds_back ? input_of(seed, peer, {op.lane, op.update, op.index + kAnother}, descriptor)
-                               : std::vector<std::byte>{};
-}
 
 Program::Program(World& world, PeerProcess& peer)
     : world_(&world), peer_(&peer), state_(std::make_unique<SharedState>(world, peer)) {}
@@ -176,9 +43,15 @@ void Program::begin(std::uint64_t update) {
     finished_ = true;
     return;
   }
-  batch_ = batch_of(options.seed, update, options.ops_per_batch, options.most_elements,
-                    options.kinds.contains(Fault::wrong_call));
+  batch_ = batch_of(options, update);
   next_ = 0;
+  if (batch_.transaction) {
+    const std::uint16_t lane = peer_->site().lane;
+    world_->checker.is_in_transaction({lane, update, kTransactionOp});
+    for (std::size_t i = 0; i < batch_.transaction->count; ++i) {
+      world_->checker.is_in_transaction({lane, update, static_cast<std::uint32_t>(batch_.transaction->first + i)});
+    }
+  }
   const bool syncs = options.stateful && update % 2 == 1;
   if (options.stateful) {
     Random own(mix({options.seed, peer_->id(), update, 9}));
@@ -259,11 +132,11 @@ void Program::post_next() {
   if (stopped_ || finished_) {
     return;
   }
-  if (next_ == batch_.ops.size()) {
+  if (next_ == batch_.steps.size()) {
     batch_done();
     return;
   }
-  if (!batch_.at_once && !running_.empty()) {
+  if (!batch_.at_once && !running_.empty() && transaction_ == 0) {
     return;  // goes on when it has ended
   }
   Duration wait = world_->up_to(2 * kMillisecond);
@@ -276,30 +149,62 @@ void Program::post_next() {
   }
   peer_->later(wait, [this] {
     if (!stopped_) {
-      post_one();
+      take_step();
       post_next();
     }
   });
 }
 
+void Program::take_step() {
+  if (next_ >= batch_.steps.size()) {
+    return;
+  }
+  const auto [step, index] = batch_.steps[next_++];
+  switch (step) {
+    case Batch::Step::op:
+      post_one(index);
+      break;
+    case Batch::Step::open:
+      open_transaction();
+      break;
+    case Batch::Step::close:
+      peer_->close_transaction(std::exchange(transaction_, 0));
+      break;
+  }
+}
+
+void Program::open_transaction() {
+  Descriptor transaction{.kind = OpKind::transaction, .fail_on_loss = batch_.transaction->fail_on_loss};
+  const PlannedOp planned{peer_->site().lane, update_, kTransactionOp};
+  if (hurry && world_->random.one_in(2)) {
+    hurry = false;
+    transaction.deadline = world_->clock.now() + static_cast<Duration>(world_->random.between(1, 800)) * kMillisecond;
+    world_->checker.expect_failure(planned);
+  }
+  if (const auto handle = peer_->post(transaction, planned)) {
+    transaction_ = *handle;
+    running_[*handle] = planned;
+  }
+}
+
 // A straggler of an op with a quorum.
 bool Program::posts_late() const {
-  Descriptor op = batch_.ops[next_];
-  add_quorum(op, static_cast<std::uint32_t>(next_));
-  return op.quorum > 0 && Random(mix({world_->options.seed, peer_->id(), update_, next_, 85})).one_in(4);
+  const auto [step, index] = batch_.steps[next_];
+  if (step != Batch::Step::op) {
+    return false;
+  }
+  Descriptor op = batch_.ops[index];
+  add_quorum(op, index);
+  return op.quorum > 0 && Random(mix({world_->options.seed, peer_->id(), update_, index, 85})).one_in(4);
 }
 
 void Program::add_quorum(Descriptor& op, std::uint32_t index) const {
-  if (world_->options.quorums) {
+  if (world_->options.quorums && !batch_.is_in_transaction(index)) {
     draw_quorum(Random(mix({world_->options.seed, update_, index, 84})), op);
   }
 }
 
-void Program::post_one() {
-  if (next_ >= batch_.ops.size()) {
-    return;
-  }
-  const auto index = static_cast<std::uint32_t>(next_++);
+void Program::post_one(std::uint32_t index) {
   Descriptor op = batch_.ops[index];
   const PlannedOp planned{peer_->site().lane, update_, index};
   const bool tail = batch_.has_tail && index + 1 == batch_.ops.size();
@@ -308,6 +213,7 @@ void Program::post_one() {
     return;
   }
   add_quorum(op, index);
+  op.transaction = batch_.is_in_transaction(index) ? transaction_ : 0;
   op.has_data = op.kind == OpKind::broadcast && own.one_in(3);
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;
@@ -331,6 +237,11 @@ void Program::post_one() {
     if (peer_->post(wrong, planned)) {
       throw Violation("a descriptor with wrong arguments was taken");
     }
+  }
+  if (differ && op.transaction != 0 && own.one_in(3)) {  // its list is one op shorter
+    differ = false;
+    world_->checker.expect_failure(planned);
+    return;
   }
   if (differ && !tail) {
     differ = false;
@@ -361,7 +272,7 @@ void Program::ended(OpHandle op, const collective::Result& result) {
     return;
   }
   running_.erase(op);
-  if (running_.empty() && (next_ == batch_.ops.size() || !batch_.at_once)) {
+  if (running_.empty() && (next_ == batch_.steps.size() || !batch_.at_once)) {
     peer_->later(world_->up_to(2 * kMillisecond), [this] { post_next(); });
   }
 }

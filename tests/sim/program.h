@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
 #include "collective/boundary.h"
+#include "sim/options.h"
 
 namespace seaway::sim {
 
@@ -24,14 +27,27 @@ struct PlannedOp {
   auto operator<=>(const PlannedOp&) const = default;
 };
 
+// Which of a batch commit together. The transaction itself is a planned op of its own.
+struct PlannedTransaction {
+  std::size_t first = 0;
+  std::size_t count = 0;  // 0: none
+  bool fail_on_loss = false;
+};
+inline constexpr std::uint32_t kTransactionOp = 500;
+
 struct Batch {
+  enum class Step : std::uint8_t { op, open, close };
   std::vector<collective::Descriptor>
       ops;  // members are positions in the generation's base, whose size `blocks` will be; an exchange has no lists yet
   bool at_once = false;   // all posted before the first is waited for
   bool has_tail = false;  // the last one has a tag of its own and a deadline: a member may skip it
+  std::optional<PlannedTransaction> transaction;
+  std::vector<std::pair<Step, std::uint32_t>> steps;  // in their order, those of ops with their index
+  bool is_in_transaction(std::uint32_t index) const {
+    return transaction && index >= transaction->first && index < transaction->first + transaction->count;
+  }
 };
-Batch batch_of(std::uint64_t seed, std::uint64_t update, std::uint32_t ops_per_batch, std::uint32_t most_elements,
-               bool with_tails);
+Batch batch_of(const Options& options, std::uint64_t update);
 
 // What goes from one to the other in this exchange, the same for whoever asks.
 std::uint64_t exchanged_count(std::uint64_t seed, const PlannedOp& op, std::uint32_t most_elements, PeerId from,
@@ -71,7 +87,9 @@ class Program {
 
  private:
   void post_next();
-  void post_one();
+  void take_step();
+  void post_one(std::uint32_t index);
+  void open_transaction();
   bool posts_late() const;
   void add_quorum(collective::Descriptor& op, std::uint32_t index) const;
   void batch_done();
@@ -85,7 +103,8 @@ class Program {
   std::unique_ptr<SharedState> state_;
   Batch batch_;
   std::uint64_t update_ = 0;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0;      // of the batch's steps
+  OpHandle transaction_ = 0;  // open here
   std::map<OpHandle, PlannedOp> running_;
   bool updating_ = false;
   bool finished_ = false;

@@ -373,7 +373,7 @@ void run_world(const Options& options, bool verbose) {
 
 // As it was found, which is before stores had faults of their own, members measured and had sites, and ops had quorums.
 void seed(std::uint64_t number, bool verbose) {
-  Options options = Options::draw(number);
+  Options options = Options::draw_without_transactions(number);
   options.kinds.erase(options.kinds.lower_bound(Fault::store_lies), options.kinds.end());
   options.measures = options.quorums = false;
   options.sites.clear();
@@ -440,7 +440,8 @@ std::vector<Scenario> scenarios_here() {
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all = [] {
     std::vector<Scenario> list = scenarios_here();
-    for (const auto& more : {scenarios_of_relays(), scenarios_of_sites(), scenarios_of_quorums()}) {
+    for (const auto& more :
+         {scenarios_of_relays(), scenarios_of_sites(), scenarios_of_quorums(), scenarios_of_transactions()}) {
       list.insert(list.end(), more.begin(), more.end());
     }
     return list;

@@ -31,25 +31,34 @@ inline std::vector<wire::Decision> all(const std::vector<wire::OpReport>& report
 
 class Cluster {
  public:
-  // `sites` has a number for each member; none: every member is alone at its own.
-  explicit Cluster(std::size_t members, Limits limits = small_limits(), const std::vector<std::uint16_t>& sites = {}) {
+  // `sites` has a number for each member; none: every member is alone at its own. With several lanes those of a replica stand
+  // together.
+  explicit Cluster(std::size_t members, Limits limits = small_limits(), const std::vector<std::uint16_t>& sites = {},
+                   std::size_t lanes = 1) {
+    const auto lane_of = [&](std::size_t i) { return static_cast<std::uint16_t>(i % lanes); };
     for (std::size_t i = 0; i < members; ++i) {
-      nodes_.push_back(std::make_unique<Node>(EngineConfig{id(i), 0, limits, Ladder{}}));
+      nodes_.push_back(std::make_unique<Node>(EngineConfig{id(i), lane_of(i), limits, Ladder{}}));
     }
     epoch_.epoch = {1, 1};
     epoch_.cut = {0, 0};
     epoch_.bases.push_back({1, {}});
     for (std::size_t i = 0; i < members; ++i) {
-      epoch_.roster.push_back(
-          {id(i), {0, i}, std::string(1, static_cast<char>('a' + i)), static_cast<std::uint32_t>(i), 0, 1, 0, {}});
+      epoch_.roster.push_back({id(i),
+                               {0, i},
+                               std::string(1, static_cast<char>('a' + i)),
+                               static_cast<std::uint32_t>(i / lanes),
+                               lane_of(i),
+                               1,
+                               0,
+                               {}});
       const auto site = sites.empty() ? static_cast<std::uint16_t>(i) : sites[i];
-      epoch_.bases[0].members.push_back({id(i), 0, 0, false, site});
+      epoch_.bases[0].members.push_back({id(i), lane_of(i), 0, false, site});
     }
     for (std::size_t i = 0; i < members; ++i) {
       nodes_[i]->engine.adopt(epoch_, now);
       nodes_[i]->engine.enter_generation(1, now);
       for (std::size_t j = 0; j < members; ++j) {
-        if (i != j) {
+        if (i != j && (lane_of(i) == lane_of(j) || i / lanes == j / lanes)) {
           nodes_[i]->engine.attach(id(j), conn(i, j), false, now);
         }
       }
@@ -79,7 +88,7 @@ class Cluster {
       memory.input = std::move(input);
       const bool gathers = descriptor.kind == OpKind::all_gather;
       memory.output.resize(descriptor.count * (gathers ? descriptor.blocks : 1));
-      memory.scratch.resize(memory.input.size());
+      memory.scratch.resize(std::max(memory.input.size(), memory.output.size()));
       memory.residual.resize(descriptor.feeds_back ? memory.input.size() : 0, .25F);
     }
     return posted.op;
@@ -114,9 +123,12 @@ class Cluster {
   }
 
   // What core::Peer does when the master announces a loss. Returns the reports, in the order of the survivors.
-  std::vector<std::vector<wire::OpReport>> lose(std::size_t victim) {
-    dead_.insert(victim);
-    std::erase_if(epoch_.roster, [&](const auto& member) { return member.id == id(victim); });
+  std::vector<std::vector<wire::OpReport>> lose(std::size_t victim) { return lose(std::vector{victim}); }
+  std::vector<std::vector<wire::OpReport>> lose(const std::vector<std::size_t>& victims) {
+    for (const std::size_t victim : victims) {
+      dead_.insert(victim);
+      std::erase_if(epoch_.roster, [&](const auto& member) { return member.id == id(victim); });
+    }
     return cut();
   }
   std::vector<std::vector<wire::OpReport>> cut() {
@@ -134,14 +146,17 @@ class Cluster {
     }
     return reports;
   }
-  // Everybody goes on to the next generation. Then no op of the one before is open anywhere any more, and EPOCH says these.
-  void leave_generation(const std::vector<wire::Decision>& decisions) {
+  void next_generation() {
     epoch_.bases.push_back(epoch_.bases.back());
     const std::uint32_t generation = ++epoch_.bases.back().generation;
     adopt_everywhere();
     for (const auto& node : nodes_) {
       node->engine.enter_generation(generation, now);
     }
+  }
+  // Everybody goes on to the next generation. Then no op of the one before is open anywhere any more, and EPOCH says these.
+  void leave_generation(const std::vector<wire::Decision>& decisions) {
+    next_generation();
     epoch_.bases.erase(epoch_.bases.begin());
     epoch_.decisions = decisions;
     adopt_everywhere();
