@@ -20,18 +20,28 @@ from __future__ import annotations
 from seaway.torch._averaging import Overlap, average_gradients, overlap_gradients
 from seaway.torch._buffers import buffer
 from seaway.torch._errors import SeawayError
+from seaway.torch._hook import comm_hook
 from seaway.torch._lane import Lane
+from seaway.torch._process_group import ProcessGroup, register, use_lane
+from seaway.torch._reset import reset
 from seaway.torch._vote import step, vote
 from seaway.torch._work import Work
 
 __all__ = [
     "Lane",
     "Overlap",
+    "ProcessGroup",
     "SeawayError",
     "Work",
     "average_gradients",
     "buffer",
+    "comm_hook",
     "overlap_gradients",
+    "register",
+    "reset",
     "step",
+    "use_lane",
     "vote",
 ]
+
+register()
