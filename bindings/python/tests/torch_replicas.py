@@ -46,14 +46,16 @@ def event() -> Any:
 class Rank:
     """What a body gets: who it is, and its lane."""
 
-    def __init__(self, join: str, store: str, replica: int, lane: int, lanes: int, min_world: int, after: Any) -> None:
+    def __init__(self, join: str, store: str, replica: int, lane: int, lanes: int, min_world: int, after: Any, world: int) -> None:
         if after is not None:
             assert after.wait(BOUND), "what this replica was to wait for did not happen"
         self.replica = replica
         self.number = lane
         self.lanes = lanes
-        if lanes > 1:
-            dist.init_process_group("gloo", store=dist.FileStore(store, lanes), rank=lane, world_size=lanes)
+        size = world or lanes
+        if size > 1:
+            number = replica * lanes + lane if world else lane
+            dist.init_process_group("gloo", store=dist.FileStore(store, size), rank=number, world_size=size)
         self.group = dist.group.WORLD if lanes > 1 else None
         self.comm = seaway.Communicator(
             join, listen="127.0.0.1:0", replica=replica, lane=lane, lanes=lanes, min_world=min_world, timeout=BOUND / 2
@@ -98,14 +100,16 @@ class Replica:
         lanes: int = 2,
         min_world: int = 1,
         after: Any = None,
+        world: str = "",
     ) -> None:
         self.number = replica
         self._folder = tempfile.TemporaryDirectory()
-        store = str(pathlib.Path(self._folder.name) / "store")
+        store = world or str(pathlib.Path(self._folder.name) / "store")
+        size = lanes * min_world if world else 0
         self._processes: list[tuple[Any, Connection]] = []
         for lane in range(lanes):
             here, there = _context.Pipe(duplex=False)
-            place = (master.join, store, replica, lane, lanes, min_world, after)
+            place = (master.join, store, replica, lane, lanes, min_world, after, size)
             process = _context.Process(target=_run, args=(there, body, arguments, place), daemon=True)
             process.start()
             there.close()
@@ -146,11 +150,14 @@ def replicas(
     *arguments: Any,
     lanes: int = 2,
     after: Any = None,
+    world: str = "",
 ) -> Iterator[list[Replica]]:
-    """Replicas that all run body(rank, *arguments). With `after`, an event(), they join when it is set."""
-    world = 1 if after is not None else len(numbers)
+    """Replicas that all run body(rank, *arguments). With `after`, an event(), they join when it is set. With `world`, a file, all
+    their processes are one world of torch's, of which replica r has the ranks from r * lanes on."""
+    least = 1 if after is not None else len(numbers)
     running = [
-        Replica(master, number, body, *arguments, lanes=lanes, min_world=world, after=after) for number in numbers
+        Replica(master, number, body, *arguments, lanes=lanes, min_world=least, after=after, world=world)
+        for number in numbers
     ]
     try:
         yield running

@@ -21,8 +21,11 @@ from seaway.torch._averaging import Overlap, average_gradients, overlap_gradient
 from seaway.torch._buffers import buffer
 from seaway.torch._diloco import DiLoCo
 from seaway.torch._errors import SeawayError
+from seaway.torch._hook import comm_hook
 from seaway.torch._lane import Lane
 from seaway.torch._optimizer import init_optimizer_state
+from seaway.torch._process_group import ProcessGroup, register, use_lane
+from seaway.torch._reset import reset
 from seaway.torch._state import named_state
 from seaway.torch._sync import TrainingSync, sync_training_state
 from seaway.torch._vote import step, vote
@@ -32,15 +35,22 @@ __all__ = [
     "DiLoCo",
     "Lane",
     "Overlap",
+    "ProcessGroup",
     "SeawayError",
     "TrainingSync",
     "Work",
     "average_gradients",
     "buffer",
+    "comm_hook",
     "init_optimizer_state",
     "named_state",
     "overlap_gradients",
+    "register",
+    "reset",
     "step",
     "sync_training_state",
+    "use_lane",
     "vote",
 ]
+
+register()

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.futures import Future
 
 from seaway._communicator import Communicator
 from seaway._errors import Error, InvalidError, Refused
@@ -87,6 +88,8 @@ class Lane:
         self._error: SeawayError | None = None
         self._contributors: list[int] = []
         self._overlaps = 0
+        self._buckets: list[tuple[Tensor, str, Future[Tensor]]] = []  # of a backward of DDP, until the last
+        self._groups = 0
         self._names: dict[int, str] = {}
         self._named: list[nn.Module] = []
         self._replicas_of: tuple[View | None, dict[int, int]] = (None, {})
@@ -206,9 +209,11 @@ class Lane:
             task.wait(timeout)
 
     def clear(self) -> None:
-        """Forgets `error()`: when the step that failed was thrown away on all ranks of the replica. `step` does it."""
+        """Forgets `error()`, when the step that failed was thrown away on all ranks of the replica, and what a backward of DDP left
+        that did not come to its end. `step` does it."""
         with self._lock:
             self._error = None
+        self._buckets = []
 
     def cancel(self, reason: str = "cancelled by a lane") -> None:
         """Asks the master to end what is under way in this lane, for everybody: committed where everyone holds the result
