@@ -1,23 +1,17 @@
-#!/usr/bin/env python3
-"""One rank of a site that trains a small FSDP2 model with other sites until it is killed, or its site is over. It says what it does,
-a JSON object per line, on stdout; stress/sites/kills starts it. It ends with its stdin.
+"""One rank of a site that trains a small FSDP2 model with other sites until it is killed, or its site is over, or whoever started it
+is gone. It says what it does, an object each, on a pipe. stress/sites/kills starts it.
 
 Its site is over when another of its ranks is gone: this one then ends with status 3, and whoever runs the site starts it again.
 """
 
-import argparse
 import datetime
 import hashlib
-import json
 import logging
+import multiprocessing
 import os
-import sys
 import threading
-import time
-from typing import NoReturn
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the ranks share the machine
-os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -32,9 +26,17 @@ SITE_IS_OVER = 3
 WIDTH = 64
 
 
-def say(event: str, **values: object) -> None:
-    sys.stdout.write(json.dumps({"event": event, "at": time.monotonic(), **values}) + "\n")
-    sys.stdout.flush()
+class Place(NamedTuple):
+    join: str
+    site: int
+    lane: int
+    lanes: int
+    store: str  # a file that the site's ranks share
+    min_world: int
+
+
+def say(said: Connection, event: str, **values: object) -> None:
+    said.send({"event": event, **values})
 
 
 def build(lanes: int, seed: int) -> nn.Module:
@@ -54,10 +56,10 @@ def digest(model: nn.Module) -> str:
     return state.hexdigest()
 
 
-def train(comm: seaway.Communicator, options: argparse.Namespace) -> NoReturn:
+def train(comm: seaway.Communicator, place: Place, said: Connection) -> NoReturn:
     lane, group = Lane(comm), dist.group.WORLD
     # Every site begins somewhere else: the first sync makes it one model.
-    model = build(options.lanes, options.site)
+    model = build(place.lanes, place.site)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     step = 0
     known = None
@@ -66,49 +68,40 @@ def train(comm: seaway.Communicator, options: argparse.Namespace) -> NoReturn:
         step = at.step
         if at.view.me != known:
             known = at.view.me
-            say("member", peer=known, step=step, digest=digest(model))
-        source = torch.Generator().manual_seed(step * 1000 + options.site * 10 + options.lane)
+            say(said, "member", peer=known, step=step, digest=digest(model))
+        source = torch.Generator().manual_seed(step * 1000 + place.site * 10 + place.lane)
         x, y = torch.randn(8, 16, generator=source), torch.randn(8, 3, generator=source)
         optimizer.zero_grad()
         nn.functional.mse_loss(model(x), y).backward()
         average_gradients(model.named_parameters(), lane)
         if not optimizer_step(optimizer, lane, group):
-            say("skipped", step=step, why=str(lane.skipped))
+            say(said, "skipped", step=step, why=str(lane.skipped))
             continue
         step += 1
-        say("step", step=step, digest=digest(model), sites=sorted(lane.contributors()))
+        say(said, "step", step=step, digest=digest(model), sites=sorted(lane.contributors()))
 
 
-def end_with_stdin() -> NoReturn:
-    sys.stdin.read()
+def end_with_parent() -> NoReturn:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
     os._exit(0)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--site", type=int, required=True)
-    parser.add_argument("--lane", type=int, required=True)
-    parser.add_argument("--lanes", type=int, required=True)
-    parser.add_argument("--store", required=True, help="a file that the site's ranks share")
-    parser.add_argument("--min-world", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+def run(place: Place, said: Connection) -> NoReturn:
+    """What a process of its own does."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)  # the ranks share the machine
     logging.getLogger("seaway.torch").setLevel(logging.ERROR)
-    threading.Thread(target=end_with_stdin, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
-        store = dist.FileStore(options.store, options.lanes)
+        store = dist.FileStore(place.store, place.lanes)
         timeout = datetime.timedelta(seconds=60)
-        dist.init_process_group("gloo", store=store, rank=options.lane, world_size=options.lanes, timeout=timeout)
+        dist.init_process_group("gloo", store=store, rank=place.lane, world_size=place.lanes, timeout=timeout)
         comm = seaway.Communicator(
-            listen="127.0.0.1:0", replica=options.site, lane=options.lane, lanes=options.lanes, min_world=options.min_world
+            place.join, listen="127.0.0.1:0", replica=place.site, lane=place.lane, lanes=place.lanes, min_world=place.min_world
         )
-        train(comm, options)
+        train(comm, place, said)
     except (seaway.Evicted, RuntimeError) as error:  # torch's own: a rank of this site is gone
-        say("over", why=f"{type(error).__name__}: {error}"[:300])
-        return SITE_IS_OVER
-
-
-if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # torch's groups of a site that is over have nobody to say goodbye to
+        say(said, "over", why=f"{type(error).__name__}: {error}"[:300])
+        os._exit(SITE_IS_OVER)  # torch's groups of a site that is over have nobody to say goodbye to
