@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from seaway._communicator import Communicator
     from seaway._operation import Operation
 
 
+class Watcher(Protocol):
+    """Somebody who looks at a communicator's ops when its descriptor says that something happened."""
+
+    def wake(self) -> None:
+        """From any thread: look again. Another one has taken the events, or the communicator was closed."""
+
+
 class Watch:
     """Resolves the futures of ops when the communicator's descriptor says that something happened.
 
-    Everything runs in the loop's thread but `wake`. The descriptor is a duplicate: it stays valid when the communicator is
-    closed meanwhile, and then its ops are final.
+    Everything runs in the loop's thread but `wake`. The descriptor is a duplicate, this Watch's to close: it stays valid when
+    the communicator is closed meanwhile, and then its ops are final.
     """
 
     def __init__(self, comm: Communicator, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         self._comm = comm
         self._loop = loop
-        self._fd = os.dup(fd)
+        self._fd = fd
         self._waiting: dict[Operation, list[asyncio.Future[None]]] = {}
         loop.add_reader(self._fd, self._ready)
 
@@ -45,10 +52,8 @@ class Watch:
 
     def _ready(self) -> None:
         self._comm._drain_events()
-        # An event that was drained here may have been another loop's.
-        for watch in self._comm._watches():
-            if watch is not self:
-                watch.wake()
+        # An event that was drained here may have been another's.
+        self._comm._wake_others(self)
         self._settle()
 
     def _settle(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from seaway._asyncio import Watch
+from seaway._asyncio import Watch, Watcher
 from seaway._buffers import Array, buffers
 from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_error
 from seaway._exchange import Exchanges
@@ -133,6 +133,7 @@ class Communicator(Exchanges):
         self._state: State | None = None
         self._orphans: list[tuple[Any, Any]] = []
         self._watching: dict[asyncio.AbstractEventLoop, Watch] = {}
+        self._watchers: list[Watcher] = []
 
         by_address = plaintext or any(file is not None for file in (ca, cert, key))
         if join is None:
@@ -247,8 +248,7 @@ class Communicator(Exchanges):
         while self._orphans:
             pointer, _ = self._orphans.pop()
             lib.seaway_free(pointer[0])
-        for watch in self._watches():
-            watch.wake()
+        self._wake_others(None)
 
     def __enter__(self) -> Communicator:
         return self
@@ -765,19 +765,35 @@ class Communicator(Exchanges):
             else:
                 lib.seaway_free(pointer[0])
 
+    def _event_descriptor(self) -> int:
+        """A duplicate of the descriptor that polls readable while events wait: it stays valid when the communicator is closed."""
+        pointer = _new("int *")
+        self._check(lib.seaway_event_fd(self._handle, pointer), "event_fd")
+        return os.dup(pointer[0])
+
     def _watch(self, loop: asyncio.AbstractEventLoop) -> Watch:
         watch = self._watching.get(loop)
         if watch is None:
-            pointer = _new("int *")
-            self._check(lib.seaway_event_fd(self._handle, pointer), "event_fd")
-            watch = self._watching[loop] = Watch(self, loop, pointer[0])
+            watch = self._watching[loop] = Watch(self, loop, self._event_descriptor())
+            self._attach(watch)
         return watch
 
     def _unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._watching.pop(loop, None)
+        watch = self._watching.pop(loop, None)
+        if watch is not None:
+            self._detach(watch)
 
-    def _watches(self) -> list[Watch]:
-        return list(self._watching.values())
+    def _attach(self, watcher: Watcher) -> None:
+        self._watchers.append(watcher)
+
+    def _detach(self, watcher: Watcher) -> None:
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def _wake_others(self, me: Watcher | None) -> None:
+        for watcher in list(self._watchers):
+            if watcher is not me:
+                watcher.wake()
 
     def _drain_events(self) -> None:
         event = _new("seaway_event *")

@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from seaway._buffers import _known, _torch_code
 from seaway._errors import InvalidError
+from seaway.torch._errors import invalid, translate
 
 
 def local(t: Tensor) -> Tensor:
@@ -23,10 +24,10 @@ def local(t: Tensor) -> Tensor:
     if not isinstance(t, DTensor):
         return t
     if any(placement.is_partial() for placement in t.placements):
-        raise InvalidError(f"a DTensor is placed as {t.placements}; redistribute its partial sums first")
+        raise invalid(f"a DTensor is placed as {t.placements}; redistribute its partial sums first")
     shard = t.to_local()
     wait = getattr(shard, "wait", None)  # what a collective of torch's still fills
-    return shard if wait is None else wait()  # type: ignore[no-any-return]
+    return shard if wait is None else wait()
 
 
 def has_plain_memory(t: Tensor) -> bool:
@@ -47,13 +48,16 @@ def buffer(t: Tensor, name: str = "the tensor") -> tuple[int, int, int]:
     """
     x = local(t)
     if x.layout is not torch.strided:
-        raise InvalidError(f"{name} is {x.layout}; give a dense tensor, such as {name}.to_dense()")
+        raise invalid(f"{name} is {x.layout}; give a dense tensor, such as {name}.to_dense()")
     if x.device.type != "cpu":
-        raise InvalidError(f"{name} is on {x.device}; this version takes tensors on the CPU")
-    code = _known.get(x.dtype) or _torch_code(x.dtype, name)
+        raise invalid(f"{name} is on {x.device}; this version takes tensors on the CPU")
+    try:
+        code = _known.get(x.dtype) or _torch_code(x.dtype, name)
+    except InvalidError as error:
+        raise translate(error) from None
     if not has_plain_memory(x):
-        raise InvalidError(f"{name} is not contiguous, or a conj() or neg() view; give a copy: {name}.contiguous().resolve_conj()")
+        raise invalid(f"{name} is not contiguous, or a conj() or neg() view; give a copy: {name}.contiguous().resolve_conj()")
     address, size = x.data_ptr(), x.nbytes
     if size and not address:
-        raise InvalidError(f"{name} is a {type(x).__name__} that does not show its memory; give the plain tensor in it")
+        raise invalid(f"{name} is a {type(x).__name__} that does not show its memory; give the plain tensor in it")
     return address, size, code

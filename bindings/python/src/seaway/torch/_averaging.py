@@ -1,0 +1,204 @@
+"""Gradients, averaged over the replicas: after backward in one op, or during it in several.
+
+Both post the same list on every member, whatever a member's graph used: of a parameter without a gradient zeros. With each op
+travels a flag for each parameter, so that one which no replica used has no gradient afterwards either, as in a single process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from seaway.torch import _tags
+from seaway.torch._buffers import local
+from seaway.torch._errors import invalid
+from seaway.torch._lane import Lane, digest
+from seaway.torch._work import Work
+
+#: Parameters, alone or as named_parameters() gives them.
+Parameters: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]]
+
+
+def _listed(params: Parameters) -> list[tuple[str, Tensor]]:
+    """(name, parameter) of those that are trained, by name; those without names in the order given."""
+    named: list[tuple[str, Tensor]] = []
+    seen: set[int] = set()
+    for i, each in enumerate(params):
+        name, parameter = each if isinstance(each, tuple) else (f"{i:06d}", each)
+        if not isinstance(parameter, Tensor):
+            raise invalid(f"params holds {type(parameter).__name__}; give tensors, or pairs as named_parameters() does")
+        if parameter.requires_grad and id(parameter) not in seen:
+            seen.add(id(parameter))
+            named.append((name, parameter))
+    return sorted(named, key=lambda pair: pair[0])
+
+
+class Average:
+    """The mean of some parameters' gradients, under way."""
+
+    def __init__(self, lane: Lane, named: list[tuple[str, Tensor]], tag: int, weight: float) -> None:
+        self._missing: list[tuple[Tensor, Tensor, Tensor]] = []
+        tensors: list[Tensor] = []
+        names: list[str] = []
+        flags: dict[torch.dtype, list[float]] = {}
+        places: list[tuple[Tensor, Tensor, torch.dtype, int]] = []
+        shapes: list[object] = []
+        for name, parameter in named:
+            grad = parameter.grad
+            used = grad is not None
+            if grad is None:
+                grad = torch.zeros_like(parameter, requires_grad=False)
+            row = flags.setdefault(grad.dtype, [])
+            if not used:
+                places.append((parameter, grad, grad.dtype, len(row)))
+            row.append(float(used))
+            tensors.append(grad)
+            names.append(name)
+            shapes += [name, tuple(grad.shape), grad.dtype]
+        for dtype, row in flags.items():
+            tensors.append(torch.tensor(row, dtype=dtype))
+            names.append(f"(flags of {dtype})")
+        rows = {flag.dtype: flag for flag in tensors[len(named) :]}
+        self._missing = [(parameter, grad, rows[dtype][i]) for parameter, grad, dtype, i in places]
+        self.work: Work = lane._reduce(tensors, "avg", weight, tag, digest(*shapes), None, "record", names)
+
+    def wait(self) -> bool:
+        """Until the gradients are the means; whether they are."""
+        self.work.wait()
+        if not self.work.is_success():
+            return False
+        for parameter, grad, flag in self._missing:
+            if flag.item() > 0:
+                parameter.grad = grad
+        return True
+
+
+def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) -> bool:
+    """Averages the gradients of params over all replicas, in place: one op for each dtype among them, after backward. Every rank
+    of every replica calls it at the same point of its step.
+
+    Of DTensors the local shards are averaged. A parameter without a gradient here, and with one in another replica, counts as
+    zeros and gets the mean; one that nobody used keeps none. Parameters that do not require gradients are left out.
+
+    Args:
+        params: `model.named_parameters()`, or tensors. By name the order of the list does not matter, and members that differ
+            are told what each had.
+        lane: the lane.
+        weight: of this replica's gradients: its number of tokens, where replicas have different batches.
+
+    Returns:
+        Whether it worked here. False: the gradients are as they were, `lane.error()` says why, and `step` lets all ranks of the
+        replica know. It does not raise what an op became, as the other ranks of the replica may have had no error.
+    """
+    named = _listed(params)
+    return Average(lane, named, _tags.AVERAGE, weight).wait() if named else True
+
+
+class Overlap:
+    """What `overlap_gradients` gives: hooks on a module's parameters."""
+
+    def __init__(self, module: nn.Module, lane: Lane, bucket_bytes: int, number: int) -> None:
+        self._lane = lane
+        self._tag = _tags.OVERLAP + (number << 20)
+        self._weight = 1.0
+        self._armed = False
+        self._buckets = _buckets(list(module.named_parameters()), bucket_bytes)
+        self._left: list[int] = []
+        self._averages: list[Average | None] = []
+        self._hooks: list[RemovableHandle] = []
+        for number_of_bucket, bucket in enumerate(self._buckets):
+            for _, parameter in bucket:
+                register: Callable[..., RemovableHandle] = parameter.register_post_accumulate_grad_hook
+                self._hooks.append(register(self._hook(number_of_bucket)))
+
+    def arm(self, *, weight: float = 1.0) -> None:
+        """Before the backward of the step's last microbatch: from here on each bucket is averaged as soon as its gradients are
+        there.
+
+        Args:
+            weight: as in `average_gradients`.
+        """
+        if self._armed:
+            raise invalid("arm() was called twice; wait() comes between")
+        self._armed = True
+        self._weight = weight
+        self._left = [len(bucket) for bucket in self._buckets]
+        self._averages = [None] * len(self._buckets)
+
+    def wait(self) -> bool:
+        """After that backward: averages what its graph did not use, and waits for everything.
+
+        Returns:
+            As `average_gradients`.
+        """
+        if not self._armed:
+            raise invalid("wait() was called without arm()")
+        self._armed = False
+        for bucket in range(len(self._buckets)):
+            if self._averages[bucket] is None:
+                self._post(bucket)
+        averages, self._averages = self._averages, []
+        return all([average.wait() for average in averages if average is not None])
+
+    def remove(self) -> None:
+        """Takes the hooks off the module."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _hook(self, bucket: int) -> Callable[[Tensor], None]:
+        def ready(_: Tensor) -> None:
+            if self._armed:
+                self._left[bucket] -= 1
+                if self._left[bucket] == 0:
+                    self._post(bucket)
+
+        return ready
+
+    def _post(self, bucket: int) -> None:
+        self._averages[bucket] = Average(self._lane, self._buckets[bucket], self._tag + bucket, self._weight)
+
+
+def _buckets(named: list[tuple[str, Tensor]], bucket_bytes: int) -> list[list[tuple[str, Tensor]]]:
+    """Parameters in the order in which backward is likely to have their gradients, cut into buckets; the same on all members."""
+    buckets: list[list[tuple[str, Tensor]]] = []
+    size = 0
+    for name, parameter in reversed(named):
+        if not parameter.requires_grad:
+            continue
+        if not buckets or size >= bucket_bytes:
+            buckets.append([])
+            size = 0
+        buckets[-1].append((name, parameter))
+        size += local(parameter).nbytes
+    return buckets
+
+
+def overlap_gradients(module: nn.Module, lane: Lane, *, bucket_bytes: int = 4 << 20) -> Overlap:
+    """Averages a module's gradients as `average_gradients` does, but while backward goes on. After `fully_shard`, once:
+
+        overlap = overlap_gradients(model, lane)
+        for step in ...:
+            for i, batch in enumerate(microbatches):
+                if i == len(microbatches) - 1:
+                    overlap.arm()
+                loss(model, batch).backward()
+            overlap.wait()
+            seaway.torch.step(optimizer, lane, group)
+
+    Errors inside of backward go to the lane, never into autograd.
+
+    Args:
+        module: with the same parameters on every member, in the same order.
+        lane: the lane.
+        bucket_bytes: parameters of so many bytes of this rank are one op. What a link carries in a round trip is a good size.
+
+    Returns:
+        Its handle: `arm`, `wait`, `remove`.
+    """
+    lane._overlaps += 1
+    return Overlap(module, lane, bucket_bytes, lane._overlaps)

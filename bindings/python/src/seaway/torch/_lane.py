@@ -1,0 +1,466 @@
+"""Lane: what a rank of a replica does together with its like in all other replicas.
+
+Ops of one tag match by their order, so the lanes of one step must not fall out of step with one another, whatever fails:
+
+    what fails                                   where it shows             what this rank does
+    an op, for the group (Refused, Aborted)      at every member            goes on posting: the others do
+    this rank's call (a dtype, no memory)        here alone                 posts a marker in its place: Refused for everybody
+    this rank's membership (Evicted, closed)     here alone                 nothing: its op goes on over the others
+
+So every member of the lane fails the same step, every replica's vote sees it, and all of them skip it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.futures import Future
+
+from seaway._communicator import Communicator
+from seaway._errors import Error, InvalidError, Refused
+from seaway._operation import Operation
+from seaway._view import Member, View
+from seaway.torch._buffers import buffer, has_plain_memory, local
+from seaway.torch._completion import Completion
+from seaway.torch._errors import SeawayError, invalid, translate
+from seaway.torch._tags import NAMES, USER_TAGS
+from seaway.torch._work import Task, Work
+
+logger = logging.getLogger("seaway.torch")
+
+_ON_ERROR = ("raise", "record")
+_MARKER_LAYOUT = 0x6661696C  # of no call
+_WORDS_BYTES = 2048  # of what a member had called
+_WORDS_SECONDS = 5.0
+
+
+def digest(*parts: object) -> int:
+    """64 bits over what must be equal on all members, the same in every process."""
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def epoch_number(view: View) -> int:
+    """An epoch as one number: it only rises."""
+    return view.epoch.term << 32 | view.epoch.number
+
+
+class Lane:
+    """What a rank of a replica does together with the ranks of the same number in all other replicas.
+
+        comm = seaway.Communicator(join, replica=site, lane=rank, lanes=ranks_per_site)
+        lane = seaway.torch.Lane(comm)
+
+    One object for the life of the process: replicas come and go behind it. The lane is no process group of torch's; inside of a
+    replica a default process group of its own, with its own store, serves FSDP2. Any thread may call any method; the ops of one
+    tag are started by one thread at a time, in the same order on all members.
+
+    Args:
+        comm: the communicator, joined. It is closed when the interpreter exits, if nobody did before.
+        on_loss: "resume": when a replica is lost in the middle of an op, the others commit over the survivors. "fail": the op
+            ends Aborted on all of them instead. The same on all members.
+        timeout: seconds without any byte of an op, after which the master decides it: committed if everyone holds the result,
+            else Aborted. None: no limit, and a slow replica is waited for. Below the time-out of the replica's own process
+            group (30 minutes unless it was set), or that ends first.
+
+    Attributes:
+        comm: the communicator.
+        on_loss: as given.
+        skipped: why the last `step` was skipped on this rank; None if it was not, or not because of this rank.
+        staged_bytes: bytes that were copied because a tensor was not contiguous or not on the CPU; 0 is what one wants.
+    """
+
+    def __init__(self, comm: Communicator, *, on_loss: str = "resume", timeout: float | None = None) -> None:
+        if on_loss not in ("resume", "fail"):
+            raise invalid(f"on_loss is {on_loss!r}; give one of resume, fail")
+        self.comm = comm
+        self.on_loss = on_loss
+        self.skipped: SeawayError | None = None
+        self.staged_bytes = 0
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._error: SeawayError | None = None
+        self._contributors: list[int] = []
+        self._overlaps = 0
+        self._buckets: list[tuple[Tensor, str, Future[Tensor]]] = []  # of a backward of DDP, until the last
+        self._groups = 0
+        self._names: dict[int, str] = {}
+        self._named: list[nn.Module] = []
+        self._replicas_of: tuple[View | None, dict[int, int]] = (None, {})
+        self._completion = Completion(comm)
+
+    # -- membership ---------------------------------------------------------------------------------------------------
+
+    def update(self, timeout: float | None = None) -> int:
+        """The one point of the program where other replicas join: call it once per step, outside of forward and backward, on
+        every rank. Free when nobody waits to join.
+
+        Args:
+            timeout: seconds; 0 polls; None or a negative number waits as long as it takes.
+
+        Returns:
+            The epoch from here on, as one number that only rises.
+
+        Raises:
+            SeawayError: of the class seaway.Pending when the time-out passed (call again); seaway.Evicted or seaway.NotMember
+                when this replica is no member any more: `comm.join()`, on all its ranks, and fetch the others' state.
+        """
+        try:
+            return epoch_number(self.comm.update(timeout))
+        except Error as error:
+            raise translate(error) from None
+
+    def size(self) -> int:
+        """How many replicas are members, as this rank knows it now."""
+        return int(self._asked(lambda: self.comm.world_size))
+
+    def members(self) -> list[Member]:
+        """This rank's like in each replica, itself included, by the number of the replica."""
+        view = self._asked(lambda: self.comm.view)
+        own = next(member.lane for member in view.members if member.peer == view.me)
+        return sorted((member for member in view.members if member.lane == own), key=lambda member: member.replica)
+
+    def rank(self) -> int:
+        """The position of this replica in `members()`, now."""
+        view = self._asked(lambda: self.comm.view)
+        return next(i for i, member in enumerate(self.members()) if member.peer == view.me)
+
+    def contributors(self) -> list[int]:
+        """The numbers of the replicas that are in the last average or other op of this lane that committed."""
+        return list(self._contributors)
+
+    # -- collectives --------------------------------------------------------------------------------------------------
+
+    def all_reduce(
+        self,
+        tensors: Sequence[Tensor],
+        op: str = "avg",
+        *,
+        weight: float = 1.0,
+        tag: int = 0,
+        layout: int = 0,
+        timeout: float | None = None,
+        on_error: str = "raise",
+        names: Sequence[str] | None = None,
+    ) -> Work:
+        """Starts to reduce tensors over all members, in place, and returns at once. Those of one dtype are one op with one
+        commit. They are the library's until the Work is over.
+
+        Args:
+            tensors: on every member as many, of the same sizes and dtypes. Of a DTensor the local shard is reduced. What is not
+                contiguous or not on the CPU is copied, there and back (`staged_bytes`).
+            op: "avg" (over exactly those that contribute), "sum", "min", "max" or "prod".
+            weight: of this replica's tensors, for "avg": the mean is sum(weight * x) / sum(weight).
+            tag: below 2**60; ops of one tag match by their order.
+            layout: a number that must be equal on all members, such as a hash of names. Shapes and the count of updates are
+                compared anyway.
+            timeout: as that of the lane, for this call.
+            on_error: "raise": `Work.wait` raises. "record": it does not, the tensors are as they were, and the error waits in
+                `error()`: for what runs inside of backward, where one rank must not raise alone.
+            names: of the tensors, for the words of an error: when members differ, it shows what each had called.
+
+        Raises:
+            SeawayError: with on_error="raise", when the call is wrong or could not be started; the others wait in that op
+                until this rank starts it, or leaves.
+        """
+        _check_tag(tag)
+        return self._reduce(list(tensors), op, weight, tag, layout, timeout, on_error, names)
+
+    def broadcast(
+        self,
+        tensors: Sequence[Tensor],
+        root: Member | int,
+        *,
+        tag: int = 0,
+        layout: int = 0,
+        timeout: float | None = None,
+        on_error: str = "raise",
+    ) -> Work:
+        """Starts to copy the root's tensors into everybody's, and returns at once. Those of one dtype are one op. If the root is
+        lost before all have the data, it ends Aborted and the others' tensors are undefined.
+
+        Args:
+            root: a Member, or a position in `members()`, which is the same everywhere only if nobody was lost since.
+            tensors, tag, layout, timeout, on_error: as in `all_reduce`.
+        """
+        _check_tag(tag)
+        return self._broadcast(list(tensors), root, tag, layout, timeout, on_error)
+
+    # -- errors -------------------------------------------------------------------------------------------------------
+
+    def error(self) -> SeawayError | None:
+        """The first error since `clear()`: of a call that failed here, also where nothing was raised."""
+        return self._error
+
+    def quiesce(self, timeout: float | None = None) -> None:
+        """Waits until nothing of this lane is under way: only then may the tensors of a failed step be written again. Does not
+        raise what became of the calls; `error()` says it.
+
+        Raises:
+            SeawayError: of the class seaway.Pending when `timeout` seconds have passed. Nothing has ended.
+        """
+        for task in self._completion.tasks():
+            task.wait(timeout)
+
+    def clear(self) -> None:
+        """Forgets `error()`, when the step that failed was thrown away on all ranks of the replica, and what a backward of DDP left
+        that did not come to its end. `step` does it."""
+        with self._lock:
+            self._error = None
+        self._buckets = []
+
+    def cancel(self, reason: str = "cancelled by a lane") -> None:
+        """Asks the master to end what is under way in this lane, for everybody: committed where everyone holds the result
+        already, else Aborted. Returns at once; `quiesce()` waits for what was decided."""
+        for task in self._completion.tasks():
+            task.cancel(reason)
+
+    def close(self) -> None:
+        """Closes the communicator, without asking anybody (`comm.leave()` before it is friendlier), and ends the lane's thread.
+        May be called again; the interpreter's exit does it."""
+        self._completion.close()
+
+    def name_parameters(self, module: nn.Module) -> None:
+        """Tells the lane the names of a module's parameters, for `comm_hook`. The module is kept."""
+        self._named.append(module)
+        for name, parameter in module.named_parameters():
+            self._names[id(parameter)] = name
+
+    def name_of(self, parameter: Tensor) -> str:
+        """The name of a parameter. Raises InvalidError if `name_parameters` has not told it."""
+        name = self._names.get(id(parameter))
+        if name is None:
+            raise invalid("a parameter has no name here; call lane.name_parameters(model) before the first backward")
+        return name
+
+    def __repr__(self) -> str:
+        return f"<seaway.torch.Lane of {self.comm!r}, error {self._error!r}>"
+
+    # -- for this package ---------------------------------------------------------------------------------------------
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except Error as error:
+            raise translate(error) from None
+
+    def _record(self, error: SeawayError) -> None:
+        with self._lock:
+            if self._error is None:
+                self._error = error
+
+    def _told(self, task: Task) -> None:
+        self._completion.remove(task)
+        if task.error is not None:
+            self._record(task.error)
+        elif task.results:
+            self._contributors = task.contributors()
+
+    def _replicas(self) -> dict[int, int]:
+        view = self.comm._view
+        known, replicas = self._replicas_of
+        if view is not known and view is not None:
+            replicas = {member.peer: member.replica for member in view.members}
+            self._replicas_of = (view, replicas)
+        return replicas
+
+    def _layout(self, *parts: object) -> int:
+        view = self.comm._view
+        # A member that is an update ahead or behind reduces another step: never mix the two.
+        return digest(view.update_count if view is not None else 0, *parts)
+
+    def _prepare(self, tensors: Iterable[Tensor], names: Sequence[str] | None = None) -> Prepared:
+        return Prepared(self, tensors, names)
+
+    def _reduce(
+        self,
+        tensors: list[Tensor],
+        op: str,
+        weight: float,
+        tag: int,
+        layout: int,
+        timeout: float | None,
+        on_error: str,
+        names: Sequence[str] | None,
+    ) -> Work:
+        described = ", ".join(names) if names is not None else ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
+        started: list[Operation] = []
+        prepared: list[Prepared] = []
+
+        def start() -> None:
+            ready = self._prepare(tensors, names)
+            prepared.append(ready)
+            for pieces in ready.by_dtype:
+                # A weight always, as members must agree whether there is one.
+                weighs = weight if op == "avg" else None
+                number = self._layout(layout, op)
+                started.append(
+                    self.comm.all_reduce_async(
+                        pieces,
+                        op=op,
+                        tag=tag,
+                        weight=weighs,
+                        on_loss=self.on_loss,
+                        layout=number,
+                        timeout=timeout or self._timeout,
+                    )
+                )
+
+        return self._start(start, started, tensors, on_error, tag, lambda: prepared[0].land(), described, _dtypes(tensors))
+
+    def _broadcast(
+        self, tensors: list[Tensor], root: Member | int, tag: int, layout: int, timeout: float | None, on_error: str
+    ) -> Work:
+        started: list[Operation] = []
+        prepared: list[Prepared] = []
+
+        def start() -> None:
+            member = root if isinstance(root, Member) else self.member(root, "root")
+            ready = self._prepare([as_bytes(t) for t in tensors])
+            prepared.append(ready)
+            for pieces in ready.by_dtype:
+                started.append(
+                    self.comm.broadcast_async(
+                        pieces, member, tag=tag, layout=self._layout(layout), timeout=timeout or self._timeout
+                    )
+                )
+
+        return self._start(start, started, tensors, on_error, tag, lambda: prepared[0].land(), None)
+
+    def member(self, index: int, name: str = "rank") -> Member:
+        """The member at a position in `members()`. Raises InvalidError if there is none."""
+        members = self.members()
+        if not 0 <= index < len(members):
+            raise invalid(f"{name} is {index}; the lane has {len(members)} members")
+        return members[index]
+
+    def _start(
+        self,
+        start: Callable[[], None],
+        started: list[Operation],
+        tensors: list[Tensor],
+        on_error: str,
+        tag: int,
+        land: Callable[[], None] | None,
+        described: str | None,
+        expected: int = 1,
+    ) -> Work:
+        """Runs start(), which appends to `started` the ops of one call, as many as expected."""
+        if on_error not in _ON_ERROR:
+            raise invalid(f"on_error is {on_error!r}; give one of {', '.join(_ON_ERROR)}")
+        failed: SeawayError | None = None
+        try:
+            start()
+        except Error as error:
+            failed = translate(error)
+            if on_error == "raise":
+                self._record(failed)
+                raise failed from None
+            described = f"an error: {failed.text}"
+            self._mark(started, expected, tag)
+        task = Task(
+            started,
+            tensors,
+            swallow=on_error == "record",
+            told=self._told,
+            land=land,
+            ask=None if described is None else lambda refused: self._ask(refused, described),
+            replicas=self._replicas(),
+            error=failed,
+        )
+        self._completion.add(task)
+        return Work(task)
+
+    def _mark(self, started: list[Operation], expected: int, tag: int) -> None:
+        """In place of ops that could not be started, some that agree with none, so that the others do not wait for them."""
+        try:
+            while len(started) < expected:
+                marker = torch.zeros(1, dtype=torch.uint8)
+                started.append(self.comm.all_reduce_async(marker, op="max", tag=tag, layout=_MARKER_LAYOUT))
+        except Error:
+            pass  # no member any more: nobody waits for this rank
+
+    def _ask(self, refused: Refused, described: str) -> tuple[Operation, Callable[[], str]] | None:
+        """Gathers what each member had called. All of them do, as all of them were refused."""
+        try:
+            members = {member.peer: member.replica for member in self.comm.members}
+            blocks = self.comm.view.blocks
+            mine = torch.zeros(_WORDS_BYTES, dtype=torch.uint8)
+            text = described.encode()[:_WORDS_BYTES]
+            mine[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+            theirs = torch.zeros(len(blocks) * _WORDS_BYTES, dtype=torch.uint8)
+            gathering = self.comm.all_gather_async(
+                mine, theirs, tag=NAMES, layout=digest(refused.tag, refused.seq), deadline=_WORDS_SECONDS
+            )
+        except Error:
+            return None
+
+        def words() -> str:
+            said = []
+            for i, peer in enumerate(blocks):
+                text = bytes(theirs[i * _WORDS_BYTES : (i + 1) * _WORDS_BYTES].tolist()).rstrip(b"\0")
+                if text:
+                    who = f"replica {members[peer]}" if peer in members else f"peer {peer:#x}"
+                    said.append(f"{who} called with {text.decode('utf-8', 'replace')}")
+            return "\n".join(said)
+
+        return gathering, words
+
+
+def _check_tag(tag: int) -> None:
+    if not isinstance(tag, int) or not 0 <= tag < USER_TAGS:
+        raise invalid(f"tag is {tag!r}; give a number below 2**60")
+
+
+def _dtypes(tensors: Sequence[Tensor]) -> int:
+    return len({t.dtype for t in tensors})
+
+
+def _overlaps_itself(x: Tensor) -> bool:
+    return any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True))
+
+
+class Prepared:
+    """Tensors as the library takes them: plain memory on the CPU, grouped by dtype in the order of their first; and the way back
+    for those that had to be copied."""
+
+    def __init__(self, lane: Lane, tensors: Iterable[Tensor], names: Sequence[str] | None = None) -> None:
+        self._copies: list[tuple[Tensor, Tensor]] = []
+        groups: dict[torch.dtype, list[Tensor]] = {}
+        for i, tensor in enumerate(tensors):
+            x = local(tensor).detach()
+            plain = x.device.type == "cpu" and has_plain_memory(x)
+            if x.layout is torch.strided and not x.is_meta and not plain and not _overlaps_itself(x):
+                copy = torch.empty(x.shape, dtype=x.dtype).copy_(x)
+                self._copies.append((x, copy))
+                lane.staged_bytes += x.nbytes
+                x = copy
+            buffer(x, names[i] if names is not None else f"tensors[{i}]")
+            groups.setdefault(x.dtype, []).append(x)
+        self.by_dtype = list(groups.values())
+
+    def land(self) -> None:
+        """Copies results back. For a device: when it returns, they are there for every stream."""
+        with torch.no_grad():
+            for x, copy in self._copies:
+                x.copy_(copy)
+                if x.device.type != "cpu":
+                    torch.accelerator.current_stream(x.device).synchronize()
+
+
+def as_bytes(t: Tensor) -> Tensor:
+    """For what is copied and not reduced: a tensor of a dtype that the library does not know, as its bytes; others as they are."""
+    x = local(t).detach()
+    try:
+        buffer(torch.empty(0, dtype=x.dtype))
+        return x
+    except InvalidError:
+        if not has_plain_memory(x) or x.device.type != "cpu":
+            raise
+        return x.reshape(-1).view(torch.uint8)
