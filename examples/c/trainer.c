@@ -49,7 +49,7 @@ static seaway_status share(trainer* self) {
 }
 
 /* The one point where others join. If somebody did, everybody gets the newest state; a newcomer's is the oldest. */
-static seaway_status admit(trainer* self, uint32_t* world) {
+static seaway_status admit(trainer* self) {
   seaway_view* view = NULL;
   seaway_view_info info;
   seaway_status status = seaway_update(self->comm, &view, -1);
@@ -62,7 +62,6 @@ static seaway_status admit(trainer* self, uint32_t* world) {
   if (status != SEAWAY_OK) {
     return status;
   }
-  *world = info.world_size;
   if (info.generation != self->generation || info.self != self->self) {
     seaway_sync_result result;
     seaway_sync_result_init(&result, sizeof result);
@@ -78,7 +77,7 @@ static seaway_status admit(trainer* self, uint32_t* world) {
   return SEAWAY_OK;
 }
 
-static seaway_status train_step(trainer* self) {
+static seaway_status train_step(trainer* self, size_t* contributors) {
   seaway_buffer gradient = {self->model.gradient, PARAMETERS, SEAWAY_F32, SEAWAY_HOST};
   seaway_result result;
   double loss = learner_gradient(&self->model);
@@ -88,6 +87,7 @@ static seaway_status train_step(trainer* self) {
   if (status != SEAWAY_OK) {
     return status;
   }
+  *contributors = result.contributor_count;
   learner_step(&self->model);
   self->step++;
   if (result.lost_count > 0 || self->step % 250 == 0) {
@@ -98,15 +98,15 @@ static seaway_status train_step(trainer* self) {
 }
 
 static int train(trainer* self) {
-  uint32_t world = 0;
   for (;;) {
-    seaway_status status = admit(self, &world);
+    size_t contributors = 0;
+    seaway_status status = admit(self);
     if (status == SEAWAY_OK) {
-      /* Step and world are the same at everybody here, so all end at the same point. */
-      if (self->step >= (int64_t)self->steps && world >= self->world) {
-        return 0;
-      }
-      status = train_step(self);
+      status = train_step(self, &contributors);
+    }
+    /* How many contributed is the same at everybody, so all end at the same point. A view is each one's own. */
+    if (status == SEAWAY_OK && self->step >= (int64_t)self->steps && contributors >= self->world) {
+      return 0;
     }
     switch (status) {
       case SEAWAY_OK:
