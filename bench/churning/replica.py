@@ -15,32 +15,19 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the replicas share the machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples" / "charlm"))
+sys.path.append(str(ROOT / "examples" / "train_gpt"))
 
 import numpy as np
 import torch
 from torch import nn
 
 import seaway
-import text
+from corpus import text
+from model import GPT
 
 WINDOW, WIDTH, LAYERS, HEADS = 64, 64, 2, 4
 HELD_OUT = 256  # windows
 TEXT_BYTES = 2_000_000
-
-
-class GPT(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.symbols = nn.Embedding(text.VOCABULARY, WIDTH)
-        self.places = nn.Embedding(WINDOW, WIDTH)
-        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, dropout=0.0, batch_first=True, norm_first=True)
-        self.layers = nn.TransformerEncoder(layer, LAYERS, nn.LayerNorm(WIDTH), enable_nested_tensor=False)
-        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(WINDOW), persistent=False)
-
-    def forward(self, symbols: torch.Tensor) -> torch.Tensor:
-        x = self.symbols(symbols) + self.places.weight
-        return self.layers(x, mask=self.mask, is_causal=True) @ self.symbols.weight.T
 
 
 class Learner:
@@ -50,7 +37,7 @@ class Learner:
     def __init__(self, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
         torch.set_num_threads(1)
-        self.model = GPT()
+        self.model = GPT(text.VOCABULARY, WINDOW, WIDTH, LAYERS, HEADS)
         self.shapes = {name: value.shape for name, value in self.model.named_parameters()}
         flat = torch.cat([value.detach().reshape(-1) for value in self.model.parameters()])
         self.theta = nn.Parameter(flat)
@@ -74,8 +61,7 @@ class Learner:
         picked = torch.from_numpy(source[starts[:, None] + np.arange(WINDOW + 1)].astype(np.int64))
         parts = torch.split(self.theta, [shape.numel() for shape in self.shapes.values()])
         values = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts)}
-        scores = torch.func.functional_call(self.model, values, (picked[:, :-1],))
-        return nn.functional.cross_entropy(scores.flatten(0, 1), picked[:, 1:].flatten())
+        return torch.func.functional_call(self.model, values, (picked,))
 
     def gradient(self, stop: bool) -> float:
         """Into `message`; the loss. Which windows it is of depends on the replica and the step alone."""
