@@ -8,7 +8,7 @@ members that differ are refused, and the error has both orders.
 All buckets of a step are one op, posted with the last: as many ops in each member, whatever its buckets are, and one commit.
 """
 
-from __future__ import annotations
+# No annotations from __future__: DDP compares those of the hook with its types.
 
 import torch.distributed as dist
 from torch import Tensor
