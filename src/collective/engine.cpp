@@ -447,7 +447,7 @@ Time Engine::exact_deadline() const {
       continue;
     }
     due = std::min(due, set_due(op));
-    if (op.cancel_reason.empty()) {
+    if (unit_of(op).cancel_reason.empty()) {
       due = std::min({due, op.descriptor.deadline, no_progress_due(op)});
     }
     if (op.closed) {
