@@ -212,8 +212,8 @@ bool Engine::idle() const { return open_ops() == 0; }
 std::uint32_t Engine::oldest_generation() const {
   std::uint32_t oldest = generation_;
   for (const auto& [key, op] : ops_) {
-    const bool awaited = std::any_of(op.sides.begin(), op.sides.end(), [](const auto& entry) {
-      return entry.second.ready || !entry.second.parts.empty() || entry.second.hold;
+    const bool awaited = std::any_of(op.sides.begin(), op.sides.end(), [of = &key](const auto& entry) {
+      return entry.second.ready || !entry.second.parts.empty() || (of->is_transaction() && entry.second.hold);
     });
     if (op.handle != 0 || (op.stage == Stage::unposted && awaited)) {
       oldest = std::min(oldest, key.generation);
@@ -447,7 +447,7 @@ Time Engine::exact_deadline() const {
       continue;
     }
     due = std::min(due, set_due(op));
-    if (op.cancel_reason.empty()) {
+    if (unit_of(op).cancel_reason.empty()) {
       due = std::min({due, op.descriptor.deadline, no_progress_due(op)});
     }
     if (op.closed) {

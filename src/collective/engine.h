@@ -332,6 +332,7 @@ class Engine {
   static OpKey unit_of(const OpKey& key) { return key.is_in_transaction() ? key.transaction() : key; }
   // What is decided: the op, or the transaction that it is in.
   Op& unit_of(Op& op) { return op.key.is_in_transaction() ? ops_.at(op.key.transaction()) : op; }
+  const Op& unit_of(const Op& op) const { return op.key.is_in_transaction() ? ops_.at(op.key.transaction()) : op; }
   void begin_transaction(Op& op, Time now);
   OpHandle end_with(Op& transaction, Time now);
   void abort_if_different(Op& op);

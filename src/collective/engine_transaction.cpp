@@ -5,7 +5,8 @@
 //
 //   open       T gets its key, attempt and standing, which its ops take over. Nothing is sent
 //   post       an op in T is numbered in T and runs as ever, but for its result, which lands in a scratch (lands_in_scratch)
-//   close      the list is fixed. READY(T) to my group; its digest covers the list
+//   close      the list is fixed. READY(T) to my group; its digest covers the list. None of one that was cancelled before: it is not
+//              to commit any more, and the request to abort it stands
 //   holds      closed, READY(T) of my whole group is here, every op of the list holds in T's attempt
 //   HOLD       to my group, when it holds and is not frozen. The value: attempt, *places* of the contributors, bits of all ops.
 //              Places, in the base of the generation, since they are the same in all lanes, where the incarnations are not
@@ -108,7 +109,9 @@ void Engine::close_transaction(OpHandle handle, Time now) {
   op->closed = true;
   op->progress_at = now;
   may_be_due_earlier();
-  if (op->open()) {
+  if (op->open() && !op->cancel_reason.empty()) {
+    op->must_abort = true;  // given up before anybody could hold it: it is not said that it is closed
+  } else if (op->open()) {
     std::vector<std::uint64_t> digests;
     for (const OpKey& key : op->its_ops) {
       digests.push_back(ops_.at(key).digest);

@@ -257,6 +257,22 @@ TEST_CASE("what cannot be in a transaction is said so at the post") {
   CHECK(refusal(in(open)).find("closed") != std::string::npos);
 }
 
+TEST_CASE("the deadline of an op is its transaction's, and asks once") {
+  Lanes cluster(2, 1);
+  cluster.open(0);
+  Descriptor op;
+  op.deadline = cluster.now + 50 * kMillisecond;
+  cluster.add(0, 1, op);
+  cluster.run();
+  CHECK(cluster.engine(0).deadline() <= op.deadline);
+  CHECK(!cluster.has_asked_to_abort(0));
+  cluster.now = op.deadline;
+  cluster.run();
+  REQUIRE(cluster.asked(0).size() == 1);
+  CHECK(std::get<AskCancel>(cluster.asked(0)[0]).op.is_transaction());
+  CHECK(cluster.engine(0).deadline() > cluster.now);  // or its owner would spin
+}
+
 TEST_CASE("a fence ends a transaction that is open") {
   Lanes cluster(2, 1);
   cluster.open(0);

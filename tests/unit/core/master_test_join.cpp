@@ -13,6 +13,28 @@ struct Formed : Script {
   }
 };
 
+TEST_CASE("the lanes of a replica are introduced to one another, and admitted when they are linked") {
+  Script run(true, 1);
+  run.start();
+  for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
+    Actor& actor = run.actor(a + 16 * lane);
+    actor.replica = 1;
+    actor.lane = lane;
+    actor.lanes = 2;
+  }
+  run.actor(a).unreachable = {a + 16};
+  run.arrive({a, a + 16});
+  REQUIRE(run.heard<wire::Introduce>(a));
+  CHECK(run.last<wire::Introduce>(a).peers[0].id == a + 16);
+  CHECK(run.roster().empty());
+  CHECK(run.last<wire::Waiting>(a).reason.find("connecting to") != std::string::npos);
+  run.actor(a).unreachable.clear();
+  run.say(a, wire::Linked{{a + 16}});
+  CHECK(run.roster().empty());
+  run.say(a + 16, wire::Linked{{a}});
+  CHECK(run.roster() == std::set<PeerId>{a, a + 16});
+}
+
 TEST_CASE("a newcomer is introduced to the members of its lane and they to it; linked, it is asked for and admitted") {
   Formed run;
   run.actors.at(a).update_count = 4;

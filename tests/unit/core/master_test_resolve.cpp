@@ -275,6 +275,56 @@ TEST_CASE("each lane hears the decisions of its own ops only") {
   CHECK(run.logged("has no part in"));
 }
 
+// Replicas a, b and c of two lanes; c is lost. What the others say of a transaction is decided once.
+struct TransactionOfLanes : Script {
+  TransactionOfLanes() : Script(true, 3) {
+    start();
+    for (const PeerId id : {a, b, c}) {
+      for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
+        Actor& peer = actor(id + 16 * lane);
+        peer.replica = static_cast<std::uint32_t>(id);
+        peer.lane = lane;
+        peer.lanes = 2;
+      }
+    }
+    arrive({a, a + 16, b, b + 16, c, c + 16});
+    REQUIRE(roster().size() == 6);
+  }
+  // What lane 0 says, and lane 1, at a and b.
+  std::optional<Verdict> decided(const wire::OpReport& lane0, const wire::OpReport& lane1) {
+    reports[a] = reports[b] = {lane0};
+    reports[a + 16] = reports[b + 16] = {lane1};
+    forget();
+    lose(c);
+    const auto verdict = verdict_at(a, transaction);
+    for (const PeerId id : {b, a + 16, b + 16}) {
+      CHECK(verdict_at(id, transaction) == verdict);
+    }
+    return verdict;
+  }
+  static constexpr OpKey transaction{
+      .lane = kEveryLane, .generation = 1, .tag = kTransactionTag, .seq = 0, .source = kNoPeer, .target = kNoPeer};
+};
+
+TEST_CASE(
+    "a transaction is decided once for all lanes: attempt and contributors are one value, bits are each lane's own") {
+  TransactionOfLanes run;
+  const auto holding = [](Cut attempt, std::uint64_t contributors, std::uint64_t bits) {
+    return op(OpStatus::holds, TransactionOfLanes::transaction, value_of(attempt, contributors, bits));
+  };
+  const wire::OpReport held = holding({}, 1, 10);
+  SUBCASE("all hold") { CHECK(run.decided(held, holding({}, 1, 20)) == Verdict::commit); }
+  SUBCASE("one lane does not (G14)") {
+    CHECK(run.decided(held, op(OpStatus::running, TransactionOfLanes::transaction)) == Verdict::resume);
+  }
+  SUBCASE("of another attempt (G18)") { CHECK(run.decided(held, holding({1, 1}, 1, 20)) == Verdict::resume); }
+  SUBCASE("over other contributors") { CHECK(run.decided(held, holding({}, 2, 20)) == Verdict::resume); }
+  SUBCASE("a lane has committed") {
+    CHECK(run.decided(op(OpStatus::committed, TransactionOfLanes::transaction, value_of({}, 1, 10)),
+                      holding({}, 1, 20)) == Verdict::commit);
+  }
+}
+
 TEST_CASE("a member that was evicted live does not stand in the way of a commit") {
   Script run(true, 3);
   run.start();

@@ -25,6 +25,23 @@ TEST_CASE("peer: a newcomer dials members, one control and K data connections") 
   CHECK(dials[0].addresses == info(60, 1).addresses);
 }
 
+TEST_CASE("peer: a sibling gets one control connection, and is linked with it") {
+  PeerConfig of_lane_0 = config();
+  of_lane_0.lanes = 2;
+  Script script(of_lane_0);
+  wire::MemberInfo sibling = info(40, 0, 1);
+  sibling.replica = of_lane_0.replica;
+  script.connected_and_joining().hears(wire::Introduce{{sibling, info(61, 0, 1)}});
+  const auto dials = script.took<Dial>();
+  REQUIRE(dials.size() == 1);  // peer 61 is of another lane and another replica
+  CHECK(dials[0].peer == 40);
+  CHECK(dials[0].control);
+  script.forget_effects().linked(40, 1, true, true);
+  const auto linked = script.said<wire::Linked>();
+  REQUIRE(linked.size() == 1);
+  CHECK(linked[0].peers == std::vector<PeerId>{40});
+}
+
 TEST_CASE("peer: more data connections are dialled when they are wanted, if their number is not fixed") {
   for (const bool more : {true, false}) {
     PeerConfig config_of_mine = config();

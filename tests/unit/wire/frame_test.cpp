@@ -50,8 +50,9 @@ TEST_CASE("what no healthy peer says is refused before memory is taken") {
   bytes = encode(a_header());
   bytes[1] = std::byte{3};
   CHECK_FALSE(decode_frame_header(bytes));
-  for (const FrameType type : {FrameType::ready, FrameType::want, FrameType::part, FrameType::result, FrameType::hold,
-                               FrameType::ended, FrameType::ack, FrameType::ping, FrameType::gone, FrameType::set}) {
+  for (const FrameType type :
+       {FrameType::ready, FrameType::want, FrameType::part, FrameType::result, FrameType::hold, FrameType::ended,
+        FrameType::ack, FrameType::ping, FrameType::gone, FrameType::set, FrameType::lane_hold}) {
     FrameHeader header = a_header();
     header.type = type;
     header.length = kMaxChunkBytes + 1;

@@ -46,6 +46,7 @@ from seaway._master import Master
 from seaway._operation import Operation, wait
 from seaway._result import Contributor, Result
 from seaway._state import SyncResult
+from seaway._transaction import Transaction
 from seaway._view import Member, View
 
 __version__ = _version()
@@ -79,6 +80,7 @@ __all__ = [
     "Result",
     "SyncResult",
     "TooMany",
+    "Transaction",
     "Undecided",
     "View",
     "lincomb",

@@ -167,6 +167,7 @@ typedef struct seaway_options {
   float* residual;
   double grace_s;
   uint64_t quorum;
+  seaway_op* transaction;
 } seaway_options;
 seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
 typedef enum seaway_outcome {
@@ -246,6 +247,9 @@ seaway_status seaway_recv_start(seaway_comm* comm, seaway_op** op, const seaway_
                                            uint64_t from, const seaway_options* options);
 seaway_status seaway_barrier(seaway_comm* comm, seaway_result* result, const seaway_options* options);
 seaway_status seaway_barrier_start(seaway_comm* comm, seaway_op** op, const seaway_options* options);
+seaway_status seaway_transaction_create(seaway_comm* comm, seaway_op** transaction,
+                                                   const seaway_options* options);
+seaway_status seaway_transaction_close(seaway_op* transaction);
 typedef enum seaway_sync_role {
   SEAWAY_SEND_AND_RECEIVE = 0,
   SEAWAY_SEND_ONLY = 1,

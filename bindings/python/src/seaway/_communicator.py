@@ -16,9 +16,10 @@ from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_
 from seaway._exchange import Exchanges
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
-from seaway._options import Codec, add_codec, add_quorum, make_options
+from seaway._options import Codec, add_codec, add_quorum, add_transaction, make_options
 from seaway._result import Result
 from seaway._state import State, SyncResult
+from seaway._transaction import Transaction
 from seaway._view import Member, View, take_view
 from seaway._waiting import in_slices
 
@@ -414,11 +415,12 @@ class Communicator(Exchanges):
         grace: float = 0,
         timeout: float | None = None,
         deadline: float | None = None,
+        transaction: Transaction | None = None,
     ) -> Operation:
         """Starts `all_reduce` with the same arguments and returns at once. The arrays belong to the library until it is final:
         x may be read meanwhile, nothing else."""
         reduction = self._reduction(op)
-        options = make_options(tag, weight, on_loss, layout, priority, timeout, deadline)
+        options = add_transaction(make_options(tag, weight, on_loss, layout, priority, timeout, deadline), transaction)
         if out is None:
             source, count, keep = buffers(x, "x", True)
             target = NULL
@@ -503,10 +505,11 @@ class Communicator(Exchanges):
         grace: float = 0,
         timeout: float | None = None,
         deadline: float | None = None,
+        transaction: Transaction | None = None,
     ) -> Operation:
         """Starts `reduce_scatter` with the same arguments and returns at once."""
         reduction = self._reduction(op)
-        options = make_options(tag, weight, on_loss, layout, priority, timeout, deadline)
+        options = add_transaction(make_options(tag, weight, on_loss, layout, priority, timeout, deadline), transaction)
         source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
         options = add_quorum(options, quorum, grace)
@@ -575,9 +578,10 @@ class Communicator(Exchanges):
         residual: Array | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
+        transaction: Transaction | None = None,
     ) -> Operation:
         """Starts `all_gather` with the same arguments and returns at once."""
-        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
+        options = add_transaction(make_options(tag, None, on_loss, layout, priority, timeout, deadline), transaction)
         source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
         pointer = _new(_OP)
@@ -622,10 +626,11 @@ class Communicator(Exchanges):
         priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
+        transaction: Transaction | None = None,
     ) -> Operation:
         """Starts `broadcast` with the same arguments and returns at once."""
         peer, mine = self._peer(root, "root")
-        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
+        options = add_transaction(make_options(tag, None, on_loss, layout, priority, timeout, deadline), transaction)
         array, count, keep = buffers(x, "x", not mine)
         pointer = _new(_OP)
         status = lib.seaway_broadcast_start(self._handle, pointer, array, count, peer, options)
@@ -653,12 +658,44 @@ class Communicator(Exchanges):
         priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
+        transaction: Transaction | None = None,
     ) -> Operation:
         """Starts `barrier` and returns at once."""
-        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
+        options = add_transaction(make_options(tag, None, on_loss, layout, priority, timeout, deadline), transaction)
         pointer = _new(_OP)
         status = lib.seaway_barrier_start(self._handle, pointer, options)
         return self._started(status, pointer, None, "barrier")
+
+    # -- transactions -------------------------------------------------------------------------------------------------
+
+    def transaction(
+        self, *, on_loss: str = "resume", timeout: float | None = None, deadline: float | None = None
+    ) -> Transaction:
+        """Ops that commit together, in all lanes of all replicas, or not at all: one step of a model whose parts are on several lanes.
+
+            with comm.transaction() as step:
+                comm.all_reduce_async(mine, op="avg", transaction=step)
+            # committed here, in every lane; or an error was raised and no array has changed
+
+        The n-th transaction since the last update at which members joined is the n-th of everybody, in every lane: all open them in
+        the same order. What is in it each lane decides for itself, the same on all members of the lane; nothing is possible.
+        In it are the ops that name it, in the order of their starts, whatever their tags. Not possible are send and recv, and
+        ops with a quorum. Results are staged: the library takes as much memory as they have, and copies them at the commit.
+
+        Args:
+            on_loss: "resume": it goes on over the members that are left when a replica is lost; "fail": it is aborted. Of all its ops.
+            timeout: seconds without any byte of its ops, counted from its close, after which the master decides it.
+            deadline: seconds from now, after which the same happens.
+
+        Raises:
+            NotMember, Evicted: this peer is no member.
+        """
+        pointer = _new(_OP)
+        options = make_options(0, None, on_loss, 0, 0, timeout, deadline)
+        status = lib.seaway_transaction_create(self._handle, pointer, options)
+        if status != OK:
+            raise make_error(status, "transaction", None if self._closed else last_error(comm=self._handle))
+        return Transaction(self, pointer)
 
     # -- the shared state ---------------------------------------------------------------------------------------------
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from seaway._buffers import Array, buffers, dtype_code
 from seaway._library import ffi, lib
-from seaway._options import make_options
+from seaway._options import add_transaction, make_options
 from seaway._result import Result
 from seaway._view import Member
 
 if TYPE_CHECKING:
     from seaway._operation import Operation
+    from seaway._transaction import Transaction
 
 _OP = ffi.typeof("seaway_op **")
 _SHARES = ffi.typeof("seaway_share[]")
@@ -91,9 +92,10 @@ class Exchanges:
         priority: int = 0,
         timeout: float | None = None,
         deadline: float | None = None,
+        transaction: Transaction | None = None,
     ) -> Operation:
         """Starts `exchange` with the same arguments and returns at once."""
-        options = make_options(tag, None, on_loss, layout, priority, timeout, deadline)
+        options = add_transaction(make_options(tag, None, on_loss, layout, priority, timeout, deadline), transaction)
         given, give_count, keep = self._shares(sends or {}, "sends", False)
         taken, take_count, kept = self._shares(recvs or {}, "recvs", True)
         code = dtype_code(dtype) if dtype is not None else 0

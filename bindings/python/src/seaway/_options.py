@@ -7,6 +7,7 @@ from typing import Any
 from seaway._buffers import Array, buffers
 from seaway._errors import InvalidError
 from seaway._library import NULL, ffi, lib
+from seaway._transaction import Transaction, handle_of
 
 # One for the way there and back, or one for each.
 Codec = str | None | tuple[str | None, str | None]
@@ -79,6 +80,16 @@ def add_quorum(options: Any, quorum: int | None, grace: float) -> Any:
             raise InvalidError(f"{argument} is {value!r}; give a number in its range") from None
     if not options.quorum > 0:
         raise InvalidError(f"quorum is {quorum!r}; give a number of contributions, 1 or more, or None for everybody's")
+    return options
+
+
+def add_transaction(options: Any, transaction: Transaction | None) -> Any:
+    """The options with what the op commits together with."""
+    if transaction is None:
+        return options
+    if options == NULL:
+        options = _new_options()
+    options.transaction = handle_of(transaction)
     return options
 
 
