@@ -34,6 +34,7 @@ from seaway._operation import Operation
 from seaway._result import Result
 from seaway._state import SyncResult
 from seaway._view import View
+from seaway.torch._vote import device_of
 
 T = TypeVar("T")
 
@@ -62,11 +63,7 @@ class Replica:
         self.comm = comm
         self._group = group if group is not None and dist.get_world_size(group) > 1 else None
         self._replicas: dict[int, int] = {}
-        # On the CPU unless the group has no way there.
-        device = "cpu"
-        if self._group is not None and torch.device("cpu") not in self._group._device_types:
-            device = str(self._group._device_types[0])
-        self._device = device
+        self._device = device_of(group) if group is not None else torch.device("cpu")
         self._origin = self._least(secrets.randbits(62))
 
     # -- what an outer loop calls -------------------------------------------------------------------------------------

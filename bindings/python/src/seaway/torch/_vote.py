@@ -27,12 +27,13 @@ def vote(ok: bool, group: dist.ProcessGroup | None) -> bool:
     """
     if group is None:
         return ok
-    ballot = torch.tensor([int(ok)], dtype=torch.int32, device=_device(group))
+    ballot = torch.tensor([int(ok)], dtype=torch.int32, device=device_of(group))
     dist.all_reduce(ballot, op=dist.ReduceOp.MIN, group=group)
     return bool(ballot.item())
 
 
-def _device(group: dist.ProcessGroup) -> torch.device:
+def device_of(group: dist.ProcessGroup) -> torch.device:
+    """Where tensors of its collectives are to be: on the CPU unless the group has no way there."""
     kinds = [torch.device(kind) for kind in group._device_types]
     return torch.device("cpu") if torch.device("cpu") in kinds or not kinds else kinds[0]
 
