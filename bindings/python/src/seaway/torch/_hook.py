@@ -8,10 +8,10 @@ members that differ are refused, and the error has both orders.
 All buckets of a step are one op, posted with the last: as many ops in each member, whatever its buckets are, and one commit.
 """
 
-from __future__ import annotations
+# No annotations from __future__: DDP compares those of the hook with its types.
 
-import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import GradBucket
 from torch.futures import Future
 
 from seaway.torch import _tags
@@ -19,7 +19,7 @@ from seaway.torch._errors import SeawayError
 from seaway.torch._lane import Lane, digest
 
 
-def comm_hook(state: Lane, bucket: dist.GradBucket) -> Future[Tensor]:
+def comm_hook(state: Lane, bucket: GradBucket) -> Future[Tensor]:
     """A communication hook of DDP: the mean over all replicas. Errors go to the lane; end the step with `seaway.torch.step`.
 
         ddp = DistributedDataParallel(model, process_group=alone, broadcast_buffers=False)
@@ -27,8 +27,9 @@ def comm_hook(state: Lane, bucket: dist.GradBucket) -> Future[Tensor]:
         ddp.register_comm_hook(lane, seaway.torch.comm_hook)
 
     DDP's own group has this process alone (`dist.new_group([rank], use_local_synchronization=True)`), so that it posts nothing by
-    itself. A newcomer among members that have learned their order is refused until it has made a step of its own: before it joins,
-    let it run one forward and backward, and step nothing; or use `find_unused_parameters=True`, with which DDP keeps its first order.
+    itself. A newcomer among members that have learned their order is refused until it has made a step of its own: before it
+    joins, let it run one forward and backward, and step nothing; or use `find_unused_parameters=True`, with which DDP keeps its
+    first order.
 
     Args:
         state: the lane.
@@ -50,13 +51,13 @@ def comm_hook(state: Lane, bucket: dist.GradBucket) -> Future[Tensor]:
     if bucket.is_last():
         buckets, state._buckets = state._buckets, []
         orders = [order for _, order, _ in buckets]
-        work = state._reduce(
-            [each for each, _, _ in buckets], "avg", 1.0, _tags.HOOK, digest(*orders), None, "record", [f"({o})" for o in orders]
-        )
+        gradients = [each for each, _, _ in buckets]
+        names = [f"({order})" for order in orders]
+        work = state._reduce(gradients, "avg", 1.0, _tags.HOOK, digest(*orders), None, "record", names)
 
-        def over(_: Future[list[Tensor]]) -> None:
-            for each, _, future in buckets:
-                future.set_result(each)
+        def over(done: Future[list[Tensor]]) -> None:
+            for averaged, _, future in buckets:
+                future.set_result(averaged)
 
         work.get_future().then(over)
     return base

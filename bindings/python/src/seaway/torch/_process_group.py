@@ -40,8 +40,8 @@ _OPS = {
 }
 
 _SUM_REFUSED = (
-    'SUM of floating point is refused by a lane with on_loss="resume": torch has divided by a number of replicas that may be stale. '
-    "Use AVG (HSDP with float32 or bfloat16, DDP with seaway.torch.comm_hook), a lane with on_loss=\"fail\", or allow_sum=True"
+    'SUM of floating point is refused by a lane with on_loss="resume": torch has divided by a number of replicas that may be '
+    "stale. Use AVG (HSDP with float32 or bfloat16, DDP with seaway.torch.comm_hook), a lane with on_loss=\"fail\", or allow_sum=True"
 )
 
 
@@ -73,7 +73,7 @@ class ProcessGroup(dist.ProcessGroup):
         if on_error not in ("raise", "record"):
             raise invalid(f"on_error is {on_error!r}; give one of raise, record")
         self._known = (lane.rank(), lane.size())
-        super().__init__(*self._known)
+        super().__init__(*self._known)  # type: ignore[call-arg, arg-type]  # a rank and a size, for subclasses
         self.lane = lane
         self._on_error = on_error
         self._allow_sum = allow_sum or lane.on_loss == "fail"
@@ -168,7 +168,11 @@ class ProcessGroup(dist.ProcessGroup):
                 started.append(
                     self.lane.comm.reduce_scatter_async(laid, result, op=op, tag=self._tag, on_loss="fail", **self._options(opts))
                 )
-                landings.append(lambda t=target, r=result: _put(t, r.view(t.shape)))
+
+                def land(target: Tensor = target, result: Tensor = result) -> None:
+                    _put(target, result.view(target.shape))
+
+                landings.append(land)
 
         return self._call(start, targets, landings, len(targets))
 
@@ -181,7 +185,9 @@ class ProcessGroup(dist.ProcessGroup):
         member = self._member(root, "root")
         return self.lane._broadcast(listed, member, self._tag, 0, self._seconds(opts), self._on_error)
 
-    def allgather(self, outs: Sequence[Sequence[Tensor]], ins: Sequence[Tensor], opts: Any = None, timeout: Any = None) -> Work:
+    def allgather(  # type: ignore[override]
+        self, outs: Sequence[Sequence[Tensor]], ins: Sequence[Tensor], opts: Any = None, timeout: Any = None
+    ) -> Work:
         """Puts everyone's ins[i] into outs[i], by position. A loss ends it Aborted."""
         return self._gather([list(row) for row in outs], list(ins), opts)
 
@@ -225,7 +231,7 @@ class ProcessGroup(dist.ProcessGroup):
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
-    def barrier(self, opts: Any = None, timeout: Any = None) -> Work:
+    def barrier(self, opts: Any = None, timeout: Any = None) -> Work:  # type: ignore[override]
         """Over when every member has called it."""
 
         def start(started: list[Operation]) -> None:
@@ -336,7 +342,7 @@ def create(store: Any, rank: int, size: int, timeout: timedelta) -> ProcessGroup
     replica = _integer_from_environment("SEAWAY_REPLICA")
     comm = Communicator(
         replica=rank if replica is None else replica,
-        lanes=_integer_from_environment("LOCAL_WORLD_SIZE") or 1 if "LOCAL_RANK" in os.environ else 1,
+        lanes=(_integer_from_environment("LOCAL_WORLD_SIZE") or 1) if "LOCAL_RANK" in os.environ else 1,
         min_world=size,
         timeout=timeout.total_seconds(),
     )

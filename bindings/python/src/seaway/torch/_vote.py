@@ -53,7 +53,8 @@ def step(optimizer: torch.optim.Optimizer, lane: Lane, group: dist.ProcessGroup 
             in all replicas, or they would step differently.
 
     Returns:
-        Whether the optimizer stepped. `lane.skipped` says why not, on the ranks whose lane failed, and the logger "seaway.torch" too.
+        Whether the optimizer stepped. `lane.skipped` says why not, on the ranks whose lane failed, and so does the logger
+        "seaway.torch".
 
     Raises:
         SeawayError: of the class seaway.InvalidError and the like, after the vote: this rank's call was wrong, and making the step
