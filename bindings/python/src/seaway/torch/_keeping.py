@@ -8,11 +8,12 @@ import numpy as np
 
 from seaway._view import View
 from seaway.torch._replica import Replica
+from seaway.torch._tags import KEEPING
 
 
 def exchange(replica: Replica, view: View, private: bytes, name: str) -> dict[int, bytes]:
     """By replica, what every member of this lane gave. One that is lost meanwhile is missing."""
-    tag = 2**61 + zlib.crc32(name.encode())  # apart from the program's own
+    tag = KEEPING + zlib.crc32(name.encode())
     blocks = len(view.blocks)
     sizes = np.zeros(blocks, np.int64)
     replica.comm.all_gather(np.array([len(private)], np.int64), sizes, tag=tag)
