@@ -221,6 +221,32 @@ void Engine::forget_sums(Op& op) {
   }
 }
 
+// --- What a link is to carry ----------------------------------------------------------------------------------------
+
+std::vector<std::pair<PeerId, double>> Engine::traffic() const {
+  if (bases_.empty()) {
+    return {};
+  }
+  double bytes = 0;
+  double direct = 0;
+  for (const auto& [handle, key] : handles_) {
+    const Op& op = ops_.at(key);
+    const auto data = static_cast<double>(op.open() ? op.data_bytes() : 0);
+    bytes += data;
+    direct += sums_by_site(op.descriptor) ? 0 : data;
+  }
+  std::vector<PlanMember> base = base_of(bases_.back().generation);
+  std::vector<std::pair<PeerId, double>> traffic = link_traffic(base, config_.self);
+  if (direct > 0 && has_sites(base)) {
+    std::ranges::for_each(base, [](PlanMember& member) { member.site = 0; });
+    const std::vector<std::pair<PeerId, double>> past_sites = link_traffic(base, config_.self);
+    for (std::size_t i = 0; i < traffic.size(); ++i) {
+      traffic[i].second += direct / bytes * (past_sites[i].second - traffic[i].second);
+    }
+  }
+  return traffic;
+}
+
 // --- PARTIAL --------------------------------------------------------------------------------------------------------
 
 Landing Engine::land_partial(Connection& connection, const FrameHeader& header) {
