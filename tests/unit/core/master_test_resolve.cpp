@@ -4,6 +4,7 @@
 namespace seaway::core::script {
 namespace {
 
+using wire::OpStatus;
 using wire::Verdict;
 
 // Epoch 1 of a, b, c; the reports given; then c is lost.
