@@ -29,11 +29,20 @@ std::string text_of_epoch(const Epoch& epoch) {
 
 ReferenceAttempt Checker::attempt_of(PeerId peer, const Result& result) const {
   ReferenceAttempt attempt{result.op, result.plan, result.chunk_bytes};
-  const auto base = bases_.find({run_of(peer), result.op.generation});
-  if (result.plan == collective::PlanKind::hierarchical && base != bases_.end()) {
-    SEAWAY_MARK("sim: a success by a hierarchical plan");
-    for (const auto& [id, rate, site] : base->second) {
+  const auto bases = bases_.find({run_of(peer), result.op.generation});
+  if (result.plan != collective::PlanKind::hierarchical || bases == bases_.end()) {
+    return attempt;
+  }
+  SEAWAY_MARK("sim: a success by a hierarchical plan");
+  // Of several bases the one that the op can be of.
+  for (const Base& base : bases->second) {
+    attempt.sites.clear();
+    for (const auto& [id, rate, site] : base) {
       attempt.sites[id] = site;
+    }
+    const auto has = [&](const Contributor& contributor) { return attempt.sites.contains(contributor.id); };
+    if (std::ranges::all_of(result.contributors, has)) {
+      break;
     }
   }
   return attempt;
@@ -391,12 +400,15 @@ void Checker::on_epoch(const wire::EpochMessage& epoch) {
     }
   }
   for (const wire::Base& base : epoch.bases) {
-    std::vector<std::tuple<PeerId, std::uint32_t, std::uint32_t>> members;
+    Base members;
     for (const wire::BaseMember& member : base.members) {
       members.emplace_back(member.id, member.rate_mbps, member.site);
     }
-    const auto before = bases_.emplace(std::pair(run, base.generation), members).first;
-    if (before->second != members && world_->remembers()) {
+    std::vector<Base>& known = bases_[{run, base.generation}];
+    if (std::ranges::find(known, members) == known.end()) {
+      known.push_back(std::move(members));
+    }
+    if (known.size() > 1 && world_->remembers()) {
       throw Violation("generation " + std::to_string(base.generation) + " has two bases");
     }
   }

@@ -133,8 +133,10 @@ class Checker {
   std::set<PlannedOp> flipped_;
   std::map<Epoch, std::vector<PeerId>> rosters_;
   std::map<std::pair<unsigned, std::uint32_t>, std::uint64_t> join_points_;  // by run and generation
-  // The same: id, rate, site of each member.
-  std::map<std::pair<unsigned, std::uint32_t>, std::vector<std::tuple<PeerId, std::uint32_t, std::uint32_t>>> bases_;
+  // Id, rate, site of each member.
+  using Base = std::vector<std::tuple<PeerId, std::uint32_t, std::uint32_t>>;
+  // By run and generation; several only where a master without a store died before many knew of the first.
+  std::map<std::pair<unsigned, std::uint32_t>, std::vector<Base>> bases_;
   Epoch newest_;
   std::vector<wire::MemberInfo> newest_roster_;
   std::map<HostId, Time> excused_;   // until
