@@ -113,6 +113,7 @@ void Engine::close_transaction(OpHandle handle, Time now) {
     op->must_abort = true;  // given up before anybody could hold it: it is not said that it is closed
   } else if (op->open()) {
     std::vector<std::uint64_t> digests;
+    digests.reserve(op->its_ops.size());
     for (const OpKey& key : op->its_ops) {
       digests.push_back(ops_.at(key).digest);
     }
@@ -175,6 +176,7 @@ bool Engine::holds_all(const Op& transaction) const {
 std::uint64_t Engine::places_of_contributors(const Op& transaction) const {
   const std::vector<PlanMember> base = base_of(transaction.key.generation);
   std::vector<std::uint64_t> places;
+  places.reserve(transaction.contributors->size());
   for (const Contributor& contributor : *transaction.contributors) {
     const auto member = std::ranges::find(base, contributor.id, &PlanMember::id);
     places.push_back(static_cast<std::uint64_t>(member - base.begin()));
