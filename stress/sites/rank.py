@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import threading
+import time
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple, NoReturn
 
@@ -24,6 +25,7 @@ from seaway.torch import Lane, average_gradients, step as optimizer_step, sync_t
 
 SITE_IS_OVER = 3
 WIDTH = 64
+SUCCEEDS_WITHIN = 10.0  # seconds
 
 
 class Place(NamedTuple):
@@ -81,6 +83,19 @@ def train(comm: seaway.Communicator, place: Place, said: Connection) -> NoReturn
         say(said, "step", step=step, digest=digest(model), sites=sorted(lane.contributors()))
 
 
+def join(place: Place) -> seaway.Communicator:
+    end = time.monotonic() + SUCCEEDS_WITHIN
+    while True:
+        try:
+            return seaway.Communicator(
+                place.join, listen="127.0.0.1:0", replica=place.site, lane=place.lane, lanes=place.lanes, min_world=place.min_world
+            )
+        except seaway.JoinRefused:  # the site's life before this one ended just now, and is a member still
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
 def end_with_parent() -> NoReturn:
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -98,10 +113,7 @@ def run(place: Place, said: Connection) -> NoReturn:
         store = dist.FileStore(place.store, place.lanes)
         timeout = datetime.timedelta(seconds=60)
         dist.init_process_group("gloo", store=store, rank=place.lane, world_size=place.lanes, timeout=timeout)
-        comm = seaway.Communicator(
-            place.join, listen="127.0.0.1:0", replica=place.site, lane=place.lane, lanes=place.lanes, min_world=place.min_world
-        )
-        train(comm, place, said)
+        train(join(place), place, said)
     except (seaway.Evicted, RuntimeError) as error:  # torch's own: a rank of this site is gone
         say(said, "over", why=f"{type(error).__name__}: {error}"[:300])
         os._exit(SITE_IS_OVER)  # torch's groups of a site that is over have nobody to say goodbye to
