@@ -3,15 +3,13 @@
 import multiprocessing
 import pathlib
 import random
-import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from multiprocessing.connection import wait
 
 import rank
+import seaway
 
 # Ranks are forked by a server that has imported torch once, as that takes seconds. torch._dynamo comes with the first fully_shard.
 PRELOAD = ["torch.distributed.fsdp", "torch.distributed.tensor", "torch._dynamo", "seaway.torch"]
@@ -165,33 +163,17 @@ class Campaign:
                 process.join()
 
 
-def master(folder):
-    with (folder / "master.log").open("ab") as log:
-        words = [pathlib.Path(sys.prefix) / "bin/seaway", "master", "--listen", "127.0.0.1:0"]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log)
-    process.stdout.readline()
-    line = process.stdout.readline().decode().strip()
-    if not line.startswith("join string: "):
-        process.kill()
-        raise Broken(f"the master did not start; see {folder / 'master.log'}")
-    return process, line.removeprefix("join string: ")
-
-
 def perform(options):
-    """Prints how it goes. Raises Broken; then what the master said is kept."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="seaway-sites-"))
-    process, join = master(folder)
-    campaign = Campaign(options, join, folder)
-    try:
-        campaign.perform()
-    except Broken as broken:
-        again = f"--kills {options.kills} --sites {options.sites} --lanes {options.lanes} --every {options.every} --seed {options.seed}"
-        raise Broken(f"{broken}\nlogs: {folder}\nrepeat it: stress/sites/kills {again}") from None
-    finally:
-        campaign.close()
-        process.kill()
-        process.wait()
-    shutil.rmtree(folder)
+    """Prints how it goes. Raises Broken."""
+    with tempfile.TemporaryDirectory(prefix="seaway-sites-") as folder, seaway.Master() as master:
+        campaign = Campaign(options, master.join, pathlib.Path(folder))
+        try:
+            campaign.perform()
+        except Broken as broken:
+            again = f"--kills {options.kills} --sites {options.sites} --lanes {options.lanes} --every {options.every} --seed {options.seed}"
+            raise Broken(f"{broken}\nrepeat it: stress/sites/kills {again}") from None
+        finally:
+            campaign.close()
     back = sorted(campaign.back)
     print(
         f"\n{campaign.kills} kills, {campaign.newest} steps, {campaign.skipped} skipped by a rank: no mixed model, no hang, no end of a "
