@@ -3,7 +3,6 @@
 #include <bit>
 #include <cstring>
 
-#include "hash/hash.h"
 #include "sim/program.h"
 
 namespace seaway::sim {
@@ -12,10 +11,6 @@ using collective::Descriptor;
 using collective::OpKind;
 
 namespace {
-
-std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) {
-  return combine(std::span(numbers.begin(), numbers.size()));
-}
 
 Descriptor draw_op(Random& random, std::uint32_t most_elements) {
   Descriptor op;

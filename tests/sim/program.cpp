@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 
-#include "hash/hash.h"
 #include "sim/peer_process.h"
 #include "sim/shared_state.h"
 #include "sim/world.h"
@@ -15,10 +14,6 @@ using collective::Descriptor;
 using collective::OpKind;
 
 namespace {
-
-std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) {
-  return combine(std::span(numbers.begin(), numbers.size()));
-}
 
 // What every member says of the op.
 void draw_quorum(Random random, Descriptor& op) {

@@ -3,17 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/ids.h"
 #include "collective/boundary.h"
+#include "hash/hash.h"
 #include "sim/options.h"
 
 namespace seaway::sim {
+
+inline std::uint64_t mix(std::initializer_list<std::uint64_t> numbers) {
+  return combine(std::span(numbers.begin(), numbers.size()));
+}
 
 class World;
 class PeerProcess;

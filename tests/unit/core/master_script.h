@@ -174,6 +174,17 @@ class Script {
   }
 
   // --- Peers -------------------------------------------------------------------------------------------------------
+  // Lane 1 of peer `id`'s replica is peer id + 16.
+  void have_two_lanes(std::initializer_list<PeerId> ids) {
+    for (const PeerId id : ids) {
+      for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
+        Actor& peer = actor(id + 16 * lane);
+        peer.replica = static_cast<std::uint32_t>(id);
+        peer.lane = lane;
+        peer.lanes = 2;
+      }
+    }
+  }
   Actor& actor(PeerId id) {
     const auto [entry, fresh] = actors.try_emplace(id);
     if (fresh) {

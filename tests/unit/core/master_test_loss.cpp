@@ -229,14 +229,7 @@ TEST_CASE("the same uuid in another incarnation: the older one is lost at once, 
 struct TwoLanes : Script {
   TwoLanes() : Script(true, 3) {
     start();
-    for (const PeerId id : {a, b, c}) {
-      for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
-        Actor& peer = actor(id + 16 * lane);
-        peer.replica = static_cast<std::uint32_t>(id);
-        peer.lane = lane;
-        peer.lanes = 2;
-      }
-    }
+    have_two_lanes({a, b, c});
     arrive({a, a + 16, b, b + 16, c});
     CHECK(store.epoch.number == 0);
     CHECK(last<wire::Waiting>(c).reason.find("waits for its lanes 1") != std::string::npos);

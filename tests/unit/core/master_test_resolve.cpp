@@ -253,14 +253,7 @@ TEST_CASE("final decisions stay in EPOCH until every roster member of the op has
 TEST_CASE("each lane hears the decisions of its own ops only") {
   Script run(true, 3);
   run.start();
-  for (const PeerId id : {a, b, c}) {
-    for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
-      Actor& actor = run.actor(id + 16 * lane);
-      actor.replica = static_cast<std::uint32_t>(id);
-      actor.lane = lane;
-      actor.lanes = 2;
-    }
-  }
+  run.have_two_lanes({a, b, c});
   run.arrive({a, a + 16, b, b + 16, c, c + 16});
   REQUIRE(run.roster().size() == 6);
   const OpKey lane1{1, 1, 7, 0};
@@ -280,14 +273,7 @@ TEST_CASE("each lane hears the decisions of its own ops only") {
 struct TransactionOfLanes : Script {
   TransactionOfLanes() : Script(true, 3) {
     start();
-    for (const PeerId id : {a, b, c}) {
-      for (const std::uint16_t lane : {std::uint16_t{0}, std::uint16_t{1}}) {
-        Actor& peer = actor(id + 16 * lane);
-        peer.replica = static_cast<std::uint32_t>(id);
-        peer.lane = lane;
-        peer.lanes = 2;
-      }
-    }
+    have_two_lanes({a, b, c});
     arrive({a, a + 16, b, b + 16, c, c + 16});
     REQUIRE(roster().size() == 6);
   }
