@@ -103,9 +103,9 @@ std::uint64_t digest_of(const Descriptor& descriptor) {
 
 std::string Engine::how_different(const Op& op, PeerId peer, const wire::Ready& theirs) const {
   const std::string name = name_of(peer);
-  return theirs.digest == 0 ? name + " went on without posting this op: its calls differ from yours"
-                            : name + " posted \"" + theirs.described + "\", you posted \"" + described(op) +
-                                  "\": make the calls alike";
+  return theirs.digest == 0 ? "calls differ: " + name + " went on without posting this op"
+                            : "calls differ: " + name + " posted \"" + theirs.described + "\", you posted \"" +
+                                  described(op) + "\": make the calls alike";
 }
 
 // "" or what is wrong with it wherever it is posted.

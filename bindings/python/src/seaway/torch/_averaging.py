@@ -1,4 +1,5 @@
-"""Gradients, averaged over the replicas: after backward in one op, or during it in several.
+"""Gradients, averaged over the replicas: after backward in one op for each dtype, or during it in several. Those of a step are a
+transaction: committed in all lanes of all replicas over the same contributors, or in none.
 
 Both post the same list on every member, whatever a member's graph used: of a parameter without a gradient zeros. With each op
 travels a flag for each parameter, so that one which no replica used has no gradient afterwards either, as in a single process.
@@ -13,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from seaway.torch import _tags
 from seaway.torch._buffers import local
 from seaway.torch._errors import invalid
 from seaway.torch._lane import Lane, digest
+from seaway.torch._transaction import StepTransaction
 from seaway.torch._work import Work
 
 #: Parameters, alone or as named_parameters() gives them.
@@ -40,7 +41,9 @@ def _listed(params: Parameters) -> list[tuple[str, Tensor]]:
 class Average:
     """The mean of some parameters' gradients, under way."""
 
-    def __init__(self, lane: Lane, named: list[tuple[str, Tensor]], tag: int, weight: float) -> None:
+    def __init__(
+        self, lane: Lane, named: list[tuple[str, Tensor]], weight: float, transaction: StepTransaction
+    ) -> None:
         self._missing: list[tuple[Tensor, Tensor, Tensor]] = []
         tensors: list[Tensor] = []
         names: list[str] = []
@@ -64,7 +67,7 @@ class Average:
             names.append(f"(flags of {dtype})")
         rows = {flag.dtype: flag for flag in tensors[len(named) :]}
         self._missing = [(parameter, grad, rows[dtype][i]) for parameter, grad, dtype, i in places]
-        self.work: Work = lane._reduce(tensors, "avg", weight, tag, digest(*shapes), None, "record", names)
+        self.work: Work = lane._reduce(tensors, "avg", weight, 0, digest(*shapes), None, "record", names, transaction)
 
     def wait(self) -> bool:
         """Until the gradients are the means; whether they are."""
@@ -78,8 +81,8 @@ class Average:
 
 
 def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) -> bool:
-    """Averages the gradients of params over all replicas, in place: one op for each dtype among them, after backward. Every rank
-    of every replica calls it at the same point of its step.
+    """Averages the gradients of params over all replicas, in place: one op for each dtype among them, after backward, all in one
+    transaction with those of the other lanes. Every rank of every replica calls it at the same point of its step.
 
     Of DTensors the local shards are averaged. A parameter without a gradient here, and with one in another replica, counts as
     zeros and gets the mean; one that nobody used keeps none. Parameters that do not require gradients are left out.
@@ -92,23 +95,25 @@ def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) ->
 
     Returns:
         Whether it worked here. False: the gradients are as they were, `lane.error()` says why, and `step` lets all ranks of the
-        replica know. It does not raise what an op became, as the other ranks of the replica may have had no error.
+        replica know. It does not raise what an op became: a rank that raises alone leaves the others of its replica waiting.
     """
     named = _listed(params)
-    return Average(lane, named, _tags.AVERAGE, weight).wait() if named else True
+    transaction = lane._begin()
+    average = Average(lane, named, weight, transaction) if named else None
+    transaction.close()
+    return average.wait() if average is not None else True
 
 
 class Overlap:
     """What `overlap_gradients` gives: hooks on a module's parameters."""
 
-    def __init__(self, module: nn.Module, lane: Lane, bucket_bytes: int, number: int) -> None:
+    def __init__(self, module: nn.Module, lane: Lane, bucket_bytes: int) -> None:
         self._lane = lane
-        self._tag = _tags.OVERLAP + (number << 20)
         self._weight = 1.0
-        self._armed = False
+        self._transaction: StepTransaction | None = None
         self._buckets = _buckets(list(module.named_parameters()), bucket_bytes)
         self._left: list[int] = []
-        self._averages: list[Average | None] = []
+        self._averages: list[Average] = []
         self._hooks: list[RemovableHandle] = []
         for number_of_bucket, bucket in enumerate(self._buckets):
             for _, parameter in bucket:
@@ -122,12 +127,12 @@ class Overlap:
         Args:
             weight: as in `average_gradients`.
         """
-        if self._armed:
+        if self._armed() is not None:
             raise invalid("arm() was called twice; wait() comes between")
-        self._armed = True
+        self._transaction = self._lane._begin()
         self._weight = weight
         self._left = [len(bucket) for bucket in self._buckets]
-        self._averages = [None] * len(self._buckets)
+        self._averages = []
 
     def wait(self) -> bool:
         """After that backward: averages what its graph did not use, and waits for everything.
@@ -135,14 +140,14 @@ class Overlap:
         Returns:
             As `average_gradients`.
         """
-        if not self._armed:
-            raise invalid("wait() was called without arm()")
-        self._armed = False
-        for bucket in range(len(self._buckets)):
-            if self._averages[bucket] is None:
-                self._post(bucket)
+        transaction = self._armed()
+        if transaction is None:
+            raise invalid("wait() was called without arm(), or after the step had ended")
+        self._left = [0] * len(self._buckets)
+        self._post(transaction)
+        transaction.close()
         averages, self._averages = self._averages, []
-        return all([average.wait() for average in averages if average is not None])
+        return all([average.wait() for average in averages])
 
     def remove(self) -> None:
         """Takes the hooks off the module."""
@@ -150,17 +155,24 @@ class Overlap:
             hook.remove()
         self._hooks.clear()
 
+    def _armed(self) -> StepTransaction | None:
+        """What the step's ops are in, between arm() and wait()."""
+        return None if self._transaction is None or self._transaction.closed else self._transaction
+
     def _hook(self, bucket: int) -> Callable[[Tensor], None]:
         def ready(_: Tensor) -> None:
-            if self._armed:
+            transaction = self._armed()
+            if transaction is not None:
                 self._left[bucket] -= 1
-                if self._left[bucket] == 0:
-                    self._post(bucket)
+                self._post(transaction)
 
         return ready
 
-    def _post(self, bucket: int) -> None:
-        self._averages[bucket] = Average(self._lane, self._buckets[bucket], self._tag + bucket, self._weight)
+    def _post(self, transaction: StepTransaction) -> None:
+        """What is ready, in the order of the buckets: ops of a transaction match by their order, and graphs may differ."""
+        while len(self._averages) < len(self._buckets) and self._left[len(self._averages)] == 0:
+            bucket = self._buckets[len(self._averages)]
+            self._averages.append(Average(self._lane, bucket, self._weight, transaction))
 
 
 def _buckets(named: list[tuple[str, Tensor]], bucket_bytes: int) -> list[list[tuple[str, Tensor]]]:
@@ -200,5 +212,4 @@ def overlap_gradients(module: nn.Module, lane: Lane, *, bucket_bytes: int = 4 <<
     Returns:
         Its handle: `arm`, `wait`, `remove`.
     """
-    lane._overlaps += 1
-    return Overlap(module, lane, bucket_bytes, lane._overlaps)
+    return Overlap(module, lane, bucket_bytes)

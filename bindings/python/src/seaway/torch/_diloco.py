@@ -34,8 +34,7 @@ class DiLoCo:
 
     theta, the shared parameters, and buf, the outer momentum, are float32 on the host (float64 if a parameter is), the local
     shards of this lane one behind the other. Parameters may be on any device, and of 16 bits. A round is made at all lanes of all
-    replicas or at none: what the all-reduce gave is kept aside until the replica's lanes have agreed that each of them has it, over the same
-    replicas.
+    replicas, over the same ones, or at none: its all-reduces are a transaction.
 
     Args:
         params: this lane's parameters, Tensors or DTensors, in the same order on every member; read and written in place. Where
@@ -124,9 +123,9 @@ class DiLoCo:
             weight: of this replica, for example its tokens; all members give one, or none does.
 
         Returns:
-            Whether the outer step was made, the same on every lane of every replica. If not, `error` says why: the op was aborted
-            or refused in some lane, or lost a replica in one lane and not in another. theta and buf are as before then and the
-            parameters keep what was learned, all of which counts in the next round: train on, or call it again.
+            Whether the outer step was made, the same on every lane of every replica. If not, `error` says why it was aborted.
+            theta and buf are as before then and the parameters keep what was learned, all of which counts in the next round:
+            train on, or call it again.
 
         Raises:
             Evicted, Undecided and the like, on every lane of the replica: this replica is no member any more. As in `sync`.

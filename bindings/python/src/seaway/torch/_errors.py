@@ -61,6 +61,13 @@ def translate(error: Error, text: str | None = None) -> SeawayError:
     return made
 
 
+def other(error: Exception) -> SeawayError:
+    """An error that is none of seaway's, for who looks for a SeawayError alone; the error itself is its __cause__."""
+    made = SeawayError(f"{type(error).__name__}: {error}")
+    made.__cause__ = error
+    return made
+
+
 def invalid(text: str) -> SeawayError:
     """A wrong argument, which `text` names."""
     return translate(_errors.InvalidError(text))

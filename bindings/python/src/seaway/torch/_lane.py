@@ -4,10 +4,13 @@ Ops of one tag match by their order, so the lanes of one step must not fall out 
 
     what fails                                   where it shows             what this rank does
     an op, for the group (Refused, Aborted)      at every member            goes on posting: the others do
-    this rank's call (a dtype, no memory)        here alone                 posts a marker in its place: Refused for everybody
+    this rank's call (a dtype, no memory)        here alone                 ends it for everybody: aborts the step's transaction,
+                                                                            or posts a marker in the op's place, which is Refused
     this rank's membership (Evicted, closed)     here alone                 nothing: its op goes on over the others
+    this rank's copy of a result that counts     here alone                 as above: it is behind the others
 
-So every member of the lane fails the same step, every replica's vote sees it, and all of them skip it.
+In the first two cases every member of the lane fails the same step, and of a transaction all lanes do; every replica's vote sees it,
+and all of them skip the step. In the others this rank is *behind*: its replica leaves, and comes back for the others' state.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ from torch import Tensor, nn
 from torch.futures import Future
 
 from seaway._communicator import Communicator
-from seaway._errors import Error, InvalidError, Refused
+from seaway._errors import Error, InvalidError
 from seaway._operation import Operation
 from seaway._view import Member, View
 from seaway.torch._buffers import buffer, has_plain_memory, local
 from seaway.torch._completion import Completion
-from seaway.torch._errors import SeawayError, invalid, translate
+from seaway.torch._errors import SeawayError, invalid, other, translate
 from seaway.torch._tags import NAMES, USER_TAGS
+from seaway.torch._transaction import StepTransaction
 from seaway.torch._work import Task, Work
 
 logger = logging.getLogger("seaway.torch")
@@ -86,8 +90,9 @@ class Lane:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._error: SeawayError | None = None
+        self._behind = False
+        self._begun: list[StepTransaction] = []  # of which some may be closed
         self._contributors: list[int] = []
-        self._overlaps = 0
         self._buckets: list[tuple[Tensor, str, Future[Tensor]]] = []  # of a backward of DDP, until the last
         self._groups = 0
         self._names: dict[int, str] = {}
@@ -111,6 +116,7 @@ class Lane:
             SeawayError: of the class seaway.Pending when the time-out passed (call again); seaway.Evicted or seaway.NotMember
                 when this replica is no member any more: `comm.join()`, on all its ranks, and fetch the others' state.
         """
+        self._abandon()
         try:
             return epoch_number(self.comm.update(timeout))
         except Error as error:
@@ -200,11 +206,12 @@ class Lane:
 
     def quiesce(self, timeout: float | None = None) -> None:
         """Waits until nothing of this lane is under way: only then may the tensors of a failed step be written again. Does not
-        raise what became of the calls; `error()` says it.
+        raise what became of the calls; `error()` says it. An `Overlap` that was armed and not waited for is aborted, for everybody.
 
         Raises:
             SeawayError: of the class seaway.Pending when `timeout` seconds have passed. Nothing has ended.
         """
+        self._abandon()
         for task in self._completion.tasks():
             task.wait(timeout)
 
@@ -213,6 +220,7 @@ class Lane:
         that did not come to its end. `step` does it."""
         with self._lock:
             self._error = None
+            self._behind = False
         self._buckets = []
 
     def cancel(self, reason: str = "cancelled by a lane") -> None:
@@ -250,15 +258,17 @@ class Lane:
         except Error as error:
             raise translate(error) from None
 
-    def _record(self, error: SeawayError) -> None:
+    def _record(self, error: SeawayError, *, behind: bool = False) -> None:
+        """behind: the others may have what this rank has not."""
         with self._lock:
+            self._behind = self._behind or behind
             if self._error is None:
                 self._error = error
 
     def _told(self, task: Task) -> None:
         self._completion.remove(task)
         if task.error is not None:
-            self._record(task.error)
+            self._record(task.error, behind=task.behind)
         elif task.results:
             self._contributors = task.contributors()
 
@@ -275,6 +285,19 @@ class Lane:
         # A member that is an update ahead or behind reduces another step: never mix the two.
         return digest(view.update_count if view is not None else 0, *parts)
 
+    def _begin(self) -> StepTransaction:
+        """A transaction for the ops of a step, or of a part of it."""
+        self._begun = [each for each in self._begun if not each.closed]
+        self._begun.append(StepTransaction(self.comm, self.on_loss, self._timeout))
+        return self._begun[-1]
+
+    def _abandon(self) -> None:
+        """Aborts what a step left open, as something was raised in it: everybody waits for its close."""
+        for each in self._begun:
+            each.abort(self._had("less than its step has: that ended before all its ops had been started"))
+            each.close()
+        self._begun = []
+
     def _prepare(self, tensors: Iterable[Tensor], names: Sequence[str] | None = None) -> Prepared:
         return Prepared(self, tensors, names)
 
@@ -288,6 +311,7 @@ class Lane:
         timeout: float | None,
         on_error: str,
         names: Sequence[str] | None,
+        transaction: StepTransaction | None = None,
     ) -> Work:
         described = ", ".join(names) if names is not None else ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
         started: list[Operation] = []
@@ -309,10 +333,16 @@ class Lane:
                         on_loss=self.on_loss,
                         layout=number,
                         timeout=timeout or self._timeout,
+                        transaction=None if transaction is None else transaction.opened(),
                     )
                 )
 
-        return self._start(start, started, tensors, on_error, tag, lambda: prepared[0].land(), described, _dtypes(tensors))
+        def fail(error: SeawayError) -> bool:
+            if transaction is not None:
+                return transaction.abort(self._had(f"an error: {error.text}"))
+            return self._mark(started, _dtypes(tensors), tag)
+
+        return self._start(start, started, tensors, on_error, lambda: prepared[0].land(), described, fail)
 
     def _broadcast(
         self, tensors: list[Tensor], root: Member | int, tag: int, layout: int, timeout: float | None, on_error: str
@@ -331,7 +361,7 @@ class Lane:
                     )
                 )
 
-        return self._start(start, started, tensors, on_error, tag, lambda: prepared[0].land(), None)
+        return self._start(start, started, tensors, on_error, lambda: prepared[0].land(), None, lambda _: self._mark(started, 1, tag))
 
     def member(self, index: int, name: str = "rank") -> Member:
         """The member at a position in `members()`. Raises InvalidError if there is none."""
@@ -346,24 +376,25 @@ class Lane:
         started: list[Operation],
         tensors: list[Tensor],
         on_error: str,
-        tag: int,
         land: Callable[[], None] | None,
         described: str | None,
-        expected: int = 1,
+        fail: Callable[[SeawayError], bool],
     ) -> Work:
-        """Runs start(), which appends to `started` the ops of one call, as many as expected."""
+        """Runs start(), which appends to `started` the ops of one call. If it raises: fail(), which lets the call fail for the others,
+        too, and gives whether that was possible."""
         if on_error not in _ON_ERROR:
             raise invalid(f"on_error is {on_error!r}; give one of {', '.join(_ON_ERROR)}")
         failed: SeawayError | None = None
+        behind = False
         try:
             start()
-        except Error as error:
-            failed = translate(error)
+        except Exception as error:  # torch's, too: it has no memory for a copy
+            failed = translate(error) if isinstance(error, Error) else other(error)
             if on_error == "raise":
                 self._record(failed)
-                raise failed from None
+                raise failed from failed.__cause__
             described = f"an error: {failed.text}"
-            self._mark(started, expected, tag)
+            behind = not fail(failed)
         task = Task(
             started,
             tensors,
@@ -373,20 +404,27 @@ class Lane:
             ask=None if described is None else lambda refused: self._ask(refused, described),
             replicas=self._replicas(),
             error=failed,
+            behind=behind,
         )
         self._completion.add(task)
         return Work(task)
 
-    def _mark(self, started: list[Operation], expected: int, tag: int) -> None:
+    def _mark(self, started: list[Operation], expected: int, tag: int) -> bool:
         """In place of ops that could not be started, some that agree with none, so that the others do not wait for them."""
         try:
             while len(started) < expected:
                 marker = torch.zeros(1, dtype=torch.uint8)
                 started.append(self.comm.all_reduce_async(marker, op="max", tag=tag, layout=_MARKER_LAYOUT))
         except Error:
-            pass  # no member any more: nobody waits for this rank
+            return False  # no member any more: nobody waits for this rank
+        return True
 
-    def _ask(self, refused: Refused, described: str) -> tuple[Operation, Callable[[], str]] | None:
+    def _had(self, words: str) -> str:
+        view = self.comm._view
+        own = [member.replica for member in view.members if member.peer == view.me] if view is not None else []
+        return f"replica {own[0] if own else '?'} called with {words}"
+
+    def _ask(self, refused: Error, described: str) -> tuple[Operation, Callable[[], str]] | None:
         """Gathers what each member had called. All of them do, as all of them were refused."""
         try:
             members = {member.peer: member.replica for member in self.comm.members}

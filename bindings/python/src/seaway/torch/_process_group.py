@@ -313,9 +313,10 @@ class ProcessGroup(dist.ProcessGroup):
             for each in landings:
                 each()
 
-        return self.lane._start(
-            lambda: start(started), started, tensors, self._on_error, self._tag, land, None, expected
-        )
+        def fail(_: SeawayError) -> bool:
+            return self.lane._mark(started, expected, self._tag)
+
+        return self.lane._start(lambda: start(started), started, tensors, self._on_error, land, None, fail)
 
 
 def _put(target: Tensor, value: Tensor) -> None:

@@ -1,11 +1,12 @@
 """The lanes of one replica as one member: what one of them cannot do, none of them does.
 
-Lane j of every replica forms group j, and ops run in groups. An op has the same outcome at all live members of its lane, and
-every replica takes the worst of its lanes' outcomes: so all replicas decide alike, without a word between them.
+Lane j of every replica forms group j, and ops run in groups. An all-reduce is in a transaction, which commits in all lanes of all
+replicas or in none. A sync has the same outcome at all live members of its lane, and every replica takes the worst of its lanes'
+outcomes: so all replicas decide alike, without a word between them.
 
-    all lanes have it, over the same replicas     it counts
+    all lanes have it                             it counts
     a lane's was aborted or refused, or the       it counts at no lane of any replica: Aborted, and the same call again may succeed
-    lanes have it over different replicas
+    lanes have different things, after a loss
     a lane is no member any more, or cannot go on the whole replica leaves: Evicted (or what it was) on every lane; join(), then
                                                   the others' state
 
@@ -34,12 +35,10 @@ from seaway._operation import Operation
 from seaway._result import Result
 from seaway._state import SyncResult
 from seaway._view import View
-from seaway.torch._vote import device_of
+from seaway.torch._transaction import StepTransaction
+from seaway.torch._vote import FAILED, FINE, OUT, device_of, leave
 
 T = TypeVar("T")
-
-_FINE, _FAILED, _OUT = 0, 1, 2
-_LEAVE_SECONDS = 2.0
 
 
 class Elected(NamedTuple):
@@ -78,10 +77,13 @@ class Replica:
 
     def all_reduce_async(self, x: Array, **options: Any) -> AgreedOperation:
         operation, error = None, None
+        transaction = StepTransaction(self.comm, options.pop("on_loss", "resume"))
         try:
-            operation = self.comm.all_reduce_async(x, **options)
-        except Error as raised:
+            operation = self.comm.all_reduce_async(x, transaction=transaction.opened(), **options)
+        except Exception as raised:
+            transaction.abort(f"a lane could not start it: {raised}")
             error = raised
+        transaction.close()
         return AgreedOperation(self, operation, error)
 
     def sync_state(self, tensors: Mapping[str, Array], revision: int) -> SyncResult:
@@ -118,46 +120,36 @@ class Replica:
 
     def together(self, call: Callable[[], T], about: Callable[[T], int] = lambda _: 0) -> T:
         """What call() gives, if all lanes have it and are alike in what `about` says of it."""
-        value, error = None, None
+        value: T | None = None
+        error: Exception | None = None
         try:
             value = call()
-        except Error as raised:
+        except Exception as raised:  # whatever it is: the other lanes wait in decide()
             error = raised
         self.decide(error, about(value) if error is None else 0)  # type: ignore[arg-type]
         return value  # type: ignore[return-value]
 
-    def decide(self, error: Error | None, about: int = 0) -> None:
+    def decide(self, error: Exception | None, about: int = 0) -> None:
         """Returns if no lane has an error and all say the same number; raises what the table above says otherwise."""
-        mine = _FINE if error is None else _FAILED if isinstance(error, (Aborted, Refused)) else _OUT
+        mine = FINE if error is None else FAILED if isinstance(error, (Aborted, Refused)) else OUT
         worst, alike = mine, True
         if self._group is not None:
             votes = torch.tensor([-mine, about, -about], dtype=torch.int64, device=self._device)
             dist.all_reduce(votes, dist.ReduceOp.MIN, group=self._group)
             worst, alike = -int(votes[0]), int(votes[1]) == -int(votes[2])
-        if worst == _OUT and self._group is not None:
-            self.leave()
-        if error is not None and (mine == worst or worst == _FAILED):
+        if worst == OUT and self._group is not None:
+            leave(self.comm)
+        if error is not None and (mine == worst or worst == FAILED):
             raise error
-        if worst == _OUT:
+        if worst == OUT:
             text = "another lane of this replica is no member any more, so this one has left: join() on every lane"
             raise Evicted(text) from error
-        if worst == _FAILED:
+        if worst == FAILED:
             text = "another lane of this replica did not commit it, so that it counts at none; nothing has changed"
             raise Aborted(text, retryable=True)
         if not alike:
             text = "the lanes of this replica committed different things, after a loss; nothing has changed"
             raise Aborted(text, retryable=True)
-
-    def leave(self) -> None:
-        """Leaves the run, if this lane is a member of it."""
-        try:
-            self.comm.leave(_LEAVE_SECONDS)
-        except Error:
-            pass  # it is none any more, or the others will find out
-
-    def contributors(self, result: Result) -> int:
-        """A number for the replicas that are in a result."""
-        return _hash(tuple(self._replicas.get(each.peer, -1) for each in result.contributors))
 
     def replica_of(self, peer: int) -> int | None:
         """The replica of a member of the view of the last `update`."""
@@ -180,9 +172,9 @@ class Replica:
 
 
 class AgreedOperation:
-    """An op whose result counts only if all lanes have it, over the same replicas."""
+    """An op whose result counts only if all lanes have it."""
 
-    def __init__(self, replica: Replica, operation: Operation | None, error: Error | None) -> None:
+    def __init__(self, replica: Replica, operation: Operation | None, error: Exception | None) -> None:
         self._replica = replica
         self._operation = operation
         self._error = error
@@ -197,10 +189,7 @@ class AgreedOperation:
                 raise self._error
             return self._operation.wait(timeout)
 
-        def about(result: Result) -> int:
-            return self._replica.contributors(result) if result.outcome == "committed" else 1
-
-        return self._replica.together(result, about)
+        return self._replica.together(result, lambda result: int(result.outcome == "committed"))
 
 
 def _hash(numbers: tuple[int, ...]) -> int:

@@ -33,6 +33,7 @@ from seaway.torch._keeping import exchange
 from seaway.torch._pack import pack, unpack
 from seaway.torch._replica import Elected, Replica, communicator_of
 from seaway.torch._state import OPTIONS, Hosted, named_state, optimizer_of
+from seaway.torch._vote import leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class _Shared:
         try:
             replica.together(lambda: self._conform(unpack(theirs)) if theirs != facts else None)
         except InvalidError as error:
-            replica.leave()
+            leave(replica.comm)
             raise InvalidError(f"{error}; this member has left the run") from error
         synced = replica.receive({f"{name}: {key}": each.array for key, each in self._tensors.items()}, elected)
         with torch.no_grad():

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 USER_TAGS = 1 << 60
 
-AVERAGE = USER_TAGS + (1 << 40)
-OVERLAP = USER_TAGS + (2 << 40)
-HOOK = USER_TAGS + (3 << 40)
-GROUP = USER_TAGS + (4 << 40)
-POINT_TO_POINT = USER_TAGS + (5 << 40)
-NAMES = USER_TAGS + (6 << 40)
-KEEPING = USER_TAGS + (7 << 40)
+HOOK = USER_TAGS + (1 << 40)
+GROUP = USER_TAGS + (2 << 40)
+POINT_TO_POINT = USER_TAGS + (3 << 40)
+NAMES = USER_TAGS + (4 << 40)
+KEEPING = USER_TAGS + (5 << 40)

@@ -1,9 +1,12 @@
 """What the ranks of a replica decide together, so that no rank applies a step that another throws away.
 
-The ops of lane j end alike at every replica, those of lane k may end otherwise. A vote inside each replica is therefore the same
-in all of them, without a message between them:
+A transaction ends alike in all lanes of all replicas. Other ops end alike at every member of their lane, and those of lane k may
+end otherwise than those of lane j. A vote inside each replica is the same in all of them, without a message between them:
 
-    lane 0 committed, lane 1 aborted  ->  every replica votes True and False  ->  every replica skips the step
+    lane 0 committed, lane 1 aborted  ->  every replica votes fine and failed  ->  every replica skips the step
+
+Who is *out* has not what its lane's other members may have: no member any more, or a result that could not be copied. Its replica
+cannot follow, so all of its ranks leave, and come back for the others' state.
 """
 
 from __future__ import annotations
@@ -11,8 +14,13 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-from seaway._errors import CallError, NotMember
+from seaway._communicator import Communicator
+from seaway._errors import CallError, Error, NotMember
 from seaway.torch._lane import Lane, logger
+
+FINE, FAILED, OUT = 0, 1, 2
+
+_LEAVE_SECONDS = 2.0
 
 
 def vote(ok: bool, group: dist.ProcessGroup | None) -> bool:
@@ -25,11 +33,24 @@ def vote(ok: bool, group: dist.ProcessGroup | None) -> bool:
 
     Raises what torch.distributed raises when a rank of the replica is gone: end this process, and start the replica again.
     """
+    return worst(FINE if ok else FAILED, group) == FINE
+
+
+def worst(mine: int, group: dist.ProcessGroup | None) -> int:
+    """The worst of FINE, FAILED and OUT that a rank of the replica says. A collective call of them."""
     if group is None:
-        return ok
-    ballot = torch.tensor([int(ok)], dtype=torch.int32, device=device_of(group))
+        return mine
+    ballot = torch.tensor([-mine], dtype=torch.int32, device=device_of(group))
     dist.all_reduce(ballot, op=dist.ReduceOp.MIN, group=group)
-    return bool(ballot.item())
+    return -int(ballot.item())
+
+
+def leave(comm: Communicator) -> None:
+    """Leaves the run, if this lane is a member of it."""
+    try:
+        comm.leave(_LEAVE_SECONDS)
+    except Error:
+        pass  # it is none any more, or the others will find out
 
 
 def device_of(group: dist.ProcessGroup) -> torch.device:
@@ -55,7 +76,8 @@ def step(optimizer: torch.optim.Optimizer, lane: Lane, group: dist.ProcessGroup 
 
     Returns:
         Whether the optimizer stepped. `lane.skipped` says why not, on the ranks whose lane failed, and so does the logger
-        "seaway.torch".
+        "seaway.torch". If a rank of this replica has not what the other replicas may have stepped with, the replica has left the
+        run: the next `lane.update` raises seaway.NotMember or seaway.Evicted on all its ranks.
 
     Raises:
         SeawayError: of the class seaway.InvalidError and the like, after the vote: this rank's call was wrong, and making the step
@@ -63,12 +85,14 @@ def step(optimizer: torch.optim.Optimizer, lane: Lane, group: dist.ProcessGroup 
     """
     lane.quiesce()
     error = lane.error()
-    applied = vote(ok and error is None, group)
-    lane.skipped = None if applied else error
+    decided = worst(OUT if lane._behind else FAILED if error is not None or not ok else FINE, group)
+    lane.skipped = None if decided == FINE else error
     lane.clear()
-    if applied:
+    if decided == FINE:
         optimizer.step()
         return True
+    if decided == OUT:
+        leave(lane.comm)
     if error is not None:
         logger.warning("step skipped: %s", error)
         if isinstance(error, CallError) and not isinstance(error, NotMember) and not error.retryable:

@@ -20,13 +20,15 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.futures import Future
 
-from seaway._errors import Error, Pending, Refused
+from seaway._errors import Aborted, Error, Pending, Refused
 from seaway._operation import Operation
 from seaway._operation import wait as wait_for_ops
 from seaway._result import Result
 from seaway.torch._errors import SeawayError, translate
 
 _NO_WEIGHT = "the weights of all contributors sum to 0: there is no mean, and the tensors are as they were; skip this step"
+
+_DIFFER = "calls differ"  # in an error of a transaction, which is never Refused (docs/ERRORS.md)
 
 
 class Task:
@@ -38,10 +40,14 @@ class Task:
         swallow: an error goes to the lane, and the caller sees a call that has ended and left the tensors as they were.
         told: called once with the error or None, before anybody sees that the task is over. Must not wait.
         land: called after all ops have committed, to put their results where they belong.
-        ask: after Refused, starts the op that gathers what each member had called; gives it, and what turns its result into
+        ask: after an error that says that members differ, starts the op that gathers what each member had called; gives it, and what turns its result into
             words. None: nobody is asked.
         replicas: the replica of each incarnation that may contribute.
         error: why not everything could be started; it is what the task ends with.
+        behind: and the others do not know of it.
+
+    Attributes:
+        behind: it failed here, and the others may have what it was to bring.
     """
 
     def __init__(
@@ -52,12 +58,14 @@ class Task:
         swallow: bool,
         told: Callable[[Task], None],
         land: Callable[[], None] | None = None,
-        ask: Callable[[Refused], tuple[Operation, Callable[[], str]] | None] | None = None,
+        ask: Callable[[Error], tuple[Operation, Callable[[], str]] | None] | None = None,
         replicas: dict[int, int] | None = None,
         error: SeawayError | None = None,
+        behind: bool = False,
     ) -> None:
         self.tensors = tensors
         self.error = error
+        self.behind = behind
         self.results: list[Result] = []
         self.swallow = swallow
         self._ops = ops
@@ -99,13 +107,14 @@ class Task:
 
     def _judge(self) -> None:
         """All ops are final: what became of them."""
-        refused: Refused | None = None
+        refused: Error | None = None
         for op in self._ops:
             try:
                 self.results.append(op.wait(0))
             except Error as error:
                 self.error = self.error or translate(error)
-                if refused is None and isinstance(error, Refused):
+                self.behind = self.behind or not isinstance(error, (Aborted, Refused))
+                if refused is None and _says_that_members_differ(error):
                     refused = error
         if self.error is None and any(result.outcome == "no_weight" for result in self.results):
             self.error = SeawayError(_NO_WEIGHT)
@@ -116,6 +125,7 @@ class Task:
             except Exception as error:  # of torch's: this thread serves every other task, too
                 self.error = SeawayError(f"the result could not be copied into the tensors: {error}")
                 self.error.__cause__ = error
+                self.behind = True
         elif self._ask is not None and refused is not None:
             asked = self._ask(refused)
             if asked is not None:
@@ -182,6 +192,10 @@ class Task:
         if not lists:
             return []
         return [replica for replica in lists[0] if all(replica in others for others in lists[1:])]
+
+
+def _says_that_members_differ(error: Error) -> bool:
+    return isinstance(error, Refused) or (isinstance(error, Aborted) and _DIFFER in error.text)
 
 
 class Work(dist.Work):
