@@ -28,6 +28,7 @@ from model import GPT
 WINDOW, WIDTH, LAYERS, HEADS = 64, 64, 2, 4
 HELD_OUT = 256  # windows
 TEXT_BYTES = 2_000_000
+AVERAGED_STEPS = 50
 
 
 class Learner:
@@ -48,6 +49,9 @@ class Learner:
         self.optimizer.param_groups[0]["lr"] = options.lr
         self.state = self.optimizer.state[self.theta]
         self.state["step"].zero_()
+        # Of the parameters over the last steps (Polyak and Juditsky 1992): what is measured, as the loss of the parameters
+        # themselves goes up and down with the last few batches by more than seeds differ.
+        self.average = self.theta.detach().clone()
         self.step = 0
         # What an all-reduce is of: the gradient, and whether somebody wants to stop.
         self.message = torch.zeros(flat.numel() + 1)
@@ -56,17 +60,17 @@ class Learner:
         self.held_out = held_out
         self.options = options
 
-    def loss(self, source: text.Symbols, count: int, *seed: int) -> torch.Tensor:
+    def loss(self, theta: torch.Tensor, source: text.Symbols, count: int, *seed: int) -> torch.Tensor:
         starts = np.random.default_rng(seed).integers(0, len(source) - WINDOW, count)
         picked = torch.from_numpy(source[starts[:, None] + np.arange(WINDOW + 1)].astype(np.int64))
-        parts = torch.split(self.theta, [shape.numel() for shape in self.shapes.values()])
+        parts = torch.split(theta, [shape.numel() for shape in self.shapes.values()])
         values = {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts)}
         return torch.func.functional_call(self.model, values, (picked,))
 
     def gradient(self, stop: bool) -> float:
         """Into `message`; the loss. Which windows it is of depends on the replica and the step alone."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.own, self.options.batch, self.options.seed, self.options.replica, self.step)
+        loss = self.loss(self.theta, self.own, self.options.batch, self.options.seed, self.options.replica, self.step)
         loss.backward()
         self.message[:-1] = self.theta.grad
         self.message[-1] = float(stop)
@@ -77,15 +81,16 @@ class Learner:
         self.theta.grad = self.message[:-1].clone()
         self.optimizer.step()
         self.step += 1
+        self.average.lerp_(self.theta.detach(), max(1 / self.step, 1 / AVERAGED_STEPS))
         return float(self.message[-1]) == 0.0
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """Of text that nobody learns from; the same windows each time."""
-        return self.loss(self.held_out, HELD_OUT, 0).item()
+        """Of the averaged parameters, over text that nobody learns from; the same windows each time."""
+        return self.loss(self.average, self.held_out, HELD_OUT, 0).item()
 
     def shared(self) -> dict[str, torch.Tensor]:
-        return {"theta": self.theta.detach(), **{name: value for name, value in self.state.items()}}
+        return {"theta": self.theta.detach(), "average": self.average, **{name: value for name, value in self.state.items()}}
 
     def digest(self) -> str:
         return hashlib.blake2b(self.theta.detach().numpy().tobytes(), digest_size=8).hexdigest()

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import seaway  # noqa: E402
 import seaway.torch  # noqa: E402
-from seaway.torch._lane import Prepared  # noqa: E402
+from seaway.torch._staging import Prepared  # noqa: E402
 from torch_replicas import Rank, digest_of, event, replicas  # noqa: E402
 
 pytestmark = pytest.mark.timeout(240)

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from torch.futures import Future
 
 from seaway._communicator import Communicator
-from seaway._errors import Error, InvalidError
+from seaway._errors import Error
 from seaway._operation import Operation
 from seaway._view import Member, View
-from seaway.torch._buffers import buffer, has_plain_memory, local
 from seaway.torch._completion import Completion
 from seaway.torch._errors import SeawayError, invalid, other, translate
+from seaway.torch._staging import Prepared, as_bytes
 from seaway.torch._tags import NAMES, USER_TAGS
 from seaway.torch._transaction import StepTransaction
 from seaway.torch._work import Task, Work
@@ -299,7 +299,9 @@ class Lane:
         self._begun = []
 
     def _prepare(self, tensors: Iterable[Tensor], names: Sequence[str] | None = None) -> Prepared:
-        return Prepared(self, tensors, names)
+        prepared = Prepared(tensors, names)
+        self.staged_bytes += prepared.staged_bytes
+        return prepared
 
     def _reduce(
         self,
@@ -458,47 +460,3 @@ def _check_tag(tag: int) -> None:
 
 def _dtypes(tensors: Sequence[Tensor]) -> int:
     return len({t.dtype for t in tensors})
-
-
-def _overlaps_itself(x: Tensor) -> bool:
-    return any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True))
-
-
-class Prepared:
-    """Tensors as the library takes them: plain memory on the CPU, grouped by dtype in the order of their first; and the way back
-    for those that had to be copied."""
-
-    def __init__(self, lane: Lane, tensors: Iterable[Tensor], names: Sequence[str] | None = None) -> None:
-        self._copies: list[tuple[Tensor, Tensor]] = []
-        groups: dict[torch.dtype, list[Tensor]] = {}
-        for i, tensor in enumerate(tensors):
-            x = local(tensor).detach()
-            plain = x.device.type == "cpu" and has_plain_memory(x)
-            if x.layout is torch.strided and not x.is_meta and not plain and not _overlaps_itself(x):
-                copy = torch.empty(x.shape, dtype=x.dtype).copy_(x)
-                self._copies.append((x, copy))
-                lane.staged_bytes += x.nbytes
-                x = copy
-            buffer(x, names[i] if names is not None else f"tensors[{i}]")
-            groups.setdefault(x.dtype, []).append(x)
-        self.by_dtype = list(groups.values())
-
-    def land(self) -> None:
-        """Copies results back. For a device: when it returns, they are there for every stream."""
-        with torch.no_grad():
-            for x, copy in self._copies:
-                x.copy_(copy)
-                if x.device.type != "cpu":
-                    torch.accelerator.current_stream(x.device).synchronize()
-
-
-def as_bytes(t: Tensor) -> Tensor:
-    """For what is copied and not reduced: a tensor of a dtype that the library does not know, as its bytes; others as they are."""
-    x = local(t).detach()
-    try:
-        buffer(torch.empty(0, dtype=x.dtype))
-        return x
-    except InvalidError:
-        if not has_plain_memory(x) or x.device.type != "cpu":
-            raise
-        return x.reshape(-1).view(torch.uint8)

@@ -28,7 +28,8 @@ from seaway._communicator import Communicator, _integer_from_environment
 from seaway._operation import Operation
 from seaway.torch import _tags
 from seaway.torch._errors import SeawayError, invalid
-from seaway.torch._lane import Lane, Prepared, as_bytes
+from seaway.torch._lane import Lane
+from seaway.torch._staging import as_bytes, put
 from seaway.torch._work import Work
 
 _OPS = {
@@ -170,7 +171,7 @@ class ProcessGroup(dist.ProcessGroup):
                 )
 
                 def land(target: Tensor = target, result: Tensor = result) -> None:
-                    _put(target, result.view(target.shape))
+                    put(target, result.view(target.shape))
 
                 landings.append(land)
 
@@ -215,7 +216,7 @@ class ProcessGroup(dist.ProcessGroup):
             for row, source in zip(outs, ins, strict=True):
                 if len(row) != len(order):
                     raise invalid(f"there is room for {len(row)} members' tensors, and the lane has {len(order)} members")
-                mine = Prepared(self.lane, [as_bytes(source.contiguous())]).by_dtype[0][0].reshape(-1)
+                mine = self.lane._prepare([as_bytes(source.contiguous())]).by_dtype[0][0].reshape(-1)
                 theirs = torch.empty(len(blocks), mine.numel(), dtype=mine.dtype)
                 started.append(
                     self.lane.comm.all_gather_async(mine, theirs, tag=self._tag, on_loss="fail", **self._options(opts))
@@ -223,7 +224,7 @@ class ProcessGroup(dist.ProcessGroup):
 
                 def land(row: list[Tensor] = row, theirs: Tensor = theirs, source: Tensor = source) -> None:
                     for out, peer in zip(row, order, strict=True):
-                        _put(out, theirs[blocks.index(peer)].view(source.dtype).view(out.shape))
+                        put(out, theirs[blocks.index(peer)].view(source.dtype).view(out.shape))
 
                 landings.append(land)
 
@@ -241,7 +242,7 @@ class ProcessGroup(dist.ProcessGroup):
 
     def send(self, tensors: Sequence[Tensor], dst: int, tag: int = 0) -> Work:
         """Sends tensors to the member at a position, which calls `recv` with as many of the same sizes."""
-        pieces = Prepared(self.lane, [as_bytes(t) for t in tensors]).by_dtype
+        pieces = self.lane._prepare([as_bytes(t) for t in tensors]).by_dtype
 
         def start(started: list[Operation]) -> None:
             to = self._member(dst, "dst")
@@ -252,7 +253,7 @@ class ProcessGroup(dist.ProcessGroup):
 
     def recv(self, tensors: Sequence[Tensor], src: int, tag: int = 0) -> Work:
         """Receives what the member at a position sends."""
-        prepared = Prepared(self.lane, [as_bytes(t) for t in tensors])
+        prepared = self.lane._prepare([as_bytes(t) for t in tensors])
 
         def start(started: list[Operation]) -> None:
             source = self._member(src, "src")
@@ -317,13 +318,6 @@ class ProcessGroup(dist.ProcessGroup):
             return self.lane._mark(started, expected, self._tag)
 
         return self.lane._start(lambda: start(started), started, tensors, self._on_error, land, None, fail)
-
-
-def _put(target: Tensor, value: Tensor) -> None:
-    with torch.no_grad():
-        target.detach().copy_(value)
-        if target.device.type != "cpu":
-            torch.accelerator.current_stream(target.device).synchronize()
 
 
 _lane: Lane | None = None
