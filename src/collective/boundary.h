@@ -15,11 +15,11 @@
 
 namespace seaway::collective {
 
-// input, output: the caller's. scratch: the library's, as large as where the result goes in the end, exists while an op runs that
-// is in place or in a transaction (lands_in_scratch).
+// input, output: the caller's; of an op on a device only jobs touch them. scratch: the library's, as large as where the result goes
+// in the end, exists while an op runs that is in place, in a transaction, or on a device (lands_in_scratch).
 // slot: the library's, one chunk; memory comes into being when the engine first names it and goes with `FreeSlot`.
-// coded_input, coded_result: the library's, of ops with a codec: the chunks of the input and of the result, encoded, one after
-// the other (`coded_bytes` of descriptor.up and down). partial: the library's, of ops with a hierarchical plan: what this
+// coded_input, coded_result: the library's: the chunks of the input and of the result as they travel, where that is not as they
+// are, one after the other (`coded_bytes` of descriptor.up and down). partial: the library's, of ops with a hierarchical plan: what this
 // member's site has contributed to each chunk, summed, as it travels. residual: the caller's, as large as the input
 // (Descriptor::feeds_back).
 enum class Buffer : std::uint8_t {
@@ -67,7 +67,8 @@ struct OutFrame {
 
 enum class JobKind : std::uint8_t {
   reduce = 1,  // dst = reduction of the sources in order, hashed
-  copy = 2,    // dst = sources[0], byte for byte, hashed (a broadcast's chunk, a result that landed in a slot)
+  copy =
+      2,  // dst = sources[0], byte for byte, hashed (a broadcast's chunk, a result that landed in a slot, an input on a device)
   hash = 3,    // hash of dst, which is where it should be
   zero = 4,    // dst = zeros, hashed (a gathered block of nobody who contributed)
   encode = 5,  // dst = sources[0] by the codec, no hash; with `residual` added, and kept as it is unless `feeds_back`
@@ -145,6 +146,7 @@ struct Descriptor {
   double weight = 1;          // finite, >= 0
   bool fail_on_loss = false;  // on_loss = fail
   bool in_place = false;      // results land in a scratch, copied over the input at commit
+  bool on_device = false;     // the caller's buffers are a device's: what travels is copied from and to them by jobs
   PeerId root = kNoPeer;      // broadcast, transfer: the source, an incarnation
   PeerId target = kNoPeer;    // transfer: who receives
   bool has_data = false;  // broadcast: the input holds the data already; it is read, sent to others, and never written
@@ -177,14 +179,23 @@ inline bool sums_by_site(const Descriptor& d) {
 }
 
 // Whether results land in a scratch, to be copied when the op commits.
-inline bool lands_in_scratch(const Descriptor& d) { return d.in_place || d.transaction != 0; }
+inline bool lands_in_scratch(const Descriptor& d) { return d.in_place || d.transaction != 0 || d.on_device; }
 
 inline bool has_codec(const Descriptor& d) { return d.up != Codec::none || d.down != Codec::none; }
+
+// Whether what I contribute travels from a buffer of its own, and not from the input.
+inline bool travels_as_copy(const Descriptor& d) { return d.up != Codec::none || d.on_device; }
 
 // Bytes of a buffer that holds the input, or the result, encoded; 0 without a codec.
 inline std::uint64_t coded_bytes(const Descriptor& d, Codec codec) {
   const std::uint64_t blocks = d.kind == OpKind::reduce_scatter ? d.blocks : 1;
   return codec == Codec::none ? 0 : encoded_bytes(codec, d.count) * blocks;
+}
+
+// Bytes of the copy of the input that travels; 0 of an op that has none.
+inline std::uint64_t copied_bytes(const Descriptor& d) {
+  const std::uint64_t blocks = d.kind == OpKind::reduce_scatter ? d.blocks : 1;
+  return d.up == Codec::none && d.on_device ? d.count * size_of(d.dtype) * blocks : coded_bytes(d, d.up);
 }
 
 // How an op ran: see collective/plan.h.

@@ -1,10 +1,12 @@
-// Contributions and results that travel encoded (codec/codec.h).
+// Contributions and results that travel encoded (codec/codec.h), or as a copy of what is on a device.
 //
 //   with `up`     a chunk of my input is encoded once, when somebody is to have it, and is from then on its encoding: for its root,
 //                 for every later attempt, and where I am the root myself. A gathered block is what its encoding says, for its
 //                 owner too. The input is not changed, so the encoding is of no attempt.
 //   with `down`   a root encodes what it has reduced, and takes for the result what the encoding says; everybody gets that. A
 //                 one-shot plan has no results that travel.
+//   on a device   without `up` a chunk of the input is copied in the same way. Results land in a scratch, and are copied to the output
+//                 once the op has committed
 //   a residual    is added before encoding. What encoding lost replaces it once the op has committed with my contribution, by
 //                 encoding again: an op that ends otherwise has changed nothing of the caller's.
 #include <algorithm>
@@ -45,7 +47,8 @@ std::string Engine::wrong_codecs(const Descriptor& d) {
 // My contribution to a chunk, as it travels and is reduced.
 Region Engine::part_region(const Op& op, std::uint32_t chunk) const {
   const Codec codec = op.descriptor.up;
-  if (codec == Codec::none) {
+  if (!travels_as_copy(op.descriptor) ||
+      MUTANT(sent_from_a_device, false, op.descriptor.on_device && codec == Codec::none)) {
     return input_region(op, chunk);
   }
   std::uint64_t start = 0;
@@ -64,7 +67,7 @@ Region Engine::sent_result_region(const Op& op, std::uint32_t chunk) const {
 
 Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
   Job job;
-  job.kind = JobKind::encode;
+  job.kind = op.descriptor.up == Codec::none ? JobKind::copy : JobKind::encode;
   job.dst = part_region(op, chunk);
   const Region from = input_region(op, chunk);
   job.sources.push_back({from, 1});
@@ -81,7 +84,7 @@ Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
 
 // Whether it is ready to travel, and to be reduced; if not, it will be.
 bool Engine::encode(Op& op, std::uint32_t chunk) {
-  if (op.descriptor.up == Codec::none) {
+  if (!travels_as_copy(op.descriptor)) {
     return true;
   }
   if (op.encodings[chunk] != Encoding::none) {
@@ -90,6 +93,9 @@ bool Engine::encode(Op& op, std::uint32_t chunk) {
     }
     return op.encoded(chunk);
   }
+  if (op.descriptor.on_device) {
+    SEAWAY_MARK("a contribution comes from a device");
+  }
   op.encodings[chunk] = MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
   queue_job(op, chunk, encoding_job(op, chunk), JobFor::encoding);
   return op.encoded(chunk);
@@ -97,7 +103,7 @@ bool Engine::encode(Op& op, std::uint32_t chunk) {
 
 // Those that are next to go. Not all that were asked for: jobs run in their order, and what has come is to be reduced meanwhile.
 void Engine::encode_next(Op& op, const ChunkQueue& chunks) {
-  if (op.descriptor.up == Codec::none) {
+  if (!travels_as_copy(op.descriptor)) {
     return;
   }
   constexpr std::ptrdiff_t kAhead = 32;  // a few times what one turn sends

@@ -129,8 +129,12 @@ void Engine::finish_if_released(Op& op, Time now) {
   if (op.last_step == LastStep::feed_back) {
     op.last_step = LastStep::copy;
     const bool lies_in_scratch = MUTANT(held_result_not_copied, op.held, false) ||
-                                 (op.descriptor.in_place && MUTANT(m11_no_pre_image, true, false)) || op.is_staged();
+                                 (op.descriptor.in_place && MUTANT(m11_no_pre_image, true, false)) || op.is_staged() ||
+                                 MUTANT(device_result_not_copied, op.is_owed_to_a_device(), false);
     if (op.stage == Stage::committed && lies_in_scratch && op.has_result()) {
+      if (op.is_owed_to_a_device()) {
+        SEAWAY_MARK("a result goes to a device");
+      }
       copy_from_scratch(op);
       return;
     }

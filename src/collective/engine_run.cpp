@@ -101,7 +101,7 @@ void Engine::start_attempt(Op& op, Time now) {
   collect(op);
   op.contributors.reset();
   op.chunks.resize(op.plan.chunks);
-  op.encodings.resize(op.descriptor.up == Codec::none ? 0 : op.plan.chunks);
+  op.encodings.resize(travels_as_copy(op.descriptor) ? op.plan.chunks : 0);
   op.own_set.reset();
   op.hold_sent = false;
   op.mismatch = false;
@@ -182,10 +182,10 @@ void Engine::ask_for_parts(Op& op, const std::vector<std::uint32_t>& chunks, std
 
 Region Engine::result_region(const Op& op, std::uint32_t chunk) const {
   const Buffer in_place = MUTANT(m11_no_pre_image, Buffer::scratch, Buffer::input);
-  const Buffer buffer = op.descriptor.has_data      ? Buffer::input
-                        : op.held || op.is_staged() ? Buffer::scratch
-                        : op.descriptor.in_place    ? in_place
-                                                    : Buffer::output;
+  const Buffer buffer = op.descriptor.has_data && !op.descriptor.on_device        ? Buffer::input
+                        : op.held || op.is_staged() || op.lands_beside_a_device() ? Buffer::scratch
+                        : op.descriptor.in_place                                  ? in_place
+                                                                                  : Buffer::output;
   const std::uint64_t start = op.plan.blocks == Blocks::scattered ? op.my_block : 0;
   return {buffer, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
 }
@@ -234,8 +234,11 @@ bool Engine::try_reduce(Op& op, std::uint32_t chunk, Time now) {
   }
   Job job;
   job.kind = has_source(op.descriptor.kind) ? JobKind::copy : JobKind::reduce;
-  if (op.descriptor.has_data) {  // it is where it should be
-    job.kind = JobKind::hash;
+  if (op.descriptor.has_data) {  // it is where it should be, or where it can be sent from in a moment
+    job.kind = op.descriptor.on_device ? JobKind::copy : JobKind::hash;
+    if (op.descriptor.on_device) {
+      job.sources.push_back({input_region(op, chunk), 1});
+    }
     queue_job(op, chunk, std::move(job), JobFor::result);
     return true;
   }

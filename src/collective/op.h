@@ -68,7 +68,7 @@ struct Chunk {
   bool summed = false;  // hierarchical: what my site contributes in the op's attempt is summed, or is nothing
 };
 
-// A chunk of my input, of an op with a codec: it travels, and is reduced, as it was encoded once.
+// A chunk of my input that travels, and is reduced, as it was encoded once, or copied from a device.
 enum class Encoding : std::uint8_t { none, queued, done };
 
 // Whatever the others are. The library's own ops (a state sync) are everyone's: it is how a newcomer gets its standing.
@@ -118,7 +118,8 @@ struct Op {
   ChunkQueue candidates;  // chunks of mine that may have become ready to reduce
   std::vector<Chunk> chunks;
   std::uint32_t chunks_done = 0;
-  std::vector<Encoding> encodings;  // by chunk; of no attempt, as the input is not. Empty without a codec
+  std::vector<Encoding>
+      encodings;  // by chunk; of no attempt, as the input is not. Empty where the input itself travels
 
   bool hold_sent = false;
   Value my_value;               // once I hold
@@ -148,7 +149,10 @@ struct Op {
   bool is_staged() const {  // whatever becomes of the transaction, before it commits no output is written to
     return descriptor.transaction != 0 && !descriptor.has_data && MUTANT(transaction_not_staged, true, false);
   }
-  bool encoded(std::uint32_t chunk) const { return descriptor.up == Codec::none || encodings[chunk] == Encoding::done; }
+  // Connections do not write to a device.
+  bool lands_beside_a_device() const { return descriptor.on_device && MUTANT(result_lands_on_device, true, false); }
+  bool is_owed_to_a_device() const { return lands_beside_a_device() && !descriptor.has_data; }
+  bool encoded(std::uint32_t chunk) const { return !travels_as_copy(descriptor) || encodings[chunk] == Encoding::done; }
   std::uint32_t part_length(std::uint32_t chunk) const { return plan.coded_length_of(descriptor.up, chunk); }
   std::uint32_t result_length(std::uint32_t chunk) const { return plan.coded_length_of(down(), chunk); }
   // Of what goes to this member, by the number under which it travels.

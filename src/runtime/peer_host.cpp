@@ -123,7 +123,7 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
   memory_.add(posted.op, {.in = {std::move(request.in), scatters ? blocks : 1},
                           .out = {std::move(request.out), gathers ? blocks : 1},
                           .residual = {std::move(request.residual), scatters ? blocks : 1},
-                          .coded_in = coded_bytes(descriptor, descriptor.up),
+                          .coded_in = copied_bytes(descriptor),
                           .coded_out = coded_bytes(descriptor, descriptor.down),
                           .partial = partial_bytes(descriptor)});
   settle();

@@ -166,6 +166,7 @@ void PeerProcess::begin_frame(ConnId conn, LinkConn& link) {
   link.message = std::holds_alternative<collective::Message>(landing);
   if (const auto* land = std::get_if<collective::Land>(&landing)) {
     check_alone(land->region, conn);
+    check_is_hosts(land->region);
     link.region = land->region;
   }
   if (header->length == 0) {
@@ -222,6 +223,7 @@ void PeerProcess::send_frames(ConnId conn) {
       }
       peer_.engine().pull(conn, 1 + world_->random.below(2000), frames, world_->clock.now());
       for (collective::OutFrame& frame : frames) {
+        check_is_hosts(frame.region);
         link.queue.push_back({std::move(frame), {}, false});
       }
       link.sent = 0;

@@ -67,6 +67,14 @@ void PeerProcess::check_alone(const collective::Region& region, ConnId writer) c
   }
 }
 
+void PeerProcess::check_is_hosts(const collective::Region& region) const {
+  const bool is_callers =
+      region.buffer == Buffer::input || region.buffer == Buffer::output || region.buffer == Buffer::residual;
+  if (is_callers && region.length > 0 && memory_.at(region.owner).descriptor.on_device) {
+    throw Violation("a connection reads or writes a device's memory");
+  }
+}
+
 void PeerProcess::start_jobs() {
   std::vector<Job> jobs;
   Job job;

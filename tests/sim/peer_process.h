@@ -145,6 +145,7 @@ class PeerProcess : public Endpoint {
   // Memory and jobs (peer_memory.cpp)
   std::byte* address(const collective::Region& region);
   void check_alone(const collective::Region& region, ConnId writer) const;  // 0: a job
+  void check_is_hosts(const collective::Region& region) const;              // what connections read from and write to
   void start_jobs();
   const CodecKernels& codecs() const;
   void run_job(const collective::Job& job);

@@ -52,8 +52,9 @@ void EngineDriver::post(Input& input) {
   const bool was_held = unposted_.erase(posted.op) > 0;
   memory_[posted.op] = {.input = bytes * block_in + bytes_of(descriptor.sends),
                         .output = bytes * block_out + bytes_of(descriptor.receives),
-                        .in_place = descriptor.in_place || was_held,
-                        .coded_in = coded_bytes(descriptor, descriptor.up),
+                        .has_scratch = lands_in_scratch(descriptor) || was_held,
+                        .on_device = descriptor.on_device,
+                        .coded_in = copied_bytes(descriptor),
                         .coded_out = coded_bytes(descriptor, descriptor.down),
                         .partial = partial_bytes(descriptor)};
   memory_[posted.op].residual = descriptor.feeds_back ? memory_[posted.op].input : 0;
@@ -239,6 +240,7 @@ void EngineDriver::begin_frame(ConnId conn, Input& input) {
   incoming.is_message = std::holds_alternative<Message>(landing);
   incoming.region.reset();
   if (const auto* land = std::get_if<Land>(&landing)) {
+    check_is_hosts(land->region);
     FUZZ_REQUIRE(land->region.length == header->length, "a payload lands in a region of its length");
     check(land->region, true);
     incoming.region = land->region;
@@ -301,6 +303,7 @@ void EngineDriver::send(Input& input) {
                  "a header says how long its payload is");
     if (frame.region.length > 0) {
       check(frame.region, false);
+      check_is_hosts(frame.region);
     }
     if (frame.header.type == FrameType::hold) {
       held_[frame.header.op] = wire::decode_payload<wire::Hold>(frame.message)->value;
@@ -366,7 +369,15 @@ void EngineDriver::check(const Region& region, bool may_be_new) {
   const auto memory = memory_.find(region.owner);
   FUZZ_REQUIRE(memory != memory_.end(), "the buffers of an op that has ended are the caller's");
   FUZZ_REQUIRE(end <= memory->second.bytes_of(region.buffer), "a region lies in its buffer");
-  FUZZ_REQUIRE(region.buffer != Buffer::scratch || memory->second.in_place, "a scratch is there for an op in place");
+  FUZZ_REQUIRE(region.buffer != Buffer::scratch || memory->second.has_scratch,
+               "a scratch is there for results to land in");
+}
+
+// Connections do not read or write a device.
+void EngineDriver::check_is_hosts(const Region& region) {
+  const bool is_callers =
+      region.buffer == Buffer::input || region.buffer == Buffer::output || region.buffer == Buffer::residual;
+  FUZZ_REQUIRE(!is_callers || !memory_.at(region.owner).on_device, "what travels does not lie on a device");
 }
 
 // --- Effects --------------------------------------------------------------------------------------------------------
@@ -399,7 +410,7 @@ void EngineDriver::perform(const EngineEffect& effect) {
   } else if (const auto* released = std::get_if<Release>(&effect)) {
     releases_.push_back(*released);
   } else if (const auto* held = std::get_if<HoldResult>(&effect)) {
-    memory_[held->op] = {.output = held->scratch_bytes, .in_place = true, .coded_out = held->coded_bytes};
+    memory_[held->op] = {.output = held->scratch_bytes, .has_scratch = true, .coded_out = held->coded_bytes};
     unposted_.insert(held->op);
     releases_.push_back({held->op, false});
   } else if (const auto* unheld = std::get_if<FreeHeld>(&effect)) {

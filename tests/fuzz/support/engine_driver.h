@@ -68,7 +68,8 @@ class EngineDriver {
   struct Memory {
     std::uint64_t input = 0;   // bytes
     std::uint64_t output = 0;  // of the scratch too
-    bool in_place = false;
+    bool has_scratch = false;
+    bool on_device = false;
     std::uint64_t coded_in = 0;
     std::uint64_t coded_out = 0;
     std::uint64_t partial = 0;
@@ -85,6 +86,7 @@ class EngineDriver {
   void end_frame(ConnId conn);
   void check(const collective::Region& region, bool may_be_new);
   void check(const collective::Job& job);
+  void check_is_hosts(const collective::Region& region);
   void perform(const collective::EngineEffect& effect);
   void release(const collective::Release& effect);
 

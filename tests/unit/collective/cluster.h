@@ -86,6 +86,7 @@ class Cluster {
     if (posted.error == PostError::none) {
       Memory& memory = nodes_[i]->memory[posted.op];
       memory.input = std::move(input);
+      memory.on_device = descriptor.on_device;
       const bool gathers = descriptor.kind == OpKind::all_gather;
       memory.output.resize(descriptor.count * (gathers ? descriptor.blocks : 1));
       memory.scratch.resize(std::max(memory.input.size(), memory.output.size()));
@@ -185,6 +186,7 @@ class Cluster {
   struct Memory {
     std::vector<float> input, output, scratch, residual;
     std::vector<std::byte> coded_in, coded_out, partial;
+    bool on_device = false;
   };
 
   void adopt_everywhere() {
@@ -315,9 +317,18 @@ class Cluster {
     node.engine.on_done(job.id, hash64({dst, job.dst.length}), now);
   }
 
+  // Connections do not reach a device.
+  static void check_is_hosts(const Node& node, const Region& region) {
+    const bool is_callers =
+        region.buffer == Buffer::input || region.buffer == Buffer::output || region.buffer == Buffer::residual;
+    CHECK_FALSE((is_callers && node.memory.at(region.owner).on_device));
+  }
+
   void deliver(Node& from, Node& to, ConnId at, const OutFrame& frame) {
     const Landing landing = to.engine.on_header(at, frame.header, now);
     if (const auto* land = std::get_if<Land>(&landing)) {
+      check_is_hosts(to, land->region);
+      check_is_hosts(from, frame.region);
       std::memcpy(address(to, land->region), address(from, frame.region), frame.region.length);
       to.engine.on_landed(at, now);
     } else if (std::holds_alternative<Message>(landing)) {
