@@ -56,7 +56,7 @@ class Learner:
         # What an all-reduce is of: the gradient, and whether somebody wants to stop.
         self.message = torch.zeros(flat.numel() + 1)
         files, held_out = text.read(TEXT_BYTES)
-        self.own = text.shard(files, options.replica, options.replicas)
+        self.text = np.concatenate(files)  # for everybody: who is away takes no part of it along
         self.held_out = held_out
         self.options = options
 
@@ -70,7 +70,7 @@ class Learner:
     def gradient(self, stop: bool) -> float:
         """Into `message`; the loss. Which windows it is of depends on the replica and the step alone."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.theta, self.own, self.options.batch, self.options.seed, self.options.replica, self.step)
+        loss = self.loss(self.theta, self.text, self.options.batch, self.options.seed, self.options.replica, self.step)
         loss.backward()
         self.message[:-1] = self.theta.grad
         self.message[-1] = float(stop)

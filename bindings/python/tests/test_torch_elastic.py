@@ -19,6 +19,7 @@ from torch_replicas import (  # noqa: E402
     distance,
     event,
     loss,
+    pipe,
     reference_gradients,
     replicas,
     sharded,
@@ -121,3 +122,61 @@ def test_replicas_of_two_lanes_come_and_go(master: seaway.Master, how: str) -> N
     for replica in (1, 2):
         for lane in range(2):
             assert distance(model, lane, found[replica][lane]["shards"]) < 1e-6
+
+
+# -- a replica that was out of reach ------------------------------------------------------------------------------------------
+
+
+def _is_held_up(rank: Rank, stops: Any, evicted: Any) -> dict[str, Any]:
+    """A rank of replica 1 stands still for so long that its replica is evicted."""
+    lane = rank.lane
+    model = sharded(toy(seed=rank.replica))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
+    digests: list[str] = []
+
+    def step(at: int) -> int:
+        at = seaway.torch.sync_training_state(lane, model, optimizer, step=at, group=rank.group).step
+        optimizer.zero_grad()
+        loss(model, batch(at, rank.replica, rank.number)).backward()
+        seaway.torch.average_gradients(model.named_parameters(), lane)
+        at += seaway.torch.step(optimizer, lane, rank.group)
+        digests.append(digest_of(shards(model)))
+        return at
+
+    def both() -> bool:
+        return seaway.torch.vote(lane.size() == 2, rank.group)
+
+    at = step(step(0))
+    if rank.replica == 0:
+        while both():
+            at = step(at)
+        evicted.set()
+        while not both():
+            at = step(at)
+    else:
+        if rank.number == 1:
+            stops.send(os.getpid())
+        with pytest.raises((seaway.Evicted, seaway.NotMember)):
+            while True:
+                at = step(at)
+        rank.comm.join()
+        at = step(at)
+    for _ in range(3):
+        at = step(at)
+    return {"step": at, "digests": digests[-4:]}
+
+
+def test_a_replica_that_was_evicted_comes_back_on_both_lanes(master: seaway.Master) -> None:
+    here, there = pipe()
+    evicted = event()
+    with replicas(master, [0, 1], _is_held_up, there, evicted) as running:
+        stopped = here.recv()
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            assert evicted.wait(60), "nobody was evicted"
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        found = [each.results() for each in running]
+    for lane in range(2):
+        assert found[0][lane] == found[1][lane]
+    assert found[0][0]["step"] == found[0][1]["step"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+
+import torch.distributed as dist  # noqa: E402
+from torch.distributed.device_mesh import init_device_mesh  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 import seaway  # noqa: E402
 import seaway.torch  # noqa: E402
@@ -20,9 +25,9 @@ EVERYBODY = [[0, 1], [0, 1]]
 class _Run:
     """A loop that makes a step again when it was skipped."""
 
-    def __init__(self, rank: Rank) -> None:
+    def __init__(self, rank: Rank, mesh: Any = None) -> None:
         self.rank = rank
-        self.model = sharded(toy())
+        self.model = sharded(toy(), mesh=mesh)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.05)
         self.votes: list[bool] = []
         self.step = 0
@@ -127,6 +132,33 @@ def _raised(rank: Rank) -> dict[str, Any]:
     return {"votes": run.votes, "shards": shards(run.model)}
 
 
+def _in_hsdp(rank: Rank) -> dict[str, Any]:
+    """The same in HSDP, whose all-reduces torch itself posts, one for each unit."""
+    seaway.torch.use_lane(rank.lane)
+    mesh = init_device_mesh(
+        "cpu", (2, 2), mesh_dim_names=("replicate", "shard"), backend_override={"replicate": "seaway"}
+    )
+    rank.group = mesh.get_group("shard")
+    run = _Run(rank, mesh)
+    start = rank.comm.all_reduce_async
+    failed: list[str] = []
+
+    def without_memory(x: Any, *arguments: Any, **options: Any) -> Any:
+        if not failed and isinstance(x, list):
+            failed.append("once")
+            raise seaway.OutOfMemory("for a test")
+        return start(x, *arguments, **options)
+
+    for _ in run:
+        if run.faulty():
+            rank.comm.all_reduce_async = without_memory  # type: ignore[method-assign]
+        run.backward()
+        rank.comm.__dict__.pop("all_reduce_async", None)
+        run.end()
+    assert bool(failed) == ((rank.replica, rank.number) == (0, 1))
+    return {"votes": run.votes, "shards": shards(run.model)}
+
+
 def _unused(rank: Rank) -> list[Any]:
     """A parameter without a gradient here, and one without a gradient anywhere."""
     here, nowhere, both = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
@@ -142,6 +174,62 @@ def _unused(rank: Rank) -> list[Any]:
 
 def _all(rank: Rank) -> list[Any]:
     return [_unused(rank), _hook(rank), _overlapped(rank), _raised(rank)]
+
+
+def test_a_lane_that_fails_inside_the_backward_of_hsdp(master: seaway.Master, tmp_path: pathlib.Path) -> None:
+    with replicas(master, [0, 1], _in_hsdp, world=str(tmp_path / "world")) as running:
+        found = [each.results() for each in running]
+    model = toy()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    for step in range(STEPS):
+        reference_gradients(model, step, EVERYBODY)
+        optimizer.step()
+    for replica in range(2):
+        for lane in range(2):
+            assert found[replica][lane]["votes"] == [True, False, True, True]
+            assert distance(model, lane, found[replica][lane]["shards"]) < 1e-6
+
+
+def _ddp_raises(rank: Rank) -> list[Any]:
+    """A hook of DDP's that raises, at the first try of step 1."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    ddp = DistributedDataParallel(toy(), broadcast_buffers=False)
+    optimizer = torch.optim.SGD(ddp.parameters(), lr=0.1)
+    tries: list[int] = []
+
+    def hook(state, bucket):  # type: ignore[no-untyped-def]  # DDP takes annotations as types only
+        if len(tries) == 2:
+            raise seaway.Aborted("for a test")
+        return state.all_reduce([bucket.buffer()]).get_future().then(lambda done: done.value()[0])
+
+    ddp.register_comm_hook(rank.lane, hook)
+    step, raised = 0, 0
+    while step < STEPS:
+        tries.append(step)
+        optimizer.zero_grad()
+        try:
+            loss(ddp, batch(step, rank.replica, 0)).backward()
+        except (seaway.Aborted, RuntimeError) as error:
+            assert "for a test" in str(error)
+            raised += 1
+            seaway.torch.reset(ddp, rank.lane)
+            assert all(p.grad is None for p in ddp.parameters())
+            continue
+        optimizer.step()
+        step += 1
+    return [raised, shards(ddp.module)]
+
+
+def test_a_hook_of_ddp_that_raises_and_reset(master: seaway.Master) -> None:
+    with replicas(master, [0, 1], _ddp_raises, lanes=1) as running:
+        found = [each.results()[0] for each in running]
+    model = toy()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(STEPS):
+        reference_gradients(model, step, [[0, 1]], lanes=1)
+        optimizer.step()
+    for raised, parameters in found:
+        assert raised == 1 and distance(model, 0, parameters, lanes=1) < 1e-6
 
 
 def test_a_lane_that_fails_inside_backward(master: seaway.Master) -> None:

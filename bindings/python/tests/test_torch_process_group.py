@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import warnings
 from datetime import timedelta
@@ -157,6 +158,40 @@ def _everything(rank: Rank) -> dict[str, Any]:
     group.shutdown()
     assert rank.lane.error() is None
     return found
+
+
+def _default_group(of_test: Rank, join: str, store: str) -> list[Any]:
+    """The default group of torch.distributed, made of the environment alone, in a run of its own: FSDP2's traffic goes over it."""
+    rank = of_test.replica
+    os.environ["SEAWAY_JOIN"] = join
+    dist.init_process_group("seaway", store=dist.FileStore(store, 2), rank=rank, world_size=2)
+    assert dist.get_backend() == "seaway" and (dist.get_rank(), dist.get_world_size()) == (rank, 2)
+    x = torch.full((2,), rank + 1, dtype=torch.int64)
+    for _ in range(2):
+        dist.all_reduce(x)
+    assert x.tolist() == [6, 6]
+    model = sharded(toy())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss(model, batch(step, 0, rank)).backward()
+        optimizer.step()
+    whole = [p.full_tensor().detach() for p in model.parameters()]
+    dist.destroy_process_group()
+    return [shards(model), whole]
+
+
+def test_a_lane_is_the_default_group_by_the_environment_alone(master: seaway.Master, tmp_path: pathlib.Path) -> None:
+    with seaway.Master() as run, replicas(master, [0, 1], _default_group, run.join, str(tmp_path / "store"), lanes=1) as both:
+        found = [each.results()[0] for each in both]
+    model = toy()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(3):
+        reference_gradients(model, step, [[0], [0]])
+        optimizer.step()
+    for rank, (own, whole) in enumerate(found):
+        assert distance(model, rank, own) <= 1e-8
+        assert all(torch.equal(a, b) for a, b in zip(whole, found[0][1], strict=True))
 
 
 def test_hsdp_ddp_and_every_call(master: seaway.Master, tmp_path: pathlib.Path) -> None:

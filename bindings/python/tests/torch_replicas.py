@@ -43,6 +43,11 @@ def event() -> Any:
     return _context.Event()
 
 
+def pipe() -> tuple[Any, Any]:
+    """(here, there): what a process that has `there` sends."""
+    return _context.Pipe(duplex=False)
+
+
 class Rank:
     """What a body gets: who it is, and its lane."""
 
