@@ -71,6 +71,7 @@ typedef enum seaway_status {
   SEAWAY_NOT_MEMBER = 103, /* not joined yet, or no longer a member */
   SEAWAY_FORKED = 104,     /* this process is a fork of the one that created the handle */
   SEAWAY_TOO_MANY = 105,   /* too many ops are open */
+  SEAWAY_NO_DEVICE = 106,  /* a buffer is on a device, and none can be used here; the text says why */
 
   /* Your group. */
   SEAWAY_REFUSED = 200, /* members called with different arguments, or the broadcast's root or the other end is gone */
@@ -296,7 +297,10 @@ typedef enum seaway_reduction {
   SEAWAY_PROD = 5
 } seaway_reduction;
 
-typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
+/* Where memory lies. SEAWAY_CUDA: on a GPU, which follows from the pointer. All buffers of one op, and its residual, lie on one. It
+ * takes libseaway_cuda.so beside libseaway, or where SEAWAY_CUDA_LIBRARY in the environment says, and a driver; without them ops are
+ * NO_DEVICE. Members may differ in it. Not for seaway_exchange, the shared state and the arithmetic. */
+typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
 
 /* A piece of memory: `count` elements. Any alignment. Several pieces of one call are one op with one commit; all have one dtype.
  * All members must have the same counts, one by one (but of seaway_exchange).
@@ -306,7 +310,7 @@ typedef struct seaway_buffer {
   void* data;
   uint64_t count;
   int32_t dtype;  /* a seaway_dtype */
-  int32_t device; /* SEAWAY_HOST */
+  int32_t device; /* a seaway_device */
 } seaway_buffer;
 
 typedef enum seaway_on_loss {
@@ -370,6 +374,9 @@ typedef struct seaway_options {
   /* The transaction that the op is in (seaway_transaction_create), or NULL (the default). Its on_loss is the transaction's, and its
    * tag counts nothing: ops of a transaction match by their order in it. */
   seaway_op* transaction;
+  /* Buffers on a GPU: the cudaStream_t on which they were written. The op's copies wait for what is in it at the start, and nothing
+   * in it waits for the op: when the op is final its results are there for every stream. NULL: the legacy default stream. */
+  void* stream;
 } seaway_options;
 
 /* Returns: OK; INVALID. */

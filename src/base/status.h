@@ -17,6 +17,7 @@ enum class Status : std::int32_t {
   not_member = 103,
   forked = 104,
   too_many = 105,
+  no_device = 106,
   refused = 200,
   aborted = 201,
   evicted = 202,

@@ -34,14 +34,16 @@ DType dtype_of(std::int32_t number) {
 
 // --- Buffers --------------------------------------------------------------------------------------------------------
 
-Error check_buffer(const seaway_buffer& buffer, const Piece& piece) {
+Error check_buffer(const seaway_buffer& buffer, const Piece& piece, bool may_be_on_device) {
   const std::size_t size = size_of(dtype_of(buffer.dtype));
   if (size == 0) {
     return invalid(piece.name() + ".dtype is " + std::to_string(buffer.dtype) + ", which is no seaway_dtype");
   }
-  if (buffer.device != SEAWAY_HOST) {
-    return invalid(piece.name() + ".device is " + std::to_string(buffer.device) +
-                   ": this version knows SEAWAY_HOST (0) only");
+  if (buffer.device != SEAWAY_HOST && buffer.device != SEAWAY_CUDA) {
+    return invalid(piece.name() + ".device is " + std::to_string(buffer.device) + ", which is no seaway_device");
+  }
+  if (buffer.device != SEAWAY_HOST && !may_be_on_device) {
+    return invalid(piece.name() + ".device is SEAWAY_CUDA: here it has to be memory of the host's");
   }
   if (buffer.count > kMostBytes / size) {
     return invalid(piece.name() + ".count is " + std::to_string(buffer.count) +
@@ -67,7 +69,7 @@ Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* l
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < count; ++i) {
     Piece piece{.list = list, .index = i, .written = written};
-    if (Error error = check_buffer(buffers[i], piece); error.status != Status::ok) {
+    if (Error error = check_buffer(buffers[i], piece, true); error.status != Status::ok) {
       return error;
     }
     if (buffers[i].dtype != buffers[0].dtype) {
@@ -83,6 +85,7 @@ Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* l
     if (bytes > 0) {
       piece.begin = reinterpret_cast<std::uintptr_t>(buffers[i].data);
       piece.end = piece.begin + bytes;
+      piece.device = buffers[i].device;
       pieces.push_back(piece);
     }
   }
@@ -129,6 +132,11 @@ std::uint64_t elements(const seaway_buffer* buffers, std::size_t count) {
 }
 
 namespace {
+
+Error place_and_check(runtime::OpRequest& request, std::vector<Piece>& pieces) {
+  Error error = find_device(request, pieces);
+  return error.status == Status::ok ? check_overlaps(pieces) : error;
+}
 
 // out has what in has.
 Error check_alike(const seaway_buffer* out, const seaway_buffer* in, std::size_t count) {
@@ -200,7 +208,7 @@ Error add_blocks(runtime::OpRequest& request, const seaway_buffer* out, const se
   request.descriptor.dtype = dtype_of(in[0].dtype);
   request.descriptor.count = elements(block.buffers, count);
   request.descriptor.blocks = blocks;
-  return check_overlaps(pieces);
+  return place_and_check(request, pieces);
 }
 
 Error set_reduction(collective::Descriptor& descriptor, std::int32_t reduction) {
@@ -236,7 +244,7 @@ Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, 
       return error;
     }
   }
-  if (Error error = check_overlaps(pieces); error.status != Status::ok) {
+  if (Error error = place_and_check(request, pieces); error.status != Status::ok) {
     return error;
   }
   collective::Descriptor& descriptor = request.descriptor;
@@ -281,7 +289,7 @@ Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffer
   if (Error error = add_buffers(buffers, count, "buffers", true, request.in, pieces); error.status != Status::ok) {
     return error;
   }
-  if (Error error = check_overlaps(pieces); error.status != Status::ok) {
+  if (Error error = place_and_check(request, pieces); error.status != Status::ok) {
     return error;
   }
   if (root == kNoPeer) {

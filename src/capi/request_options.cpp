@@ -201,9 +201,10 @@ Error apply_options(const seaway_options* given, runtime::OpRequest& request, st
   if (options.on_loss != SEAWAY_RESUME && options.on_loss != SEAWAY_FAIL) {
     return invalid("options.on_loss is " + std::to_string(options.on_loss) + ", which is no seaway_on_loss");
   }
-  for (Error error : {apply_codecs(options, descriptor), apply_quorum(options, descriptor),
-                      check_weight(options, descriptor), check_seconds(options.no_progress, "no_progress"),
-                      check_seconds(options.deadline, "deadline"), apply_transaction(options, request)}) {
+  for (Error error :
+       {apply_codecs(options, descriptor), apply_quorum(options, descriptor), check_weight(options, descriptor),
+        check_seconds(options.no_progress, "no_progress"), check_seconds(options.deadline, "deadline"),
+        apply_transaction(options, request), apply_stream(options, request)}) {
     if (error.status != Status::ok) {
       return error;
     }

@@ -24,6 +24,7 @@ struct Piece {
   std::uintptr_t begin = 0;
   std::uintptr_t end = 0;
   bool written = false;
+  std::int32_t device = SEAWAY_HOST;
 
   std::string name() const { return std::string(list) + "[" + std::to_string(index) + "]"; }
 };
@@ -32,13 +33,19 @@ struct Piece {
 DType dtype_of(std::int32_t number);
 
 Error check_list(const seaway_buffer* buffers, std::size_t count, const char* list);
-Error check_buffer(const seaway_buffer& buffer, const Piece& piece);
+// May it be on a device? Not unless said so.
+Error check_buffer(const seaway_buffer& buffer, const Piece& piece, bool may_be_on_device = false);
 // Checks the list and adds it to the request's spans and to `pieces`.
 Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* list, bool written,
                   std::vector<runtime::Span>& spans, std::vector<Piece>& pieces);
+// Where all of the request's buffers lie, those that the residual and the stream are of.
+Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces);
 Error check_overlaps(std::vector<Piece>& pieces);
 
 std::uint64_t elements(const seaway_buffer* buffers, std::size_t count);
+
+// The stream of a device's buffers; where the residual lies.
+Error apply_stream(const seaway_options& options, runtime::OpRequest& request);
 
 // `buffers`: those whose counts, one by one, all members have alike.
 Error apply_options(const seaway_options* given, runtime::OpRequest& request, std::span<const seaway_buffer> buffers);

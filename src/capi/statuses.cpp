@@ -22,6 +22,7 @@ constexpr StatusFacts kFacts[] = {
     {Status::forked, "SEAWAY_FORKED", false,
      "this process is a fork of the one that made the handle: make a communicator of its own here"},
     {Status::too_many, "SEAWAY_TOO_MANY", true, "too many ops are open: wait for some of them"},
+    {Status::no_device, "SEAWAY_NO_DEVICE", false, "no device can be used here: give memory of the host's"},
     {Status::refused, "SEAWAY_REFUSED", false, "members called with different arguments: make the calls alike"},
     {Status::aborted, "SEAWAY_ABORTED", true,
      "the op was ended for every member and the input is intact: all may start it again"},
@@ -49,6 +50,7 @@ SEAWAY_SAME(SEAWAY_CLOSED, Status::closed);
 SEAWAY_SAME(SEAWAY_NOT_MEMBER, Status::not_member);
 SEAWAY_SAME(SEAWAY_FORKED, Status::forked);
 SEAWAY_SAME(SEAWAY_TOO_MANY, Status::too_many);
+SEAWAY_SAME(SEAWAY_NO_DEVICE, Status::no_device);
 SEAWAY_SAME(SEAWAY_REFUSED, Status::refused);
 SEAWAY_SAME(SEAWAY_ABORTED, Status::aborted);
 SEAWAY_SAME(SEAWAY_EVICTED, Status::evicted);

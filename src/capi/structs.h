@@ -48,7 +48,8 @@ struct Shape<seaway_member> {
 template <>
 struct Shape<seaway_options> {
   static constexpr const char* kName = "seaway_options";
-  static constexpr std::array kSizes = {std::size_t{56}, std::size_t{80}, std::size_t{96}, sizeof(seaway_options)};
+  static constexpr std::array kSizes = {std::size_t{56}, std::size_t{80}, std::size_t{96}, std::size_t{104},
+                                        sizeof(seaway_options)};
 };
 template <>
 struct Shape<seaway_result> {

@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "collective/boundary.h"
+#include "device/library.h"
 #include "wire/messages.h"
 
 namespace seaway::runtime {
@@ -81,8 +82,10 @@ struct OpRequest {
   double deadline_s = 0;  // 0: none; counted from the start (descriptor.deadline is set from it)
   std::vector<Span>
       in;  // barrier: empty. broadcast: the root's data, or where the others want it. transfer: the sender's
-  std::vector<Span> out;       // empty: in place. Never of ops of blocks. transfer: the receiver's
-  std::vector<Span> residual;  // of an op that feeds back; as long as `in`
+  std::vector<Span> out;               // empty: in place. Never of ops of blocks. transfer: the receiver's
+  std::vector<Span> residual;          // of an op that feeds back; as long as `in`
+  int device = device::kHost;          // where all of these lie
+  std::shared_ptr<device::Mark> mark;  // of the caller's stream there, which the op's copies wait for
   std::shared_ptr<Operation>
       transaction;  // that it is in, of the same communicator; descriptor.transaction is set from it
 };

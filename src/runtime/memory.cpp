@@ -6,22 +6,44 @@
 #include <new>
 
 #include "base/assert.h"
+#include "device/library.h"
 
 namespace seaway::runtime {
 
 using collective::Buffer;
 using collective::Region;
 
-void Memory::Free::operator()(std::byte* memory) const { std::free(memory); }
+namespace {
 
-Memory::Block Memory::allocate(std::uint64_t bytes) {
+bool is_callers(Buffer buffer) {
+  return buffer == Buffer::input || buffer == Buffer::output || buffer == Buffer::residual;
+}
+
+}  // namespace
+
+void Memory::Free::operator()(std::byte* memory) const {
+  if (pinned) {
+    device::deallocate(memory);
+  } else {
+    std::free(memory);
+  }
+}
+
+Memory::Block Memory::allocate(std::uint64_t bytes, bool pinned) {
   constexpr std::size_t kCacheLine = 64;
+  if (pinned) {
+    auto* const memory = static_cast<std::byte*>(device::allocate(std::max<std::uint64_t>(bytes, kCacheLine)));
+    if (memory == nullptr) {
+      throw std::bad_alloc();
+    }
+    return {memory, Free{true}};
+  }
   const std::size_t rounded = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(kCacheLine, std::max(rounded, kCacheLine)));
   if (memory == nullptr) {
     throw std::bad_alloc();
   }
-  return Block(memory);
+  return {memory, Free{}};
 }
 
 void Memory::add(OpHandle op, Sides sides) {
@@ -35,15 +57,19 @@ void Memory::add(OpHandle op, Sides sides) {
   }
   const std::uint64_t scratch_bytes = std::max(sides.in.bytes, sides.out.bytes);
   Buffers& buffers = ops_[op];
+  buffers.on_device = sides.on_device;
   buffers.in = std::move(sides.in);
   buffers.out = std::move(sides.out);
   buffers.residual = std::move(sides.residual);
   // What was held for it is there already, and holds the result.
-  const auto make = [](Own& own, std::uint64_t bytes) { own.bytes = own.block ? own.bytes : bytes; };
-  make(buffers.scratch, scratch_bytes);
-  make(buffers.coded_in, sides.coded_in);
-  make(buffers.coded_out, sides.coded_out);
-  make(buffers.partial, sides.partial);
+  const auto make = [](Own& own, std::uint64_t bytes, bool pinned) {
+    own.pinned = own.block ? own.pinned : pinned;
+    own.bytes = own.block ? own.bytes : bytes;
+  };
+  make(buffers.scratch, scratch_bytes, sides.on_device);
+  make(buffers.coded_in, sides.coded_in, sides.on_device);
+  make(buffers.coded_out, sides.coded_out, false);
+  make(buffers.partial, sides.partial, false);
 }
 
 void Memory::hold(OpHandle op, std::uint64_t scratch_bytes, std::uint64_t coded_bytes) {
@@ -83,14 +109,15 @@ Memory::Buffers& Memory::buffers(OpHandle op) {
 // A spare one may be larger than what is asked for, but not so much that it would be missed elsewhere.
 std::byte* Memory::own(Own& own) {
   if (!own.block) {
-    const auto spare = spare_.lower_bound(own.bytes);
-    if (spare != spare_.end() && spare->first <= own.bytes * 2) {
+    Spare& spares = own.pinned ? spare_pinned_ : spare_;
+    const auto spare = spares.blocks.lower_bound(own.bytes);
+    if (spare != spares.blocks.end() && spare->first <= own.bytes * 2) {
       own.bytes = spare->first;
       own.block = std::move(spare->second);
-      spare_bytes_ -= spare->first;
-      spare_.erase(spare);
+      spares.bytes -= spare->first;
+      spares.blocks.erase(spare);
     } else {
-      own.block = allocate(own.bytes);
+      own.block = allocate(own.bytes, own.pinned);
     }
   }
   return own.block.get();
@@ -101,13 +128,14 @@ void Memory::give_back(Own& own) {
   if (!own.block || own.bytes > keep_) {
     return;
   }
-  while (spare_bytes_ + own.bytes > keep_ && spare_.begin()->first < own.bytes) {
-    spare_bytes_ -= spare_.begin()->first;
-    spare_.erase(spare_.begin());
+  Spare& spares = own.pinned ? spare_pinned_ : spare_;
+  while (spares.bytes + own.bytes > keep_ && spares.blocks.begin()->first < own.bytes) {
+    spares.bytes -= spares.blocks.begin()->first;
+    spares.blocks.erase(spares.blocks.begin());
   }
-  if (spare_bytes_ + own.bytes <= keep_) {
-    spare_bytes_ += own.bytes;
-    spare_.emplace(own.bytes, std::move(own.block));
+  if (spares.bytes + own.bytes <= keep_) {
+    spares.bytes += own.bytes;
+    spares.blocks.emplace(own.bytes, std::move(own.block));
   }
 }
 
@@ -175,7 +203,20 @@ void Memory::pieces(const Region& region, std::uint32_t from, std::vector<iovec>
     list.push_back({own(*taken) + region.offset + from, region.length - from});
     return;
   }
-  const Pieces& side = region.buffer == Buffer::input ? op.in : region.buffer == Buffer::output ? op.out : op.residual;
+  if (op.on_device) {
+    const auto staged = staged_.find({region.owner, region.buffer, region.offset});
+    SEAWAY_ASSERT(staged != staged_.end(), "what lies on a device is staged before the host reads or writes it");
+    list.push_back({staged->second.get() + from, region.length - from});
+    return;
+  }
+  callers_pieces(side_of(op, region.buffer), region, from, list);
+}
+
+const Memory::Pieces& Memory::side_of(const Buffers& buffers, Buffer buffer) {
+  return buffer == Buffer::input ? buffers.in : buffer == Buffer::output ? buffers.out : buffers.residual;
+}
+
+void Memory::callers_pieces(const Pieces& side, const Region& region, std::uint32_t from, std::vector<iovec>& list) {
   SEAWAY_ASSERT(region.offset + region.length <= side.bytes, "a region lies inside of its buffer");
   const std::uint64_t block_bytes = side.bytes / side.blocks;
   const std::uint64_t block = (region.offset + from) / block_bytes;
@@ -203,6 +244,32 @@ std::byte* Memory::whole(const Region& region) {
   list.clear();
   pieces(region, 0, list);
   return list.size() == 1 ? static_cast<std::byte*>(list.front().iov_base) : nullptr;
+}
+
+bool Memory::is_on_device(const Region& region) {
+  return region.length > 0 && is_callers(region.buffer) && buffers(region.owner).on_device;
+}
+
+void Memory::device_pieces(const Region& region, std::vector<iovec>& list) {
+  callers_pieces(side_of(buffers(region.owner), region.buffer), region, 0, list);
+}
+
+std::byte* Memory::stage(const Region& region) {
+  Block block;
+  if (spare_stages_.empty()) {
+    block = allocate(chunk_bytes_, true);
+  } else {
+    block = std::move(spare_stages_.back());
+    spare_stages_.pop_back();
+  }
+  SEAWAY_ASSERT(region.length <= chunk_bytes_, "a job is of one chunk");
+  return (staged_[{region.owner, region.buffer, region.offset}] = std::move(block)).get();
+}
+
+void Memory::unstage(const Region& region) {
+  const auto it = staged_.find({region.owner, region.buffer, region.offset});
+  spare_stages_.push_back(std::move(it->second));  // no more than jobs that are under way at once
+  staged_.erase(it);
 }
 
 void Memory::copy_out(const Region& region, std::byte* to) {

@@ -1,4 +1,6 @@
 // The memory that the engine names: the caller's buffers; scratches, encodings and slots of its own. One thread's.
+//
+// A caller's buffers may be on a device. Then their regions lie nowhere on the host but while they are staged.
 #pragma once
 
 #include <sys/uio.h>
@@ -7,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "collective/boundary.h"
@@ -32,6 +35,7 @@ class Memory {
     Pieces in;
     Pieces out;  // none: in place, and results go to a scratch as large as the input
     Pieces residual;
+    bool on_device = false;      // in, out and residual; what is copied from and to them is pinned
     std::uint64_t coded_in = 0;  // bytes of encodings, as large as all chunks together
     std::uint64_t coded_out = 0;
     std::uint64_t partial = 0;  // bytes of a site's sums
@@ -51,8 +55,18 @@ class Memory {
 
   void free_slot(SlotId slot);
 
+  bool is_on_device(const collective::Region& region);
+  // Where such a region lies on its device, in order.
+  void device_pieces(const collective::Region& region, std::vector<iovec>& list);
+  // From here on it lies in pinned memory of the host's, whatever is there, until `unstage`.
+  std::byte* stage(const collective::Region& region);
+  void unstage(const collective::Region& region);
+
  private:
   struct Free {
+    Free() : Free(false) {}
+    explicit Free(bool is_pinned) : pinned(is_pinned) {}
+    bool pinned;
     void operator()(std::byte* memory) const;
   };
   using Block = std::unique_ptr<std::byte, Free>;
@@ -60,8 +74,10 @@ class Memory {
   struct Own {
     std::uint64_t bytes = 0;
     Block block;
+    bool pinned = false;
   };
   struct Buffers {
+    bool on_device = false;
     Pieces in;
     Pieces out;
     Pieces residual;
@@ -75,7 +91,17 @@ class Memory {
     std::uint32_t length = 0;
   };
 
-  static Block allocate(std::uint64_t bytes);
+  // What ops took, by size.
+  struct Spare {
+    std::multimap<std::uint64_t, Block> blocks;
+    std::uint64_t bytes = 0;
+  };
+  using Staged = std::tuple<OpHandle, collective::Buffer, std::uint64_t>;  // the offset
+
+  static Block allocate(std::uint64_t bytes, bool pinned = false);
+  static const Pieces& side_of(const Buffers& buffers, collective::Buffer buffer);
+  void callers_pieces(const Pieces& side, const collective::Region& region, std::uint32_t from,
+                      std::vector<iovec>& list);
   std::byte* slot(const collective::Region& region);
   std::byte* own(Own& own);
   void give_back(Own& own);
@@ -87,8 +113,10 @@ class Memory {
   std::map<OpHandle, Buffers> ops_;
   std::map<SlotId, Slot> slots_;
   std::vector<Block> spare_slots_;  // of chunk_bytes_ each; the last freed is the first reused: it is in the cache
-  std::multimap<std::uint64_t, Block> spare_;  // by size: what ops took
-  std::uint64_t spare_bytes_ = 0;
+  Spare spare_;
+  Spare spare_pinned_;
+  std::map<Staged, Block> staged_;
+  std::vector<Block> spare_stages_;
 };
 
 }  // namespace seaway::runtime

@@ -42,6 +42,7 @@ PeerHost::PeerHost(net::Loop& loop, PeerOwner& owner, core::PeerConfig config, s
       peer_(std::move(config), Random(seed)),
       memory_(config_.limits.chunk_bytes, config_.limits.kept_bytes),
       jobs_(memory_),
+      device_jobs_(loop, memory_, jobs_, *this),
       first_master_stream_(std::move(master_stream)),
       relays_(loop, config_.id, [this](const std::string& text) { owner_->on_log(text); }),
       timer_(loop, [this] {
@@ -105,6 +106,15 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
   if (descriptor.kind == collective::OpKind::transfer) {
     (descriptor.root == kNoPeer ? descriptor.root : descriptor.target) = config_.id;
   }
+  descriptor.on_device = request.device != device::kHost;
+  if (descriptor.on_device) {
+    if (std::string problem = device_jobs_.open(request.device, *request.mark); !problem.empty()) {
+      collective::Result result;
+      result.reason = std::move(problem);
+      owner_->on_op_ended(op, Status::no_device, result, 0);
+      return;
+    }
+  }
   const collective::Posted posted = peer_.engine().post(descriptor, now());
   if (posted.error != collective::PostError::none) {
     collective::Result result;
@@ -117,12 +127,16 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
   }
   posted_[posted.op] = {op, descriptor.tag};
   handles_[op] = posted.op;
+  if (descriptor.on_device) {
+    device_jobs_.add(posted.op, request.device);
+  }
   const std::uint64_t blocks = std::max<std::uint64_t>(descriptor.blocks, 1);
   const bool scatters = descriptor.kind == collective::OpKind::reduce_scatter;
   const bool gathers = descriptor.kind == collective::OpKind::all_gather;
   memory_.add(posted.op, {.in = {std::move(request.in), scatters ? blocks : 1},
                           .out = {std::move(request.out), gathers ? blocks : 1},
                           .residual = {std::move(request.residual), scatters ? blocks : 1},
+                          .on_device = descriptor.on_device,
                           .coded_in = copied_bytes(descriptor),
                           .coded_out = coded_bytes(descriptor, descriptor.down),
                           .partial = partial_bytes(descriptor)});
@@ -153,6 +167,9 @@ std::optional<collective::Progress> PeerHost::progress(std::uint64_t op) const {
 void PeerHost::run_jobs() {
   collective::Job job;
   for (int jobs = 0; jobs < kJobsPerTurn && peer_.engine().next_job(job); ++jobs) {
+    if (device_jobs_.take(job)) {
+      continue;
+    }
     const std::uint64_t hash = jobs_.run(job);
     peer_.engine().on_done(job.id, hash, now());
     if (const auto op = posted_.find(job.op); job.kind == collective::JobKind::reduce && op != posted_.end()) {
@@ -160,6 +177,13 @@ void PeerHost::run_jobs() {
     }
   }
 }
+
+void PeerHost::on_device_job_done(JobId job, std::uint64_t hash) {
+  peer_.engine().on_done(job, hash, now());
+  settle();
+}
+
+void PeerHost::on_device_failed(const std::string& problem) { fence("a call of the device failed: " + problem); }
 
 void PeerHost::settle() {
   settle_again_ = true;
@@ -261,6 +285,7 @@ void PeerHost::perform(const collective::EngineEffect& effect) {
     handles_.erase(op.name);
     const std::uint64_t scratch = memory_.taken(end->op);
     memory_.remove(end->op);
+    device_jobs_.remove(end->op);
     owner_->on_op_ended(op.name, status_of(end->result.outcome), end->result, scratch);
   } else if (const auto* release = std::get_if<collective::Release>(&effect)) {
     for (const auto& [conn, link] : links_) {

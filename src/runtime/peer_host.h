@@ -17,6 +17,7 @@
 #include "net/message_stream.h"
 #include "net/tls.h"
 #include "runtime/communicator.h"
+#include "runtime/device_jobs.h"
 #include "runtime/jobs.h"
 #include "runtime/link_connection.h"
 #include "runtime/link_dial.h"
@@ -43,7 +44,7 @@ class PeerOwner {
   virtual void on_met(std::unique_ptr<net::Stream> stream) = 0;
 };
 
-class PeerHost : public LinkOwner {
+class PeerHost : public LinkOwner, public DeviceJobOwner {
  public:
   // Its first connection to the master (`master`: its addresses) is already there: its local address is what others may reach
   // this peer at. `tls`: null in plaintext.
@@ -82,6 +83,10 @@ class PeerHost : public LinkOwner {
   void settle() override;
   void connection_ended(ConnId conn, bool closed, const std::string& why) override;
 
+  // DeviceJobOwner
+  void on_device_job_done(JobId job, std::uint64_t hash) override;
+  void on_device_failed(const std::string& problem) override;
+
   void perform(const core::PeerEffect& effect);
   void perform(const collective::EngineEffect& effect);
   void connect_master();
@@ -103,6 +108,7 @@ class PeerHost : public LinkOwner {
   core::Peer peer_;
   Memory memory_;
   JobRunner jobs_;
+  DeviceJobs device_jobs_;
   Paces paces_;
 
   std::unique_ptr<net::Stream> first_master_stream_;

@@ -175,7 +175,7 @@ CASE(all_reduce_names_the_buffer_that_is_wrong) {
   REFUSED("in[2].dtype is i32 but in[0].dtype is f32", in[2].dtype = SEAWAY_I32);
   REFUSED("out[0].dtype is i32 but in[0].dtype is f32", out[0].dtype = out[1].dtype = out[2].dtype = SEAWAY_I32);
   REFUSED("out[1].dtype is i32 but out[0].dtype is f32", out[1].dtype = SEAWAY_I32);
-  REFUSED("in[0].device is 1", in[0].device = 1);
+  REFUSED("in[0].device is 2", in[0].device = 2);
   REFUSED("out[2].device is -1", out[2].device = -1);
   REFUSED("in[1].data is NULL but its count is 4", in[1].data = NULL);
   REFUSED("out[1].data is NULL", out[1].data = NULL);

@@ -20,6 +20,7 @@ CASE(statuses_keep_their_numbers_and_names) {
              {103, SEAWAY_NOT_MEMBER, "SEAWAY_NOT_MEMBER"},
              {104, SEAWAY_FORKED, "SEAWAY_FORKED"},
              {105, SEAWAY_TOO_MANY, "SEAWAY_TOO_MANY"},
+             {106, SEAWAY_NO_DEVICE, "SEAWAY_NO_DEVICE"},
              {200, SEAWAY_REFUSED, "SEAWAY_REFUSED"},
              {201, SEAWAY_ABORTED, "SEAWAY_ABORTED"},
              {202, SEAWAY_EVICTED, "SEAWAY_EVICTED"},
@@ -63,7 +64,7 @@ CASE(structs_keep_their_sizes_and_places) {
   CHECK(sizeof(seaway_member) == 624);
   CHECK(sizeof(seaway_buffer) == 24);
   CHECK(sizeof(seaway_share) == 32);
-  CHECK(sizeof(seaway_options) == 104);
+  CHECK(sizeof(seaway_options) == 112);
   CHECK(sizeof(seaway_contributor) == 16);
   CHECK(sizeof(seaway_result) == 168);
   CHECK(sizeof(seaway_event) == 552);
@@ -71,7 +72,8 @@ CASE(structs_keep_their_sizes_and_places) {
   CHECK(offsetof(seaway_config, plaintext) == 80);
   CHECK(offsetof(seaway_options, deadline) == 48);
   CHECK(offsetof(seaway_options, grace_s) == 80);
-  CHECK(offsetof(seaway_options, transaction) == 96); /* sizes that it had: 56, 80, 96 */
+  CHECK(offsetof(seaway_options, transaction) == 96); /* sizes that it had: 56, 80, 96, 104 */
+  CHECK(offsetof(seaway_options, stream) == 104);
   CHECK(offsetof(seaway_result, seconds) == 160);
   CHECK(offsetof(seaway_error, text) == 96);
 }

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 from seaway._errors import InvalidError
 from seaway._library import ffi, lib
 
-#: A numpy array, a torch tensor on the CPU, or any object with the buffer protocol (array.array, bytearray, memoryview).
+#: A numpy array, a torch tensor on the CPU or a CUDA device, an object with __cuda_array_interface__ (as CuPy's arrays), or any with the
+#: buffer protocol (array.array, bytearray, memoryview).
 Array: TypeAlias = Any
 
 _NAMES: dict[str, int] = {
@@ -86,8 +87,38 @@ def _read_only(name: str) -> InvalidError:
     return InvalidError(f"{name} is read-only, and the result goes there; give an array that can be written")
 
 
-def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any]:
-    """(pointer, count, dtype, what keeps the memory alive)."""
+def _cuda_interface(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any, int]:
+    """As _describe, of an object with __cuda_array_interface__, version 2 or 3 (numba.readthedocs.io, "CUDA Array Interface")."""
+    interface = x.__cuda_array_interface__
+    kind, size = interface["typestr"][1], int(interface["typestr"][2:])
+    code = {"f": _FLOATS, "i": _SIGNED, "u": _UNSIGNED}.get(kind, {}).get(size)
+    if code is None or interface["typestr"][0] == ">":
+        raise InvalidError(f"{name} has the type {interface['typestr']!r}; seaway reduces {_LIST}, in native byte order")
+    count, expected = 1, []
+    for length in reversed(interface["shape"]):
+        expected.append(count * size)
+        count *= length
+    strides = interface.get("strides")
+    if strides is not None and count > 0 and tuple(strides) != tuple(reversed(expected)):
+        raise _not_contiguous(name)
+    address, read_only = interface["data"]
+    if writable and read_only:
+        raise _read_only(name)
+    return _cast("void *", address), count, code, x, lib.SEAWAY_CUDA
+
+
+def stream_of(x: Any) -> int:
+    """The CUDA stream on which x, on a device, was written, as an address: torch's current one, or that which its interface names.
+    0: the legacy default stream, or no device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return int(torch.cuda.current_stream(x.device).cuda_stream) if x.is_cuda else 0
+    interface = getattr(x, "__cuda_array_interface__", None)
+    return int(interface.get("stream") or 0) if isinstance(interface, dict) else 0
+
+
+def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any, int]:
+    """(pointer, count, dtype, what keeps the memory alive, where it is)."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(x, numpy.ndarray):
         code = _known.get(x.dtype) or _numpy_code(x.dtype, name)
@@ -98,24 +129,26 @@ def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any]:
             raise _read_only(name)
         # bfloat16 is not numpy's own, and has no buffer protocol.
         pointer = _from_buffer(x.view(numpy.uint16) if code == lib.SEAWAY_BF16 else x)
-        return pointer, x.size, code, pointer
+        return pointer, x.size, code, pointer, lib.SEAWAY_HOST
 
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         code = _known.get(x.dtype) or _torch_code(x.dtype, name)
         if hasattr(x, "to_local"):
             raise InvalidError(f"{name} is a DTensor; give its local part, {name}.to_local()")
-        if x.device.type != "cpu" or x.layout is not torch.strided:
-            raise InvalidError(f"{name} is a {x.layout} tensor on {x.device}; this version reduces dense CPU tensors")
+        if x.device.type not in ("cpu", "cuda") or x.layout is not torch.strided:
+            raise InvalidError(f"{name} is a {x.layout} tensor on {x.device}; seaway reduces dense tensors on a CPU or a CUDA device")
         if not x.is_contiguous() or x.is_conj() or x.is_neg():
             raise _not_contiguous(name)
-        return _cast("void *", x.data_ptr()), x.numel(), code, x
+        return _cast("void *", x.data_ptr()), x.numel(), code, x, lib.SEAWAY_CUDA if x.is_cuda else lib.SEAWAY_HOST
 
+    if hasattr(x, "__cuda_array_interface__"):
+        return _cuda_interface(x, name, writable)
     try:
         view = memoryview(x)
     except TypeError:
         raise InvalidError(
-            f"{name} is of type {type(x).__name__}; give a numpy array, a torch CPU tensor or an object with the buffer protocol"
+            f"{name} is of type {type(x).__name__}; give a numpy array, a torch tensor or an object with the buffer protocol"
         ) from None
     code = _format_code(view, name)
     if not view.c_contiguous:
@@ -123,7 +156,7 @@ def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any]:
     if writable and view.readonly:
         raise _read_only(name)
     pointer = _from_buffer(view)
-    return pointer, view.nbytes // view.itemsize, code, pointer
+    return pointer, view.nbytes // view.itemsize, code, pointer, lib.SEAWAY_HOST
 
 
 def dtype_code(name: str) -> int:
@@ -141,8 +174,8 @@ def buffers(x: Array | Sequence[Array], name: str, writable: bool) -> tuple[Any,
         keep: list[Any] = [array]
         for i, piece in enumerate(x):
             buffer = array[i]
-            buffer.data, buffer.count, buffer.dtype, owner = _describe(piece, f"{name}[{i}]", writable)
+            buffer.data, buffer.count, buffer.dtype, owner, buffer.device = _describe(piece, f"{name}[{i}]", writable)
             keep.append(owner)
         return array, count, keep
-    pointer, size, code, owner = _describe(x, name, writable)
-    return _new(_BUFFER, (pointer, size, code, 0)), 1, owner
+    pointer, size, code, owner, device = _describe(x, name, writable)
+    return _new(_BUFFER, (pointer, size, code, device)), 1, owner

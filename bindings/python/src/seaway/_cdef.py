@@ -13,6 +13,7 @@ typedef enum seaway_status {
   SEAWAY_NOT_MEMBER = 103,
   SEAWAY_FORKED = 104,
   SEAWAY_TOO_MANY = 105,
+  SEAWAY_NO_DEVICE = 106,
   SEAWAY_REFUSED = 200,
   SEAWAY_ABORTED = 201,
   SEAWAY_EVICTED = 202,
@@ -130,7 +131,7 @@ typedef enum seaway_reduction {
   SEAWAY_MAX = 4,
   SEAWAY_PROD = 5
 } seaway_reduction;
-typedef enum seaway_device { SEAWAY_HOST = 0 } seaway_device;
+typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
 typedef struct seaway_buffer {
   void* data;
   uint64_t count;
@@ -168,6 +169,7 @@ typedef struct seaway_options {
   double grace_s;
   uint64_t quorum;
   seaway_op* transaction;
+  void* stream;
 } seaway_options;
 seaway_status seaway_options_init(seaway_options* options, size_t struct_size);
 typedef enum seaway_outcome {

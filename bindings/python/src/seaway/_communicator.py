@@ -16,7 +16,7 @@ from seaway._errors import Closed, Epoch, Error, InvalidError, last_error, make_
 from seaway._exchange import Exchanges
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._operation import Operation
-from seaway._options import Codec, add_codec, add_quorum, add_transaction, make_options
+from seaway._options import Codec, add_codec, add_quorum, add_stream, add_transaction, make_options
 from seaway._result import Result
 from seaway._state import State, SyncResult
 from seaway._transaction import Transaction
@@ -427,7 +427,7 @@ class Communicator(Exchanges):
         else:
             source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, True, rounding, residual, (source, count))
-        options = add_quorum(options, quorum, grace)
+        options = add_stream(add_quorum(options, quorum, grace), x)
         pointer = _new(_OP)
         status = lib.seaway_all_reduce_start(self._handle, pointer, target, source, count, reduction, options)
         return self._started(status, pointer, (keep, kept), "all_reduce")
@@ -512,7 +512,7 @@ class Communicator(Exchanges):
         options = add_transaction(make_options(tag, weight, on_loss, layout, priority, timeout, deadline), transaction)
         source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
-        options = add_quorum(options, quorum, grace)
+        options = add_stream(add_quorum(options, quorum, grace), x)
         pointer = _new(_OP)
         status = lib.seaway_reduce_scatter_start(self._handle, pointer, target, source, count, reduction, options)
         return self._started(status, pointer, (keep, kept), "reduce_scatter")
@@ -584,6 +584,7 @@ class Communicator(Exchanges):
         options = add_transaction(make_options(tag, None, on_loss, layout, priority, timeout, deadline), transaction)
         source, target, count, keep = self._both(x, out)
         options, kept = add_codec(options, codec, False, rounding, residual, (source, count))
+        options = add_stream(options, x)
         pointer = _new(_OP)
         status = lib.seaway_all_gather_start(self._handle, pointer, target, source, count, options)
         return self._started(status, pointer, (keep, kept), "all_gather")
@@ -632,6 +633,7 @@ class Communicator(Exchanges):
         peer, mine = self._peer(root, "root")
         options = add_transaction(make_options(tag, None, on_loss, layout, priority, timeout, deadline), transaction)
         array, count, keep = buffers(x, "x", not mine)
+        options = add_stream(options, x)
         pointer = _new(_OP)
         status = lib.seaway_broadcast_start(self._handle, pointer, array, count, peer, options)
         return self._started(status, pointer, keep, "broadcast")

@@ -116,6 +116,12 @@ class TooMany(CallError):
     status = lib.SEAWAY_TOO_MANY
 
 
+class NoDevice(CallError):
+    """An array is on a device, and none can be used here; the text says why."""
+
+    status = lib.SEAWAY_NO_DEVICE
+
+
 class GroupError(Error):
     """Your group: what it decided, or what its members do not agree about."""
 
@@ -188,6 +194,7 @@ _CLASSES: dict[int, type[Error]] = {
         NotMember,
         Forked,
         TooMany,
+        NoDevice,
         Refused,
         Aborted,
         Evicted,

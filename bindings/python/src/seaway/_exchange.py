@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from seaway._buffers import Array, buffers, dtype_code
 from seaway._library import ffi, lib
-from seaway._options import add_transaction, make_options
+from seaway._options import add_stream, add_transaction, make_options
 from seaway._result import Result
 from seaway._view import Member
 
@@ -154,6 +154,7 @@ class Exchanges:
         peer, _ = self._peer(to, "to")
         options = make_options(tag, None, "resume", layout, priority, timeout, deadline)
         array, count, keep = buffers(x, "x", False)
+        options = add_stream(options, x)
         pointer = ffi.new(_OP)
         status = lib.seaway_send_start(self._handle, pointer, array, count, peer, options)
         return self._started(status, pointer, keep, "send")
@@ -190,6 +191,7 @@ class Exchanges:
         peer, _ = self._peer(source, "source")
         options = make_options(tag, None, "resume", layout, priority, timeout, deadline)
         array, count, keep = buffers(out, "out", True)
+        options = add_stream(options, out)
         pointer = ffi.new(_OP)
         status = lib.seaway_recv_start(self._handle, pointer, array, count, peer, options)
         return self._started(status, pointer, keep, "recv")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from seaway._buffers import Array, buffers
+from seaway._buffers import Array, buffers, stream_of
 from seaway._errors import InvalidError
 from seaway._library import NULL, ffi, lib
 from seaway._transaction import Transaction, handle_of
@@ -80,6 +81,17 @@ def add_quorum(options: Any, quorum: int | None, grace: float) -> Any:
             raise InvalidError(f"{argument} is {value!r}; give a number in its range") from None
     if not options.quorum > 0:
         raise InvalidError(f"quorum is {quorum!r}; give a number of contributions, 1 or more, or None for everybody's")
+    return options
+
+
+def add_stream(options: Any, x: Array | Sequence[Array]) -> Any:
+    """The options with the stream on which x was written, if it is on a device."""
+    stream = stream_of(x[0] if isinstance(x, (list, tuple)) and x else x)
+    if stream == 0:
+        return options
+    if options == NULL:
+        options = _new_options()
+    options.stream = ffi.cast("void *", stream)
     return options
 
 

@@ -1,0 +1,96 @@
+"""Arrays on a device: refused where there is none, and run on the device that only looks like one (tests/capi/fake_device.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import seaway
+from conftest import join
+
+FAKE = pathlib.Path(__file__).parents[3] / "build/dev/tests/libseaway_fake_device.so"
+
+
+class OnDevice:
+    """Somebody's array class, as CuPy's."""
+
+    def __init__(self, address: int, count: int, typestr: str = "<f4", strides: tuple[int, ...] | None = None) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": (count,),
+            "typestr": typestr,
+            "data": (address, False),
+            "strides": strides,
+            "version": 3,
+        }
+
+
+@pytest.mark.skipif("SEAWAY_CUDA_LIBRARY" in os.environ or pathlib.Path("/dev/nvidia0").exists(), reason="there is a device")
+def test_without_a_device_its_arrays_are_refused(master: seaway.Master) -> None:
+    with join(master) as comm:
+        memory = ctypes.create_string_buffer(64)
+        with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
+            comm.all_reduce(OnDevice(ctypes.addressof(memory), 16))
+        with pytest.raises(seaway.InvalidError, match="type '<c8'"):
+            comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, "<c8"))
+        with pytest.raises(seaway.InvalidError, match="not contiguous"):
+            comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, strides=(8,)))
+        with pytest.raises(seaway.InvalidError, match="memory of the host's"):
+            comm.sync_state({"x": OnDevice(ctypes.addressof(memory), 16)})
+
+
+_PROGRAM = textwrap.dedent(
+    """
+    import ctypes, os, threading
+    import numpy as np
+    import seaway
+    from test_device import OnDevice
+
+    fake = ctypes.CDLL(os.environ["SEAWAY_CUDA_LIBRARY"])
+    for name in ("allocate", "view"):
+        getattr(fake, f"fake_device_{name}").restype = ctypes.c_void_p
+    fake.fake_stream_open.restype = ctypes.c_void_p
+
+    def allocated(count):
+        address = fake.fake_device_allocate(ctypes.c_size_t(4 * count))
+        view = fake.fake_device_view(ctypes.c_void_p(address))
+        return OnDevice(address, count), np.ctypeslib.as_array(ctypes.cast(view, ctypes.POINTER(ctypes.c_float)), (count,))
+
+    def member(master, rank, found):
+        with seaway.Communicator(master.join, listen="127.0.0.1:0", replica=rank, min_world=2, timeout=30) as comm:
+            if rank == 0:
+                array, seen = allocated(10000)
+                stream = fake.fake_stream_open()
+                fake.fake_stream_fill(ctypes.c_void_p(stream), ctypes.c_void_p(array.__cuda_array_interface__["data"][0]),
+                                      ctypes.c_size_t(10000), ctypes.c_float(5), ctypes.c_double(0.05))
+                array.__cuda_array_interface__["stream"] = stream
+            else:
+                array = seen = np.full(10000, 2, np.float32)
+            for codec in (None, "q8"):
+                comm.all_reduce(array, op="avg", codec=codec)
+                found.append(bool((seen == seen[0]).all()) and float(seen[0]))
+            comm.broadcast(array, 0)
+            comm.barrier()
+
+    with seaway.Master() as master:
+        found = [[], []]
+        threads = [threading.Thread(target=member, args=(master, rank, found[rank])) for rank in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    assert found[0] == found[1] and found[0][0] == 3.5 and abs(found[0][1] - 3.5) < 0.02, found
+    """
+)
+
+
+@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+def test_arrays_on_a_device_and_on_the_host() -> None:
+    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

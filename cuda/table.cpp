@@ -1,0 +1,148 @@
+// libseaway_cuda.so: the table of src/device/table.h, over the CUDA run time, which is linked into it.
+#include "device/table.h"
+
+#include <cuda_runtime_api.h>
+
+#include <new>
+
+namespace {
+
+struct Queue {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+};
+
+// The calling thread's device, put back when it goes: the caller has one of his own.
+class On {
+ public:
+  explicit On(int device) {
+    error_ = cudaGetDevice(&before_);
+    if (error_ == cudaSuccess && device != before_) {
+      error_ = cudaSetDevice(device);
+    }
+  }
+  ~On() {
+    if (error_ == cudaSuccess) {
+      static_cast<void>(cudaSetDevice(before_));
+    }
+  }
+  On(const On&) = delete;
+  On& operator=(const On&) = delete;
+  cudaError_t error() const { return error_; }
+
+ private:
+  int before_ = 0;
+  cudaError_t error_ = cudaSuccess;
+};
+
+int done(cudaError_t error) {
+  static_cast<void>(cudaGetLastError());  // one that can be forgotten is not to be found by somebody else
+  return static_cast<int>(error);
+}
+
+const char* text(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+
+int count(int* devices) { return done(cudaGetDeviceCount(devices)); }
+
+int device_of(const void* memory, int* device) {
+  cudaPointerAttributes attributes{};
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, memory);
+  const bool is_devices = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+  *device = error == cudaSuccess && is_devices ? attributes.device : -1;
+  return done(error);
+}
+
+int allocate(std::size_t bytes, void** memory) { return done(cudaHostAlloc(memory, bytes, cudaHostAllocPortable)); }
+
+int deallocate(void* memory) { return done(cudaFreeHost(memory)); }
+
+int open(int device, void** queue) {
+  const On on(device);
+  if (on.error() != cudaSuccess) {
+    return done(on.error());
+  }
+  auto* const made = new (std::nothrow) Queue{device, nullptr};
+  if (made == nullptr) {
+    return done(cudaErrorMemoryAllocation);
+  }
+  // Not the default stream's, nor held up by it.
+  if (const cudaError_t error = cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking); error != cudaSuccess) {
+    delete made;
+    return done(error);
+  }
+  *queue = made;
+  return 0;
+}
+
+int close(void* queue) {
+  auto* const closed = static_cast<Queue*>(queue);
+  const On on(closed->device);
+  const cudaError_t waited = cudaStreamSynchronize(closed->stream);
+  const cudaError_t destroyed = cudaStreamDestroy(closed->stream);
+  delete closed;
+  return done(waited != cudaSuccess ? waited : destroyed);
+}
+
+int copy(void* queue, void* to, const void* from, std::size_t bytes) {
+  const auto* const used = static_cast<Queue*>(queue);
+  const On on(used->device);
+  return done(on.error() != cudaSuccess ? on.error()
+                                        : cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, used->stream));
+}
+
+int mark_stream(int device, void* stream, void** mark) {
+  const On on(device);
+  if (on.error() != cudaSuccess) {
+    return done(on.error());
+  }
+  cudaEvent_t event = nullptr;
+  cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync);
+  if (error == cudaSuccess) {
+    error = cudaEventRecord(event, static_cast<cudaStream_t>(stream));
+  }
+  if (error != cudaSuccess && event != nullptr) {
+    static_cast<void>(cudaEventDestroy(event));
+    event = nullptr;
+  }
+  *mark = event;
+  return done(error);
+}
+
+int mark(void* queue, void** mark) {
+  const auto* const used = static_cast<Queue*>(queue);
+  return mark_stream(used->device, used->stream, mark);
+}
+
+int follow(void* queue, void* mark) {
+  const auto* const used = static_cast<Queue*>(queue);
+  const On on(used->device);
+  return done(on.error() != cudaSuccess ? on.error()
+                                        : cudaStreamWaitEvent(used->stream, static_cast<cudaEvent_t>(mark), 0));
+}
+
+int wait(void* mark) { return done(cudaEventSynchronize(static_cast<cudaEvent_t>(mark))); }
+
+int forget(void* mark) { return done(cudaEventDestroy(static_cast<cudaEvent_t>(mark))); }
+
+constexpr SeawayDeviceTable kTable = {
+    .version = kSeawayDeviceVersion,
+    .text = text,
+    .count = count,
+    .device_of = device_of,
+    .allocate = allocate,
+    .deallocate = deallocate,
+    .open = open,
+    .close = close,
+    .copy = copy,
+    .mark = mark,
+    .mark_stream = mark_stream,
+    .follow = follow,
+    .wait = wait,
+    .forget = forget,
+};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const SeawayDeviceTable* seaway_device_table(std::uint32_t version) {
+  return version == kSeawayDeviceVersion ? &kTable : nullptr;
+}

@@ -1,0 +1,74 @@
+// Buffers on a device.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "capi/request.h"
+#include "capi/request_parts.h"
+#include "capi/statuses.h"
+#include "device/library.h"
+
+namespace seaway::capi {
+namespace {
+
+Error no_device(const std::string& why) {
+  return make_error(Status::no_device, "a buffer's device is SEAWAY_CUDA, and libseaway_cuda.so cannot be used: " +
+                                           why + ". Give memory of the host's");
+}
+
+}  // namespace
+
+Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces) {
+  for (const Piece& piece : pieces) {
+    if (piece.device != pieces.front().device) {
+      return invalid(piece.name() + ".device is another one than that of " + pieces.front().name() +
+                     ": all buffers of one op lie on one");
+    }
+  }
+  if (pieces.empty() || pieces.front().device == SEAWAY_HOST) {
+    return {};
+  }
+  std::string why;
+  const SeawayDeviceTable* const table = device::table(why);
+  if (table == nullptr) {
+    return no_device(why);
+  }
+  for (const Piece& piece : pieces) {
+    int device = device::kHost;
+    if (std::string problem = device::device_of(*table, reinterpret_cast<const void*>(piece.begin), device);
+        !problem.empty()) {
+      return no_device(problem);
+    }
+    if (device == device::kHost) {
+      return invalid(piece.name() + ".device is SEAWAY_CUDA, and its data is memory of the host's");
+    }
+    if (request.device != device::kHost && device != request.device) {
+      return invalid(piece.name() + " is on GPU " + std::to_string(device) + ", another buffer on GPU " +
+                     std::to_string(request.device) + ": all buffers of one op lie on one");
+    }
+    request.device = device;
+  }
+  return {};
+}
+
+Error apply_stream(const seaway_options& options, runtime::OpRequest& request) {
+  if (request.device == device::kHost) {
+    return options.stream == nullptr ? Error{} : invalid("options.stream is set, and no buffer is on a GPU");
+  }
+  std::string why;
+  const SeawayDeviceTable& table = *device::table(why);
+  if (options.residual != nullptr) {
+    int device = device::kHost;
+    if (device::device_of(table, options.residual, device); device != request.device) {
+      return invalid("options.residual does not lie on the GPU that the buffers are on");
+    }
+  }
+  void* mark = nullptr;
+  if (const int error = table.mark_stream(request.device, options.stream, &mark); error != 0) {
+    return invalid("options.stream: " + std::string(table.text(error)));
+  }
+  request.mark = std::make_shared<device::Mark>(table, mark);
+  return {};
+}
+
+}  // namespace seaway::capi

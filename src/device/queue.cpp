@@ -1,0 +1,80 @@
+#include "device/queue.h"
+
+#include <utility>
+
+namespace seaway::device {
+
+std::unique_ptr<Queue> Queue::open(const SeawayDeviceTable& table, int device, std::string& problem) {
+  void* queue = nullptr;
+  problem = device::problem(table, "opening a queue of the device", table.open(device, &queue));
+  return problem.empty() ? std::unique_ptr<Queue>(new Queue(table, queue)) : nullptr;
+}
+
+Queue::Queue(const SeawayDeviceTable& table, void* queue)
+    : table_(&table), queue_(queue), server_([this] { serve(); }) {}
+
+Queue::~Queue() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  changed_.notify_all();
+  server_.join();
+  for (const Waiting& waiting : waiting_) {
+    if (waiting.mark != nullptr) {
+      table_->forget(waiting.mark);
+    }
+  }
+  table_->close(queue_);
+}
+
+void Queue::keep(std::string problem) {
+  if (problem_.empty()) {
+    problem_ = std::move(problem);
+  }
+}
+
+void Queue::follow(const Mark& mark) {
+  if (problem_.empty()) {
+    keep(device::problem(*table_, "waiting for the caller's stream", table_->follow(queue_, mark.get())));
+  }
+}
+
+void Queue::copy(void* to, const void* from, std::size_t bytes) {
+  if (problem_.empty()) {
+    keep(device::problem(*table_, "a copy from or to the device", table_->copy(queue_, to, from, bytes)));
+  }
+}
+
+void Queue::then(std::function<void(const std::string& problem)> done) {
+  void* mark = nullptr;
+  if (problem_.empty()) {
+    keep(device::problem(*table_, "marking a point of the device's queue", table_->mark(queue_, &mark)));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({problem_.empty() ? mark : nullptr, problem_, std::move(done)});
+  }
+  changed_.notify_all();
+}
+
+void Queue::serve() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return closing_ || !waiting_.empty(); });
+    if (closing_) {
+      return;
+    }
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    if (next.mark != nullptr) {
+      next.problem = device::problem(*table_, "waiting for the device", table_->wait(next.mark));
+      table_->forget(next.mark);
+    }
+    next.done(next.problem);
+    lock.lock();
+  }
+}
+
+}  // namespace seaway::device

@@ -1,0 +1,53 @@
+// Copies between the host and a device, in their order, beside the caller's own work there.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "device/library.h"
+
+namespace seaway::device {
+
+// One thread's, but for the callbacks, which come on a thread of the queue's own.
+class Queue {
+ public:
+  // Null, and the reason in `problem`, if the device cannot be used.
+  static std::unique_ptr<Queue> open(const SeawayDeviceTable& table, int device, std::string& problem);
+  // Waits for what was put in. What has not been called by then is not called any more.
+  ~Queue();
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  void follow(const Mark& mark);
+  void copy(void* to, const void* from, std::size_t bytes);
+  // Once all that was put in before is done: with "", or with what failed first.
+  void then(std::function<void(const std::string& problem)> done);
+
+ private:
+  struct Waiting {
+    void* mark = nullptr;  // null: nothing to wait for, as something has failed
+    std::string problem;
+    std::function<void(const std::string&)> done;
+  };
+
+  Queue(const SeawayDeviceTable& table, void* queue);
+  void keep(std::string problem);
+  void serve();
+
+  const SeawayDeviceTable* table_;
+  void* queue_;
+  std::string problem_;  // the first; nothing more is put in then
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Waiting> waiting_;
+  bool closing_ = false;
+  std::thread server_;
+};
+
+}  // namespace seaway::device

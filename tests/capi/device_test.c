@@ -1,0 +1,264 @@
+/* Buffers on a GPU, on a device that only looks like one: the host dies when it touches them itself. */
+#include <seaway/seaway.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "cluster.h"
+#include "fake_device.h"
+
+enum { COUNT = 400000, PIECE = 150001 };
+
+/* Before the library looks for it. */
+__attribute__((constructor)) static void choose_the_fake(void) { setenv("SEAWAY_CUDA_LIBRARY", FAKE_DEVICE, 1); }
+
+/* Of a member's own: on the device at the even ones, on the host at the others. */
+struct memory {
+  float* data;
+  float* view;
+  int32_t device;
+};
+
+static struct memory allocate(const struct member* member, size_t count) {
+  struct memory memory;
+  memory.device = member->index % 2 == 0 ? SEAWAY_CUDA : SEAWAY_HOST;
+  if (memory.device == SEAWAY_CUDA) {
+    memory.data = fake_device_allocate(count * sizeof(float));
+    memory.view = fake_device_view(memory.data);
+  } else {
+    memory.data = memory.view = calloc(count, sizeof(float));
+  }
+  return memory;
+}
+
+static void deallocate(struct memory* memory) {
+  if (memory->device == SEAWAY_HOST) {
+    free(memory->data);
+  }
+}
+
+static void fill(float* x, int member) {
+  int i;
+  for (i = 0; i < COUNT; ++i) {
+    x[i] = (float)(i % 1000 * (member + 1));
+  }
+}
+
+static int all_sums(const float* x, int members) {
+  int i, weights = members * (members + 1) / 2;
+  for (i = 0; i < COUNT && x[i] == (float)(i % 1000 * weights); ++i) {
+  }
+  return i == COUNT;
+}
+
+/* Whether all members have these bits, wherever they lie. */
+static int are_everybodys(seaway_comm* comm, const float* x) {
+  uint64_t sums[2] = {0, 0};
+  const seaway_buffer least = {&sums[0], 1, SEAWAY_U64, SEAWAY_HOST};
+  const seaway_buffer most = {&sums[1], 1, SEAWAY_U64, SEAWAY_HOST};
+  int i;
+  for (i = 0; i < COUNT; ++i) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    sums[0] = sums[0] * 31 + bits;
+  }
+  sums[1] = sums[0];
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &least, 1, SEAWAY_MIN, NULL));
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &most, 1, SEAWAY_MAX, NULL));
+  return sums[0] == sums[1];
+}
+
+/* Out of place, in two pieces and in place, and over a codec: the bits are those of the host's members. */
+static void reduce(struct member* member) {
+  const int32_t codec = *(const int32_t*)member->argument;
+  const int members = member->cluster->count;
+  struct memory x = allocate(member, COUNT), y = allocate(member, COUNT), residual = allocate(member, COUNT);
+  seaway_buffer in[2] = {{x.data, PIECE, SEAWAY_F32, x.device}, {x.data + PIECE, COUNT - PIECE, SEAWAY_F32, x.device}};
+  seaway_buffer out[2] = {{y.data, PIECE, SEAWAY_F32, y.device}, {y.data + PIECE, COUNT - PIECE, SEAWAY_F32, y.device}};
+  seaway_options options;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = codec;
+  options.codec_down = codec;
+  options.rounding = codec == SEAWAY_CODEC_NONE ? SEAWAY_NEAREST : SEAWAY_STOCHASTIC;
+  options.residual = codec == SEAWAY_CODEC_NONE ? NULL : residual.data;
+  fill(x.view, member->index);
+  CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, out, in, 2, SEAWAY_SUM, &options));
+  CHECK(codec != SEAWAY_CODEC_NONE || all_sums(y.view, members));
+  CHECK(x.view[999] == (float)(999 * (member->index + 1)));
+  if (codec != SEAWAY_CODEC_NONE) { /* what was lost was kept, for the next time */
+    int i, kept = 0;
+    for (i = 0; i < COUNT; ++i) {
+      kept += residual.view[i] != 0;
+    }
+    CHECK(kept > 0);
+  }
+  CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, in, 2, SEAWAY_SUM, &options));
+  CHECK(codec != SEAWAY_CODEC_NONE || all_sums(x.view, members));
+  CHECK(are_everybodys(member->comm, y.view));
+  CHECK(are_everybodys(member->comm, x.view));
+  CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+  deallocate(&x);
+  deallocate(&y);
+  deallocate(&residual);
+}
+
+CASE(an_all_reduce_between_devices_and_hosts) {
+  struct cluster c;
+  int32_t codec;
+  int members;
+  for (members = 2; members <= 3; ++members) {
+    REQUIRE(cluster_start(&c, members));
+    for (codec = SEAWAY_CODEC_NONE; codec <= SEAWAY_CODEC_Q4; ++codec) {
+      each(&c, reduce, &codec);
+    }
+    cluster_stop(&c);
+  }
+}
+
+static void other_ops(struct member* member) {
+  const int members = member->cluster->count;
+  struct memory x = allocate(member, COUNT), all = allocate(member, (size_t)COUNT * (size_t)members);
+  const seaway_buffer block = {x.data, COUNT, SEAWAY_F32, x.device};
+  const seaway_buffer whole = {all.data, (uint64_t)COUNT * (uint64_t)members, SEAWAY_F32, all.device};
+  const uint32_t rank = rank_of(member->comm);
+  const uint64_t self = self_of(member->comm);
+  seaway_view* view = NULL;
+  seaway_member other;
+  uint32_t i;
+  memset(&other, 0, sizeof other);
+  other.struct_size = sizeof other;
+  CHECK_OK(member->comm, seaway_view_get(member->comm, &view));
+  CHECK_STATUS(SEAWAY_OK, seaway_view_member(view, &other, 0));
+  fill(x.view, (int)rank);
+  CHECK_OK(member->comm, seaway_all_gather(member->comm, NULL, &whole, &block, 1, NULL));
+  for (i = 0; i < (uint32_t)members; ++i) {
+    CHECK(all.view[(size_t)i * COUNT + 999] == (float)(999 * (i + 1)));
+  }
+  CHECK_OK(member->comm, seaway_reduce_scatter(member->comm, NULL, &block, &whole, 1, SEAWAY_SUM, NULL));
+  CHECK(x.view[999] == (float)(999 * (rank + 1)) * (float)members);
+  CHECK_OK(member->comm, seaway_broadcast(member->comm, NULL, &block, 1, other.peer, NULL));
+  CHECK(x.view[999] == (float)(999 * members));
+  if (self == other.peer) {
+    CHECK_STATUS(SEAWAY_OK, seaway_view_member(view, &other, 1));
+    CHECK_OK(member->comm, seaway_send(member->comm, NULL, &block, 1, other.peer, NULL));
+  } else if (rank == 1) {
+    fill(x.view, 5);
+    CHECK_OK(member->comm, seaway_recv(member->comm, NULL, &block, 1, other.peer, NULL));
+    CHECK(x.view[999] == (float)(999 * members));
+  }
+  seaway_view_free(view);
+  CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+  deallocate(&x);
+  deallocate(&all);
+}
+
+CASE(the_other_ops_from_and_to_devices) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 3));
+  each(&c, other_ops, NULL);
+  cluster_stop(&c);
+}
+
+/* What a stream has still to write is waited for; what is put into it afterwards does not wait for the op. */
+static void race(struct member* member) {
+  struct memory x = allocate(member, COUNT);
+  const seaway_buffer buffer = {x.data, COUNT, SEAWAY_F32, x.device};
+  seaway_options options;
+  int i;
+  seaway_options_init(&options, sizeof options);
+  for (i = 1; i <= 3; ++i) {
+    void* const stream = x.device == SEAWAY_CUDA ? fake_stream_open() : NULL;
+    int at = 0;
+    if (stream != NULL) {
+      fake_stream_fill(stream, x.data, COUNT, (float)i, .05);
+    } else {
+      for (at = 0; at < COUNT; ++at) {
+        x.view[at] = (float)i;
+      }
+    }
+    options.stream = stream;
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &buffer, 1, SEAWAY_SUM, &options));
+    for (at = 0; at < COUNT && x.view[at] == (float)(i * member->cluster->count); ++at) {
+    }
+    CHECK(at == COUNT);
+    if (stream != NULL) {
+      fake_stream_close(stream);
+    }
+  }
+  deallocate(&x);
+}
+
+CASE(a_stream_is_waited_for) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 3));
+  each(&c, race, NULL);
+  cluster_stop(&c);
+}
+
+/* Member 0's device fails in the middle: its op is undecided, and the other goes on without it. */
+static void fail(struct member* member) {
+  struct memory x = allocate(member, COUNT);
+  const seaway_buffer buffer = {x.data, COUNT, SEAWAY_F32, x.device};
+  fill(x.view, member->index);
+  if (member->index == 0) {
+    seaway_op* op = NULL;
+    seaway_error error;
+    memset(&error, 0, sizeof error);
+    error.struct_size = sizeof error;
+    CHECK_OK(member->comm, seaway_all_reduce_start(member->comm, &op, NULL, &buffer, 1, SEAWAY_SUM, NULL));
+    CHECK_STATUS(SEAWAY_OK, seaway_wait(&op, 1, SEAWAY_ALL, PATIENCE));
+    CHECK_STATUS(SEAWAY_UNDECIDED, seaway_test(op, NULL));
+    CHECK_STATUS(SEAWAY_OK, seaway_error_get(NULL, op, &error));
+    CHECK_CONTAINS(error.text, "the fake device was told to fail");
+    CHECK(x.view[999] == 999);
+    seaway_free(op);
+  } else {
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &buffer, 1, SEAWAY_SUM, NULL));
+    CHECK(x.view[999] == 2 * 999);
+  }
+  deallocate(&x);
+}
+
+CASE(a_device_that_fails_is_the_end_of_one_member) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 2));
+  fake_device_fails_after(1);
+  each(&c, fail, NULL);
+  fake_device_fails_after(-1);
+  cluster_stop(&c);
+}
+
+static void refuse(struct member* member) {
+  float here[4] = {0, 0, 0, 0};
+  float* const there = fake_device_allocate(sizeof here);
+  seaway_buffer buffers[2] = {{there, 4, SEAWAY_F32, SEAWAY_CUDA}, {here, 4, SEAWAY_F32, SEAWAY_HOST}};
+  seaway_comm* const comm = member->comm;
+  seaway_options options;
+  seaway_state* state = NULL;
+  seaway_share share = {0, {there, 4, SEAWAY_F32, SEAWAY_CUDA}};
+  seaway_options_init(&options, sizeof options);
+  CHECK_INVALID(comm, "in[1].device", seaway_all_reduce(comm, NULL, NULL, buffers, 2, SEAWAY_SUM, NULL));
+  CHECK_INVALID(comm, "lie on one", seaway_all_reduce(comm, NULL, &buffers[1], &buffers[0], 1, SEAWAY_SUM, NULL));
+  buffers[1].device = SEAWAY_CUDA;
+  CHECK_INVALID(comm, "memory of the host's", seaway_all_reduce(comm, NULL, NULL, buffers, 2, SEAWAY_SUM, NULL));
+  options.codec_up = SEAWAY_CODEC_Q8;
+  options.residual = here;
+  CHECK_INVALID(comm, "options.residual", seaway_all_reduce(comm, NULL, NULL, buffers, 1, SEAWAY_SUM, &options));
+  buffers[1].device = SEAWAY_HOST;
+  options.codec_up = SEAWAY_CODEC_NONE;
+  options.residual = NULL;
+  options.stream = here;
+  CHECK_INVALID(comm, "options.stream", seaway_all_reduce(comm, NULL, NULL, &buffers[1], 1, SEAWAY_SUM, &options));
+  share.peer = self_of(comm);
+  CHECK_INVALID(comm, "an exchange", seaway_exchange(comm, NULL, NULL, 0, &share, 1, SEAWAY_F32, NULL));
+  CHECK_OK(comm, seaway_state_create(comm, &state));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_state_add(state, "x", &buffers[0]));
+  seaway_state_free(state);
+}
+
+CASE(what_is_not_possible_with_a_device) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 1));
+  each(&c, refuse, NULL);
+  cluster_stop(&c);
+}

@@ -1,0 +1,31 @@
+/* A device that is none: src/device/table.h over memory of the host's, which the host cannot read or write by its address. Whoever
+ * does dies. Copies run on a thread of each queue, a moment later than they could. */
+#ifndef SEAWAY_TESTS_FAKE_DEVICE_H
+#define SEAWAY_TESTS_FAKE_DEVICE_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Memory of the device, zeros. It is never given back. */
+void* fake_device_allocate(size_t bytes);
+/* The same memory, where a test may look. */
+void* fake_device_view(const void* memory);
+
+/* A stream of the caller's: what is put in runs in its order, some time later. */
+void* fake_stream_open(void);
+void fake_stream_close(void* stream); /* waits */
+void fake_stream_fill(void* stream, float* memory, size_t count, float value, double seconds);
+
+/* Copies between host and device since the last call, in bytes, of both ways. */
+size_t fake_device_copied(void);
+/* The copy after so many more fails, and each after it; -1: none. */
+void fake_device_fails_after(long copies);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
