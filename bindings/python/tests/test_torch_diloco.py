@@ -15,8 +15,8 @@ import seaway  # noqa: E402
 import seaway.torch  # noqa: E402
 import torch_lanes  # noqa: E402
 from conftest import cluster  # noqa: E402
-from processes import Lost, in_processes  # noqa: E402
 from torch_lanes import LANES, REPLICAS, Faults  # noqa: E402
+from torch_replicas import Lost, in_processes  # noqa: E402
 
 pytestmark = pytest.mark.timeout(240)
 

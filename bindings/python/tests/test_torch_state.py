@@ -17,12 +17,12 @@ import seaway  # noqa: E402
 import seaway.torch  # noqa: E402
 import torch_lanes  # noqa: E402
 from conftest import Thread, cluster, join  # noqa: E402
-from processes import in_processes  # noqa: E402
 from seaway.torch import init_optimizer_state, named_state, sync_training_state  # noqa: E402
 from seaway.torch._pack import pack, unpack  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, OneCycleLR  # noqa: E402
 from torch_lanes import LANES, REPLICAS, loss_of, make_model  # noqa: E402
+from torch_replicas import in_processes  # noqa: E402
 
 pytestmark = pytest.mark.timeout(240)
 

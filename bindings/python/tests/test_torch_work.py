@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,6 +84,7 @@ def test_what_was_refused_raises_or_is_recorded(lanes: tuple[Lane, Lane]) -> Non
         raising.wait()
     assert isinstance(caught.value, seaway.Refused) and isinstance(caught.value, torch.distributed.DistBackendError)
     assert caught.value.code == 200 and caught.value.op is not None
+    assert (caught.value.epoch, caught.value.retryable, caught.value.peers) == (a.comm.view.epoch, False, ())
     with pytest.raises(RuntimeError, match="replica 0 called with x"):
         raising.get_future().wait()
     assert recording.wait() and recording.get_future().wait()[0] is y and y.tolist() == [1] * 4
@@ -91,6 +93,18 @@ def test_what_was_refused_raises_or_is_recorded(lanes: tuple[Lane, Lane]) -> Non
     assert a.error() is None
     together(lambda: a.all_reduce([x]).wait(), lambda: b.all_reduce([torch.ones(3)]).wait())
     assert x.tolist() == [0.5] * 3
+
+
+def test_a_step_ends_when_nothing_is_under_way_any_more(lanes: tuple[Lane, Lane]) -> None:
+    a, b = lanes
+    gradient, seen = torch.zeros(3), []
+    optimizer: Any = SimpleNamespace(step=lambda: seen.append(gradient.tolist()))
+    a.all_reduce([gradient], "sum", on_error="record")
+    stepping = Thread(lambda: seaway.torch.step(optimizer, a, None))
+    stepping.join(0.1)
+    assert stepping.is_alive() and not seen
+    b.all_reduce([torch.ones(3)], "sum").wait()
+    assert stepping.result() and seen == [[1, 1, 1]]
 
 
 def test_a_member_that_is_an_update_ahead_is_refused(lanes: tuple[Lane, Lane]) -> None:
@@ -226,9 +240,13 @@ def test_many_ops_leave_nothing(alone: Lane) -> None:
 
 _EXITS = textwrap.dedent(
     """
-    import os, sys, threading
+    import atexit, os, sys, threading
+
+    # After what seaway does at exit. A thread that came back from Future.wait then would sometimes be the end of the process.
+    atexit.register(lambda: os._exit(3) if any(future.done() for future in futures) else None)
     import torch, seaway, seaway.torch
 
+    futures = []
     join, times = sys.argv[1], int(sys.argv[2])
     codes, running = [], 0
     for number in range(times):
@@ -243,7 +261,7 @@ _EXITS = textwrap.dedent(
 
     # The interpreter of this child ends as any other: with ops under way that nobody else will ever start.
     lane = seaway.torch.Lane(seaway.Communicator(join, listen="127.0.0.1:0", replica=number + 10, timeout=30))
-    kept = [lane.all_reduce([torch.ones(1000)], tag=tag) for tag in range(4)]
+    kept = [lane.all_reduce([torch.ones(1000)], tag=4 * number + i) for i in range(4)]
     futures = [work.get_future().then(lambda done: sum(range(1000))) for work in kept[:2]]
     del kept[1:]
     waiting = threading.Thread(target=lambda: futures[0].wait(), daemon=True)

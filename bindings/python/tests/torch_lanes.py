@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
 import seaway
 import seaway.torch
 from seaway.torch._buffers import local
+from torch_replicas import Rank, sharded
 
 REPLICAS = LANES = 2
 LR = 0.05
 
 
-def make_model(seed: int = 1) -> nn.Module:
+def make_model(seed: int = 1) -> nn.Sequential:
     torch.manual_seed(seed)
     # Shapes that do not divide by two: uneven shards.
     return nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 3))
@@ -37,23 +35,12 @@ def loss_of(model: nn.Module, replica: int, lane: int, step: int) -> Tensor:
     return nn.functional.mse_loss(model(x), y)
 
 
-class Site:
-    """One lane of a replica: its communicator, its process group, its sharded model."""
+class Site(Rank):
+    """One lane of a replica, and its sharded model."""
 
     def __init__(self, join: str, folder: str, replica: int, lane: int, seed: int, min_world: int = REPLICAS) -> None:
-        dist.init_process_group(
-            "gloo", init_method=f"file://{folder}/replica-{replica}-{seed}", rank=lane, world_size=LANES
-        )
-        self.replica, self.lane = replica, lane
-        self.group = dist.group.WORLD
-        self.model = make_model(seed)
-        mesh = init_device_mesh("cpu", (LANES,))
-        for layer in (self.model[0], self.model[2]):  # type: ignore[index]
-            fully_shard(layer, mesh=mesh)
-        fully_shard(self.model, mesh=mesh)
-        self.comm = seaway.Communicator(
-            join, listen="127.0.0.1:0", replica=replica, lane=lane, lanes=LANES, min_world=min_world, timeout=60
-        )
+        super().__init__(join, f"{folder}/replica-{replica}", replica, lane, LANES, min_world, None, 0)
+        self.model = sharded(make_model(seed))
 
     def whole(self) -> list[list[float]]:
         """The parameters, gathered over the lanes."""
@@ -78,14 +65,14 @@ def _with_faults(site: Site, faults: Faults, rounds: list[int]) -> None:
     def posting(*arguments: Any, **options: Any) -> Any:
         attempt = rounds[0]
         rounds[0] += 1
-        if attempt == faults.abort and (site.replica, site.lane) == (1, 1):
+        if attempt == faults.abort and (site.replica, site.number) == (1, 1):
             assert faults.aborted.wait(60)
         operation = post(*arguments, **options)
-        if attempt == faults.abort and (site.replica, site.lane) == (0, 1):
+        if attempt == faults.abort and (site.replica, site.number) == (0, 1):
             operation.cancel()
             seaway.wait([operation])
             faults.aborted.set()
-        if attempt == faults.kill and (site.replica, site.lane) == (1, 1):
+        if attempt == faults.kill and (site.replica, site.number) == (1, 1):
             os.kill(os.getpid(), signal.SIGKILL)
         return operation
 
@@ -115,6 +102,7 @@ def diloco(join: str, folder: str, replica: int, lane: int, rounds: int, faults:
             params.append(site.whole())
     except (seaway.Error, RuntimeError) as error:
         return {"made": made, "digests": digests, "params": params, "ended": type(error).__name__}
+    site.end()
     return {"made": made, "digests": digests, "params": params, "errors": errors, "round": outer.round, "first": first}
 
 
@@ -178,5 +166,5 @@ def newcomer(join: str, folder: str, replica: int, lane: int, started: Any) -> d
             started.set()
     state = [local(value).flatten().tolist() for _, value in seaway.torch.named_state(site.model, optimizer)]
     site.comm.barrier(tag=2**60)
-    site.comm.close()
+    site.end()
     return {"state": state, "step": step, "caught_up": caught_up, "lr": scheduler.get_last_lr()}

@@ -16,7 +16,7 @@ import pickle
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -71,30 +71,85 @@ class Rank:
         with contextlib.suppress(seaway.Error):
             self.comm.leave(2)
         self.lane.close()
-
-
-def _run(said: Connection, body: Callable[..., Any], arguments: tuple[Any, ...], place: tuple[Any, ...]) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    logging.getLogger("seaway.torch").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
-    faulthandler.dump_traceback_later(BOUND * 0.6)
-    rank = None
-    try:
-        rank = Rank(*place)
-        said.send_bytes(pickle.dumps((True, body(rank, *arguments))))  # by value: the process may be gone when it is read
-        rank.end()
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _run(said: Connection, body: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    logging.getLogger("seaway.torch").setLevel(logging.ERROR)
+    # The same order of additions everywhere; and there are more processes than cores.
+    torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(BOUND * 0.6)
+    try:
+        said.send_bytes(pickle.dumps((True, body(*arguments))))  # by value: the process may be gone when it is read
     except BaseException as error:
         with contextlib.suppress(OSError):
             said.send_bytes(pickle.dumps((False, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")))
-        if rank is not None:
-            rank.lane.close()
         os._exit(1)
 
 
-class Replica:
-    """The processes of one replica, under way."""
+def _as_rank(place: tuple[Any, ...], body: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    rank = Rank(*place)
+    value = body(rank, *arguments)
+    rank.end()
+    return value
+
+
+class Processes:
+    """Some that run body(*arguments[i]), under way."""
+
+    def __init__(self, name: str, body: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> None:
+        self._name = name
+        self._processes: list[tuple[Any, Connection]] = []
+        for each in arguments:
+            here, there = pipe()
+            process = _context.Process(target=_run, args=(there, body, each), daemon=True)
+            process.start()
+            there.close()
+            self._processes.append((process, here))
+
+    def results(self) -> list[Any]:
+        """What body returned in each of them; None for one that was killed. Raises what one raised."""
+        found: list[Any] = [None] * len(self._processes)
+        open_ends = {here: i for i, (_, here) in enumerate(self._processes)}
+        while open_ends:
+            ready = wait(list(open_ends), BOUND)
+            assert ready, f"{self._name}: {list(open_ends.values())} hang"
+            for here in ready:
+                i = open_ends.pop(here)  # type: ignore[arg-type]
+                with contextlib.suppress(EOFError):
+                    good, value = pickle.loads(here.recv_bytes())  # type: ignore[union-attr]
+                    assert good, f"{self._name}, {i}: {value}"
+                    found[i] = value
+        return found
+
+    def kill(self) -> None:
+        for process, _ in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
+        for process, _ in self._processes:
+            process.join(10)
+
+
+class Lost:
+    """What a process gives that was killed."""
+
+
+def in_processes(body: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """body(*arguments[i]) in process i; what they return, in order, `Lost()` for one that died. Raises what one of them raised."""
+    running = Processes("process", body, arguments)
+    try:
+        return [Lost() if value is None else value for value in running.results()]
+    finally:
+        running.end()
+
+
+class Replica(Processes):
+    """The processes of one replica: a Rank each."""
 
     def __init__(
         self,
@@ -111,39 +166,11 @@ class Replica:
         self._folder = tempfile.TemporaryDirectory()
         store = world or str(pathlib.Path(self._folder.name) / "store")
         size = lanes * min_world if world else 0
-        self._processes: list[tuple[Any, Connection]] = []
-        for lane in range(lanes):
-            here, there = _context.Pipe(duplex=False)
-            place = (master.join, store, replica, lane, lanes, min_world, after, size)
-            process = _context.Process(target=_run, args=(there, body, arguments, place), daemon=True)
-            process.start()
-            there.close()
-            self._processes.append((process, here))
-
-    def results(self) -> list[Any]:
-        """What body returned on each of its ranks; None for one that was killed. Raises what one raised."""
-        found: list[Any] = [None] * len(self._processes)
-        open_ends = {here: i for i, (_, here) in enumerate(self._processes)}
-        while open_ends:
-            ready = wait(list(open_ends), BOUND)
-            assert ready, f"replica {self.number}: a rank hangs"
-            for here in ready:
-                i = open_ends.pop(here)  # type: ignore[arg-type]
-                with contextlib.suppress(EOFError):
-                    good, value = pickle.loads(here.recv_bytes())  # type: ignore[union-attr]
-                    assert good, f"replica {self.number}, lane {i}: {value}"
-                    found[i] = value
-        return found
-
-    def kill(self) -> None:
-        for process, _ in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+        places = [(master.join, store, replica, lane, lanes, min_world, after, size) for lane in range(lanes)]
+        super().__init__(f"replica {replica}", _as_rank, [(place, body, arguments) for place in places])
 
     def end(self) -> None:
-        self.kill()
-        for process, _ in self._processes:
-            process.join(10)
+        super().end()
         self._folder.cleanup()
 
 

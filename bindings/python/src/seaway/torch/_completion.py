@@ -26,7 +26,7 @@ _all: weakref.WeakSet[Completion] = weakref.WeakSet()
 def _close_all() -> None:
     # Before the package closes its communicators by itself: this thread must be gone when the interpreter is.
     for completion in list(_all):
-        completion.close()
+        completion.end()
 
 
 class Completion(threading.Thread):
@@ -36,6 +36,7 @@ class Completion(threading.Thread):
         super().__init__(name="seaway.torch", daemon=True)
         self._comm = comm
         self._tasks: dict[int, Task] = {}
+        self._ending = False
         self._lock = threading.Lock()
         self._events = comm._event_descriptor()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -63,6 +64,16 @@ class Completion(threading.Thread):
     def close(self) -> None:
         """Closes the communicator: every task is over after it."""
         self._comm.close()
+        self._join()
+
+    def end(self) -> None:
+        """`close` for a process that ends. No future ends any more: a thread that comes back from Future.wait meanwhile is ended by
+        Python in a way that torch answers with abort()."""
+        self._ending = True
+        self._join()
+        self._comm.close()
+
+    def _join(self) -> None:
         self.wake()
         if self.is_alive() and threading.current_thread() is not self:
             self.join(_EXIT_SECONDS)
@@ -71,7 +82,7 @@ class Completion(threading.Thread):
         poll = select.poll()
         poll.register(self._events, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        while not self._comm._closed:
+        while not self._comm._closed and not self._ending:
             ready = dict(poll.poll())
             if self._wake in ready:
                 os.eventfd_read(self._wake)
@@ -80,7 +91,7 @@ class Completion(threading.Thread):
                 self._comm._wake_others(self)
             self._look()
         # Another thread is in close(); its ops are final in a moment.
-        while self._tasks:
+        while self._tasks and not self._ending:
             self._look()
             if self._tasks:
                 time.sleep(0.005)

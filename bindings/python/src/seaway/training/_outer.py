@@ -18,6 +18,7 @@ import numpy as np
 
 from seaway._arithmetic import outer_step
 from seaway._communicator import Communicator
+from seaway._digest import digest
 from seaway._errors import Aborted, InvalidError, Refused
 from seaway._operation import Operation
 from seaway._options import Codec
@@ -63,7 +64,7 @@ class OuterLoop:
             self._residuals = [np.zeros_like(fragment.theta) for fragment in self._fragments]
         shapes = [[param.shape for param in group] for group in groups]
         alike = repr((type(self).__name__, shapes, self.theta.dtype.name, lr, momentum, nesterov, settings))
-        self._layout = int.from_bytes(hashlib.blake2b(alike.encode(), digest_size=8).digest(), "little")
+        self._layout = digest(alike)
         self._flights: dict[int, Flight] = {}
         self._shared_in: tuple[int, int] | None = None  # my incarnation and the generation that the state was shared in
         # Shared: where in its schedule the loop is, and how many outer steps made theta.
