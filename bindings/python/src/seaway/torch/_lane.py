@@ -15,7 +15,6 @@ and all of them skip the step. In the others this rank is *behind*: its replica 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.futures import Future
 
+from seaway import _digest
 from seaway._communicator import Communicator
 from seaway._errors import Error
 from seaway._operation import Operation
@@ -46,8 +46,7 @@ _WORDS_SECONDS = 5.0
 
 def digest(*parts: object) -> int:
     """64 bits over what must be equal on all members, the same in every process."""
-    text = "\0".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return _digest.digest("\0".join(str(part) for part in parts))
 
 
 def epoch_number(view: View) -> int:

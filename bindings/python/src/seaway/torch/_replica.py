@@ -20,7 +20,6 @@ same. A newcomer's own origin is nobody else's.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +29,7 @@ import torch.distributed as dist
 
 from seaway._buffers import Array
 from seaway._communicator import Communicator
+from seaway._digest import digest
 from seaway._errors import Aborted, Error, Evicted, Refused
 from seaway._operation import Operation
 from seaway._result import Result
@@ -193,7 +193,7 @@ class AgreedOperation:
 
 
 def _hash(numbers: tuple[int, ...]) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest(), "little") >> 2
+    return digest(repr(numbers)) >> 2
 
 
 def communicator_of(lane: Any) -> Communicator:
