@@ -98,7 +98,7 @@ void DeviceJobs::unstage(const Job& job) {
 }
 
 template <class What>
-void DeviceJobs::then(const Job& job, What what) {
+void DeviceJobs::then(const Job& job, const What& what) {
   const std::weak_ptr<bool> alive = alive_;
   queue_of(job).then([this, alive, job, what](const std::string& problem) {
     loop_->post([this, alive, job, what, problem] {

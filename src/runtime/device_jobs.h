@@ -52,7 +52,7 @@ class DeviceJobs {
   void encode(const collective::Job& job);
   // Then, on the loop's thread, if nothing has failed.
   template <class What>
-  void then(const collective::Job& job, What what);
+  void then(const collective::Job& job, const What& what);
   void copy_in(const collective::Region& from, std::byte* to);
   void copy_back(const std::byte* from, const collective::Region& to);
   void unstage(const collective::Job& job);
