@@ -86,6 +86,7 @@ Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* l
       piece.begin = reinterpret_cast<std::uintptr_t>(buffers[i].data);
       piece.end = piece.begin + bytes;
       piece.device = buffers[i].device;
+      piece.data = buffers[i].data;
       pieces.push_back(piece);
     }
   }

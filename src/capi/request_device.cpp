@@ -35,8 +35,7 @@ Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces)
   }
   for (const Piece& piece : pieces) {
     int device = device::kHost;
-    if (std::string problem = device::device_of(*table, reinterpret_cast<const void*>(piece.begin), device);
-        !problem.empty()) {
+    if (std::string problem = device::device_of(*table, piece.data, device); !problem.empty()) {
       return no_device(problem);
     }
     if (device == device::kHost) {

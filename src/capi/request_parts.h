@@ -25,6 +25,7 @@ struct Piece {
   std::uintptr_t end = 0;
   bool written = false;
   std::int32_t device = SEAWAY_HOST;
+  const void* data = nullptr;
 
   std::string name() const { return std::string(list) + "[" + std::to_string(index) + "]"; }
 };
