@@ -158,8 +158,11 @@ def _stalls(rank: Rank, given_up: Any) -> tuple[str, bool]:
     why = type(lane.error()).__name__
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     assert not seaway.torch.step(optimizer, lane, rank.group)
-    seaway.torch.average_gradients(model.named_parameters(), lane)
-    return why, seaway.torch.step(optimizer, lane, rank.group)
+    for _ in range(20):  # a machine that has much else to do may be late again
+        seaway.torch.average_gradients(model.named_parameters(), lane)
+        if seaway.torch.step(optimizer, lane, rank.group):
+            return why, True
+    return why, False
 
 
 def test_a_rank_that_is_too_late_is_waited_for_in_no_lane(master: seaway.Master) -> None:
