@@ -93,6 +93,8 @@ Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* l
   return {};
 }
 
+namespace {
+
 // Nothing that is written may overlap anything else. One sweep by address that remembers how far back it may look.
 Error check_overlaps(std::vector<Piece>& pieces) {
   std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
@@ -114,6 +116,13 @@ Error check_overlaps(std::vector<Piece>& pieces) {
   return {};
 }
 
+}  // namespace
+
+Error check_pieces(runtime::OpRequest& request, std::vector<Piece>& pieces) {
+  Error error = find_device(request, pieces);
+  return error.status == Status::ok ? check_overlaps(pieces) : error;
+}
+
 Error check_list(const seaway_buffer* buffers, std::size_t count, const char* list) {
   if (count == 0) {
     return invalid(std::string("count is 0: an op has at least one buffer (of 0 elements, if need be)"));
@@ -133,11 +142,6 @@ std::uint64_t elements(const seaway_buffer* buffers, std::size_t count) {
 }
 
 namespace {
-
-Error place_and_check(runtime::OpRequest& request, std::vector<Piece>& pieces) {
-  Error error = find_device(request, pieces);
-  return error.status == Status::ok ? check_overlaps(pieces) : error;
-}
 
 // out has what in has.
 Error check_alike(const seaway_buffer* out, const seaway_buffer* in, std::size_t count) {
@@ -209,7 +213,7 @@ Error add_blocks(runtime::OpRequest& request, const seaway_buffer* out, const se
   request.descriptor.dtype = dtype_of(in[0].dtype);
   request.descriptor.count = elements(block.buffers, count);
   request.descriptor.blocks = blocks;
-  return place_and_check(request, pieces);
+  return check_pieces(request, pieces);
 }
 
 Error set_reduction(collective::Descriptor& descriptor, std::int32_t reduction) {
@@ -245,7 +249,7 @@ Error all_reduce_request(runtime::OpRequest& request, const seaway_buffer* out, 
       return error;
     }
   }
-  if (Error error = place_and_check(request, pieces); error.status != Status::ok) {
+  if (Error error = check_pieces(request, pieces); error.status != Status::ok) {
     return error;
   }
   collective::Descriptor& descriptor = request.descriptor;
@@ -290,7 +294,7 @@ Error broadcast_request(runtime::OpRequest& request, const seaway_buffer* buffer
   if (Error error = add_buffers(buffers, count, "buffers", true, request.in, pieces); error.status != Status::ok) {
     return error;
   }
-  if (Error error = place_and_check(request, pieces); error.status != Status::ok) {
+  if (Error error = check_pieces(request, pieces); error.status != Status::ok) {
     return error;
   }
   if (root == kNoPeer) {

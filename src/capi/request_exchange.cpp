@@ -69,10 +69,8 @@ Error transfer_request(runtime::OpRequest& request, bool receives, const seaway_
   if (Error error = add_buffers(buffers, count, list, receives, spans, pieces); error.status != Status::ok) {
     return error;
   }
-  for (Error error : {find_device(request, pieces), check_overlaps(pieces)}) {
-    if (error.status != Status::ok) {
-      return error;
-    }
+  if (Error error = check_pieces(request, pieces); error.status != Status::ok) {
+    return error;
   }
   if (other == kNoPeer) {
     return invalid(std::string(receives ? "from" : "to") +
@@ -107,10 +105,8 @@ Error exchange_request(runtime::OpRequest& request, const seaway_share* receives
       error.status != Status::ok) {
     return error;
   }
-  for (Error error : {find_device(request, pieces), check_overlaps(pieces)}) {
-    if (error.status != Status::ok) {
-      return error;
-    }
+  if (Error error = check_pieces(request, pieces); error.status != Status::ok) {
+    return error;
   }
   if (request.device != device::kHost) {
     return invalid("the buffers are on a GPU: an exchange is between memory of the hosts'");

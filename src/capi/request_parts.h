@@ -41,7 +41,8 @@ Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* l
                   std::vector<runtime::Span>& spans, std::vector<Piece>& pieces);
 // Where all of the request's buffers lie, those that the residual and the stream are of.
 Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces);
-Error check_overlaps(std::vector<Piece>& pieces);
+// What is true of all pieces of a call together: they lie on one device, which the request gets, and none that is written overlaps.
+Error check_pieces(runtime::OpRequest& request, std::vector<Piece>& pieces);
 
 std::uint64_t elements(const seaway_buffer* buffers, std::size_t count);
 

@@ -100,7 +100,7 @@ void DeviceJobs::unstage(const Job& job) {
 template <class What>
 void DeviceJobs::then(const Job& job, const What& what) {
   const std::weak_ptr<bool> alive = alive_;
-  queue_of(job).then([this, alive, job, what](const std::string& problem) {
+  queue_of(job.op).then([this, alive, job, what](const std::string& problem) {
     loop_->post([this, alive, job, what, problem] {
       if (alive.expired()) {
         return;
@@ -124,7 +124,7 @@ void DeviceJobs::copy_in(const Region& from, std::byte* to) {
   std::vector<iovec> pieces;
   memory_->device_pieces(from, pieces);
   for (const iovec& piece : pieces) {
-    queue_of(from).copy(to, piece.iov_base, piece.iov_len);
+    queue_of(from.owner).copy(to, piece.iov_base, piece.iov_len);
     to += piece.iov_len;
   }
 }
@@ -133,7 +133,7 @@ void DeviceJobs::copy_back(const std::byte* from, const Region& to) {
   std::vector<iovec> pieces;
   memory_->device_pieces(to, pieces);
   for (const iovec& piece : pieces) {
-    queue_of(to).copy(piece.iov_base, from, piece.iov_len);
+    queue_of(to.owner).copy(piece.iov_base, from, piece.iov_len);
     from += piece.iov_len;
   }
 }

@@ -57,8 +57,7 @@ class DeviceJobs {
   void copy_back(const std::byte* from, const collective::Region& to);
   void unstage(const collective::Job& job);
   void finish(JobId job, std::uint64_t hash);
-  device::Queue& queue_of(const collective::Job& job) { return *queues_.at(devices_.at(job.op)); }
-  device::Queue& queue_of(const collective::Region& region) { return *queues_.at(devices_.at(region.owner)); }
+  device::Queue& queue_of(OpHandle op) { return *queues_.at(devices_.at(op)); }
 
   net::Loop* loop_;
   Memory* memory_;

@@ -159,7 +159,7 @@ CASE(the_other_ops_from_and_to_devices) {
   cluster_stop(&c);
 }
 
-/* What a stream has still to write is waited for; what is put into it afterwards does not wait for the op. */
+/* What a stream has still to write is waited for. */
 static void race(struct member* member) {
   struct memory x = allocate(member, COUNT);
   const seaway_buffer buffer = {x.data, COUNT, SEAWAY_F32, x.device};

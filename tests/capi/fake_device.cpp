@@ -25,7 +25,6 @@ constexpr int kFailed = 7;
 std::mutex mutex;
 std::map<const std::byte*, std::pair<std::byte*, std::size_t>> allocations;  // by address: the view, and the bytes
 std::atomic<long> copies_left = -1;
-std::atomic<std::size_t> copied = 0;
 
 // Null for memory of the host's.
 std::byte* view_of(const void* memory) {
@@ -133,7 +132,6 @@ int copy(void* queue, void* to, const void* from, std::size_t bytes) {
     copies_left = 0;
     return kFailed;
   }
-  copied += bytes;
   static_cast<Worker*>(queue)->put([=] {
     std::this_thread::sleep_for(std::chrono::microseconds(100));
     std::memcpy(reachable(to), reachable(from), bytes);
@@ -222,8 +220,6 @@ void fake_stream_fill(void* stream, float* memory, std::size_t count, float valu
     std::fill_n(reinterpret_cast<float*>(reachable(memory)), count, value);
   });
 }
-
-std::size_t fake_device_copied(void) { return copied.exchange(0); }
 
 void fake_device_fails_after(long copies) { copies_left = copies; }
 }

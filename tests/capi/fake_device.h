@@ -19,8 +19,6 @@ void* fake_stream_open(void);
 void fake_stream_close(void* stream); /* waits */
 void fake_stream_fill(void* stream, float* memory, size_t count, float value, double seconds);
 
-/* Copies between host and device since the last call, in bytes, of both ways. */
-size_t fake_device_copied(void);
 /* The copy after so many more fails, and each after it; -1: none. */
 void fake_device_fails_after(long copies);
 
