@@ -84,9 +84,11 @@ def add_quorum(options: Any, quorum: int | None, grace: float) -> Any:
     return options
 
 
-def add_stream(options: Any, x: Array | Sequence[Array]) -> Any:
-    """The options with the stream on which x was written, if it is on a device."""
-    stream = stream_of(x[0] if isinstance(x, (list, tuple)) and x else x)
+def add_stream(options: Any, pieces: Any, count: int, x: Array | Sequence[Array]) -> Any:
+    """The options with the stream on which x, so many buffers, was written, if it is on a device."""
+    if count == 0 or pieces[0].device == lib.SEAWAY_HOST:
+        return options
+    stream = stream_of(x[0] if isinstance(x, (list, tuple)) else x)
     if stream == 0:
         return options
     if options == NULL:

@@ -422,8 +422,8 @@ class Lane:
 
     def _had(self, words: str) -> str:
         view = self.comm._view
-        own = [member.replica for member in view.members if member.peer == view.me] if view is not None else []
-        return f"replica {own[0] if own else '?'} called with {words}"
+        own = self._replicas().get(view.me, "?") if view is not None else "?"
+        return f"replica {own} called with {words}"
 
     def _ask(self, refused: Error, described: str) -> tuple[Operation, Callable[[], str]] | None:
         """Gathers what each member had called. All of them do, as all of them were refused."""

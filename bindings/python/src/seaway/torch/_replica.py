@@ -36,7 +36,7 @@ from seaway._result import Result
 from seaway._state import SyncResult
 from seaway._view import View
 from seaway.torch._transaction import StepTransaction
-from seaway.torch._vote import FAILED, FINE, OUT, device_of, leave
+from seaway.torch._vote import FAILED, FINE, OUT, leave, least
 
 T = TypeVar("T")
 
@@ -62,8 +62,7 @@ class Replica:
         self.comm = comm
         self._group = group if group is not None and dist.get_world_size(group) > 1 else None
         self._replicas: dict[int, int] = {}
-        self._device = device_of(group) if group is not None else torch.device("cpu")
-        self._origin = self._least(secrets.randbits(62))
+        self._origin = least([secrets.randbits(62)], self._group)[0]
 
     # -- what an outer loop calls -------------------------------------------------------------------------------------
 
@@ -132,11 +131,8 @@ class Replica:
     def decide(self, error: Exception | None, about: int = 0) -> None:
         """Returns if no lane has an error and all say the same number; raises what the table above says otherwise."""
         mine = FINE if error is None else FAILED if isinstance(error, (Aborted, Refused)) else OUT
-        worst, alike = mine, True
-        if self._group is not None:
-            votes = torch.tensor([-mine, about, -about], dtype=torch.int64, device=self._device)
-            dist.all_reduce(votes, dist.ReduceOp.MIN, group=self._group)
-            worst, alike = -int(votes[0]), int(votes[1]) == -int(votes[2])
+        minus_worst, lowest, minus_highest = least([-mine, about, -about], self._group)
+        worst, alike = -minus_worst, lowest == -minus_highest
         if worst == OUT and self._group is not None:
             leave(self.comm)
         if error is not None and (mine == worst or worst == FAILED):
@@ -161,14 +157,6 @@ class Replica:
         view = self.comm._view or self.comm.view
         self._replicas = {member.peer: member.replica for member in view.members}
         return view
-
-    def _least(self, number: int) -> int:
-        """The least of the lanes' numbers."""
-        if self._group is None:
-            return number
-        least = torch.tensor([number], dtype=torch.int64, device=self._device)
-        dist.all_reduce(least, dist.ReduceOp.MIN, group=self._group)
-        return int(least[0])
 
 
 class AgreedOperation:

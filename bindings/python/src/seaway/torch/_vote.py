@@ -11,6 +11,8 @@ cannot follow, so all of its ranks leave, and come back for the others' state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 
@@ -38,11 +40,17 @@ def vote(ok: bool, group: dist.ProcessGroup | None) -> bool:
 
 def worst(mine: int, group: dist.ProcessGroup | None) -> int:
     """The worst of FINE, FAILED and OUT that a rank of the replica says. A collective call of them."""
+    return -least([-mine], group)[0]
+
+
+def least(numbers: Sequence[int], group: dist.ProcessGroup | None) -> list[int]:
+    """Of each number the least that a rank of the replica has. A collective call of them; None: a replica of one process."""
     if group is None:
-        return mine
-    ballot = torch.tensor([-mine], dtype=torch.int32, device=device_of(group))
+        return list(numbers)
+    ballot = torch.tensor(numbers, dtype=torch.int64, device=device_of(group))
     dist.all_reduce(ballot, op=dist.ReduceOp.MIN, group=group)
-    return -int(ballot.item())
+    found: list[int] = ballot.tolist()
+    return found
 
 
 def leave(comm: Communicator) -> None:

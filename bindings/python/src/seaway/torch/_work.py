@@ -40,8 +40,8 @@ class Task:
         swallow: an error goes to the lane, and the caller sees a call that has ended and left the tensors as they were.
         told: called once with the error or None, before anybody sees that the task is over. Must not wait.
         land: called after all ops have committed, to put their results where they belong.
-        ask: after an error that says that members differ, starts the op that gathers what each member had called; gives it, and what turns its result into
-            words. None: nobody is asked.
+        ask: after an error that says that members differ, starts the op that gathers what each member had called; gives it, and
+            what turns its result into words. None: nobody is asked.
         replicas: the replica of each incarnation that may contribute.
         error: why not everything could be started; it is what the task ends with.
         behind: and the others do not know of it.
