@@ -1,15 +1,18 @@
-// libseaway_cuda.so: the table of src/device/table.h, over the CUDA run time, which is linked into it.
+// libseaway_cuda.so: the table of src/device/table.h, over the CUDA run time, which is linked into it, and the kernels.
 #include "device/table.h"
 
 #include <cuda_runtime_api.h>
 
 #include <new>
 
+#include "cuda/kernels.h"
+
 namespace {
 
 struct Queue {
   int device = 0;
   cudaStream_t stream = nullptr;
+  int processors = 0;
 };
 
 // The calling thread's device, put back when it goes: the caller has one of his own.
@@ -56,17 +59,30 @@ int allocate(std::size_t bytes, void** memory) { return done(cudaHostAlloc(memor
 
 int deallocate(void* memory) { return done(cudaFreeHost(memory)); }
 
+int allocate_on(int device, std::size_t bytes, void** memory) {
+  const On on(device);
+  return done(on.error() != cudaSuccess ? on.error() : cudaMalloc(memory, bytes));
+}
+
+int deallocate_on(int device, void* memory) {
+  const On on(device);
+  return done(on.error() != cudaSuccess ? on.error() : cudaFree(memory));
+}
+
 int open(int device, void** queue) {
   const On on(device);
   if (on.error() != cudaSuccess) {
     return done(on.error());
   }
-  auto* const made = new (std::nothrow) Queue{device, nullptr};
+  auto* const made = new (std::nothrow) Queue{device};
   if (made == nullptr) {
     return done(cudaErrorMemoryAllocation);
   }
-  // Not the default stream's, nor held up by it.
-  if (const cudaError_t error = cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking); error != cudaSuccess) {
+  cudaError_t error = cudaDeviceGetAttribute(&made->processors, cudaDevAttrMultiProcessorCount, device);
+  if (error == cudaSuccess) {  // not the default stream's, nor held up by it
+    error = cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking);
+  }
+  if (error != cudaSuccess) {
     delete made;
     return done(error);
   }
@@ -83,11 +99,45 @@ int close(void* queue) {
   return done(waited != cudaSuccess ? waited : destroyed);
 }
 
-int copy(void* queue, void* to, const void* from, std::size_t bytes) {
+// What `put` puts into the queue's stream, on its device.
+template <class Put>
+int put_into(void* queue, const Put& put) {
   const auto* const used = static_cast<Queue*>(queue);
   const On on(used->device);
-  return done(on.error() != cudaSuccess ? on.error()
-                                        : cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, used->stream));
+  return done(on.error() != cudaSuccess ? on.error() : put(seaway::cuda::Where{used->stream, used->processors}));
+}
+
+int copy(void* queue, void* to, const void* from, std::size_t bytes) {
+  return put_into(queue,
+                  [&](const auto& where) { return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, where.stream); });
+}
+
+int zero(void* queue, void* to, std::size_t bytes) {
+  return put_into(queue, [&](const auto& where) { return cudaMemsetAsync(to, 0, bytes, where.stream); });
+}
+
+int encode(void* queue, const SeawayEncode* call) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::encode(where, *call); });
+}
+
+int fold(void* queue, const SeawayFold* call) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::fold(where, *call); });
+}
+
+int reduce(void* queue, const SeawayReduce* call) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::reduce(where, *call); });
+}
+
+int hash(void* queue, const SeawayLeaf* leaves, std::size_t count) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::hash(where, leaves, count); });
+}
+
+int lincomb(void* queue, const SeawayLincomb* call) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::lincomb(where, *call); });
+}
+
+int squares(void* queue, const SeawaySquares* vectors, std::size_t count) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::squares(where, vectors, count); });
 }
 
 int mark_stream(int device, void* stream, void** mark) {
@@ -114,10 +164,8 @@ int mark(void* queue, void** mark) {
 }
 
 int follow(void* queue, void* mark) {
-  const auto* const used = static_cast<Queue*>(queue);
-  const On on(used->device);
-  return done(on.error() != cudaSuccess ? on.error()
-                                        : cudaStreamWaitEvent(used->stream, static_cast<cudaEvent_t>(mark), 0));
+  return put_into(
+      queue, [&](const auto& where) { return cudaStreamWaitEvent(where.stream, static_cast<cudaEvent_t>(mark), 0); });
 }
 
 int wait(void* mark) { return done(cudaEventSynchronize(static_cast<cudaEvent_t>(mark))); }
@@ -131,9 +179,18 @@ constexpr SeawayDeviceTable kTable = {
     .device_of = device_of,
     .allocate = allocate,
     .deallocate = deallocate,
+    .allocate_on = allocate_on,
+    .deallocate_on = deallocate_on,
     .open = open,
     .close = close,
     .copy = copy,
+    .zero = zero,
+    .encode = encode,
+    .fold = fold,
+    .reduce = reduce,
+    .hash = hash,
+    .lincomb = lincomb,
+    .squares = squares,
     .mark = mark,
     .mark_stream = mark_stream,
     .follow = follow,

@@ -21,7 +21,8 @@ namespace seaway::collective {
 // coded_input, coded_result: the library's: the chunks of the input and of the result as they travel, where that is not as they
 // are, one after the other (`coded_bytes` of descriptor.up and down). partial: the library's, of ops with a hierarchical plan: what this
 // member's site has contributed to each chunk, summed, as it travels. residual: the caller's, as large as the input
-// (Descriptor::feeds_back).
+// (Descriptor::feeds_back). kept_input: as coded_input, on the device, for chunks
+// that only I need; no connection reads it (lands_on_device).
 enum class Buffer : std::uint8_t {
   input = 1,
   output = 2,
@@ -31,6 +32,7 @@ enum class Buffer : std::uint8_t {
   coded_result = 6,
   residual = 7,
   partial = 8,
+  kept_input = 9,
 };
 // Whether these change with an attempt: results do.
 inline bool is_of_results(Buffer buffer) {
@@ -180,6 +182,13 @@ inline bool sums_by_site(const Descriptor& d) {
 
 // Whether results land in a scratch, to be copied when the op commits.
 inline bool lands_in_scratch(const Descriptor& d) { return d.in_place || d.transaction != 0 || d.on_device; }
+
+// Whether that scratch may be the device's, as no connection reads or writes it: what comes is reduced or decoded into it, and what is
+// sent on is sent as it travels. An op that is held before it is posted has one of the host's in any case.
+inline bool lands_on_device(const Descriptor& d) {
+  return d.on_device && (d.kind == OpKind::reduce_scatter || (d.kind == OpKind::all_reduce && d.down != Codec::none) ||
+                         (d.kind == OpKind::all_gather && d.up != Codec::none));
+}
 
 inline bool has_codec(const Descriptor& d) { return d.up != Codec::none || d.down != Codec::none; }
 

@@ -209,11 +209,12 @@ void Engine::reduce_ready_chunks(Op& op, Time now) {
 std::optional<std::vector<JobSource>> Engine::parts_of(Op& op, std::span<const Contributor> from, std::uint32_t chunk) {
   std::vector<JobSource> sources;
   for (const Contributor& contributor : from) {
-    Region source = part_region(op, chunk);
+    Region source;
     if (contributor.id == config_.self) {
-      if (!encode(op, chunk)) {
+      if (!has_own(op, chunk)) {
         return std::nullopt;
       }
+      source = part_region(op, chunk);
     } else {
       const auto& parts = op.sides.at(contributor.id).parts;
       const auto part = parts.find(chunk);

@@ -74,15 +74,19 @@ std::string device_of(const SeawayDeviceTable& table, const void* memory, int& d
   return problem(table, "where the memory lies", table.device_of(memory, &device));
 }
 
-void* allocate(std::size_t bytes) {
+void* allocate(std::size_t bytes, int device) {
   void* memory = nullptr;
   const SeawayDeviceTable* const table = opened().table;
-  return table != nullptr && table->allocate(bytes, &memory) == 0 ? memory : nullptr;
+  if (table == nullptr) {
+    return nullptr;
+  }
+  const int error = device == kHost ? table->allocate(bytes, &memory) : table->allocate_on(device, bytes, &memory);
+  return error == 0 ? memory : nullptr;
 }
 
-void deallocate(void* memory) {
-  if (opened().table != nullptr) {
-    opened().table->deallocate(memory);
+void deallocate(void* memory, int device) {
+  if (const SeawayDeviceTable* const table = opened().table; table != nullptr) {
+    device == kHost ? table->deallocate(memory) : table->deallocate_on(device, memory);
   }
 }
 

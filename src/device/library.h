@@ -35,8 +35,8 @@ class Mark {
   void* mark_;
 };
 
-// Pinned memory of the host's; null if there is none left.
-void* allocate(std::size_t bytes);
-void deallocate(void* memory);
+// Pinned memory of the host's, or memory of a device; null if there is none left.
+void* allocate(std::size_t bytes, int device = kHost);
+void deallocate(void* memory, int device = kHost);
 
 }  // namespace seaway::device

@@ -34,26 +34,51 @@ void Queue::keep(std::string problem) {
   }
 }
 
-void Queue::follow(const Mark& mark) {
+template <class... Arguments>
+void Queue::put(const char* what, int (*function)(void*, Arguments...), std::type_identity_t<Arguments>... arguments) {
   if (problem_.empty()) {
-    keep(device::problem(*table_, "waiting for the caller's stream", table_->follow(queue_, mark.get())));
+    keep(device::problem(*table_, what, function(queue_, arguments...)));
   }
 }
 
+void Queue::follow(const Mark& mark) { put("waiting for the caller's stream", table_->follow, mark.get()); }
+
 void Queue::copy(void* to, const void* from, std::size_t bytes) {
-  if (problem_.empty()) {
-    keep(device::problem(*table_, "a copy from or to the device", table_->copy(queue_, to, from, bytes)));
+  put("a copy from or to the device", table_->copy, to, from, bytes);
+}
+
+void Queue::zero(void* to, std::size_t bytes) { put("filling with zeros on the device", table_->zero, to, bytes); }
+
+void Queue::encode(const SeawayEncode& call) { put("encoding on the device", table_->encode, &call); }
+
+void Queue::fold(const SeawayFold& call) { put("adding up on the device", table_->fold, &call); }
+
+void Queue::reduce(const SeawayReduce& call) { put("reducing on the device", table_->reduce, &call); }
+
+void Queue::hash(std::span<const SeawayLeaf> leaves) {
+  put("hashing on the device", table_->hash, leaves.data(), leaves.size());
+}
+
+// Null if something has failed.
+void* Queue::mark_here() {
+  void* mark = nullptr;
+  put("marking a point of the device's queue", table_->mark, &mark);
+  return problem_.empty() ? mark : nullptr;
+}
+
+std::string Queue::wait() {
+  if (void* const mark = mark_here()) {
+    keep(device::problem(*table_, "waiting for the device", table_->wait(mark)));
+    table_->forget(mark);
   }
+  return problem_;
 }
 
 void Queue::then(std::function<void(const std::string& problem)> done) {
-  void* mark = nullptr;
-  if (problem_.empty()) {
-    keep(device::problem(*table_, "marking a point of the device's queue", table_->mark(queue_, &mark)));
-  }
+  void* const mark = mark_here();
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({problem_.empty() ? mark : nullptr, problem_, std::move(done)});
+    waiting_.push_back({mark, problem_, std::move(done)});
   }
   changed_.notify_all();
 }

@@ -1,4 +1,4 @@
-// Copies between the host and a device, in their order, beside the caller's own work there.
+// Copies between the host and a device, and kernels there, in their order, beside the caller's own work.
 #pragma once
 
 #include <condition_variable>
@@ -7,8 +7,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
+#include <type_traits>
 
 #include "device/library.h"
 
@@ -26,6 +28,13 @@ class Queue {
 
   void follow(const Mark& mark);
   void copy(void* to, const void* from, std::size_t bytes);
+  void zero(void* to, std::size_t bytes);
+  void encode(const SeawayEncode& call);
+  void fold(const SeawayFold& call);
+  void reduce(const SeawayReduce& call);
+  void hash(std::span<const SeawayLeaf> leaves);
+  // Until all that was put in before is done: "", or what failed first.
+  std::string wait();
   // Once all that was put in before is done: with "", or with what failed first.
   void then(std::function<void(const std::string& problem)> done);
 
@@ -37,7 +46,10 @@ class Queue {
   };
 
   Queue(const SeawayDeviceTable& table, void* queue);
+  template <class... Arguments>
+  void put(const char* what, int (*function)(void*, Arguments...), std::type_identity_t<Arguments>... arguments);
   void keep(std::string problem);
+  void* mark_here();
   void serve();
 
   const SeawayDeviceTable* table_;

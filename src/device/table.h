@@ -1,15 +1,18 @@
 // What libseaway_cuda.so gives: one table of functions. It is opened at run time, so that libseaway needs no driver to be there.
 // C, so that the two may be built by different compilers; a table of another version is not used.
 //
-// Functions give 0, or an error whose words `text` has. None of them ends the process, and none uses a default stream.
+// Functions give 0, or an error whose words `text` has. None of them ends the process, and none uses a default stream. What is put
+// into a queue is done later: its errors may come with any call after it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "device/calls.h"
+
 extern "C" {
 
-inline constexpr std::uint32_t kSeawayDeviceVersion = 1;
+inline constexpr std::uint32_t kSeawayDeviceVersion = 2;
 
 struct SeawayDeviceTable {
   std::uint32_t version;  // kSeawayDeviceVersion
@@ -19,11 +22,20 @@ struct SeawayDeviceTable {
   int (*device_of)(const void* memory, int* device);  // -1: the host's
   int (*allocate)(std::size_t bytes, void** memory);  // the host's, pinned: copies do not hold up who asks for them
   int (*deallocate)(void* memory);
+  int (*allocate_on)(int device, std::size_t bytes, void** memory);  // the device's
+  int (*deallocate_on)(int device, void* memory);
 
-  // A queue of copies on a device, done in their order, beside whatever the process does there itself.
+  // A queue of copies and kernels on a device, done in their order, beside whatever the process does there itself.
   int (*open)(int device, void** queue);
   int (*close)(void* queue);                                                // waits for what was put in
-  int (*copy)(void* queue, void* to, const void* from, std::size_t bytes);  // from or to the device
+  int (*copy)(void* queue, void* to, const void* from, std::size_t bytes);  // from, to or on the device
+  int (*zero)(void* queue, void* to, std::size_t bytes);
+  int (*encode)(void* queue, const SeawayEncode* call);
+  int (*fold)(void* queue, const SeawayFold* call);
+  int (*reduce)(void* queue, const SeawayReduce* call);
+  int (*hash)(void* queue, const SeawayLeaf* leaves, std::size_t count);
+  int (*lincomb)(void* queue, const SeawayLincomb* call);
+  int (*squares)(void* queue, const SeawaySquares* vectors, std::size_t count);
 
   // A mark is a point of a queue, or of a stream of the caller's (a cudaStream_t), at which all before it has been done.
   int (*mark)(void* queue, void** mark);

@@ -8,12 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-// Always inlined on the CPU: a copy compiled for AVX2 must never be the one that the linker keeps for everyone.
-#ifdef __CUDACC__
-#define SEAWAY_HD __host__ __device__
-#else
-#define SEAWAY_HD [[gnu::always_inline]]
-#endif
+#include "base/host_device.h"
 
 namespace seaway::math {
 

@@ -2,15 +2,18 @@
 
 #include <sys/uio.h>
 
+#include <cstring>
 #include <utility>
-#include <vector>
 
 #include "base/assert.h"
+#include "hash/hash.h"
+#include "hash/math.h"
 
 namespace seaway::runtime {
 
 using collective::Job;
 using collective::JobKind;
+using collective::JobSource;
 using collective::Region;
 
 std::string DeviceJobs::open(int device, const device::Mark& mark) {
@@ -41,106 +44,189 @@ bool DeviceJobs::take(const Job& job) {
 
 void DeviceJobs::begin_some() {
   while (under_way_ < kAtOnce && !waiting_.empty()) {
-    const Job job = std::move(waiting_.front());
+    const auto running = std::make_shared<Running>();
+    running->job = std::move(waiting_.front());
     waiting_.pop_front();
     ++under_way_;
-    begin(job);
-  }
-}
-
-void DeviceJobs::begin(const Job& job) {
-  if (job.kind == JobKind::encode) {
-    begin_encode(job);
-    return;
-  }
-  SEAWAY_ASSERT(job.kind == JobKind::copy, "what is on a device is copied or encoded");
-  if (memory_->is_on_device(job.dst)) {
-    copy_back(memory_->whole(job.sources.front().region), job.dst);
-    then(job, [this, job] { finish(job.id, 0); });
-    return;
-  }
-  copy_in(job.sources.front().region, memory_->whole(job.dst));
-  then(job, [this, job] {
-    Job hashed = job;
-    hashed.kind = JobKind::hash;
-    finish(job.id, is_of_results(job.dst.buffer) ? runner_->run(hashed) : 0);
-  });
-}
-
-void DeviceJobs::begin_encode(const Job& job) {
-  const Region& from = job.sources.front().region;
-  copy_in(from, memory_->stage(from));
-  if (job.residual.length > 0) {
-    copy_in(job.residual, memory_->stage(job.residual));
-  }
-  then(job, [this, job] { encode(job); });
-}
-
-void DeviceJobs::encode(const Job& job) {
-  runner_->run(job);
-  if (job.residual.length == 0 || !job.feeds_back) {
-    unstage(job);
-    finish(job.id, 0);
-    return;
-  }
-  copy_back(memory_->whole(job.residual), job.residual);
-  then(job, [this, job] {
-    unstage(job);
-    finish(job.id, 0);
-  });
-}
-
-void DeviceJobs::unstage(const Job& job) {
-  memory_->unstage(job.sources.front().region);
-  if (job.residual.length > 0) {
-    memory_->unstage(job.residual);
-  }
-}
-
-template <class What>
-void DeviceJobs::then(const Job& job, const What& what) {
-  const std::weak_ptr<bool> alive = alive_;
-  queue_of(job.op).then([this, alive, job, what](const std::string& problem) {
-    loop_->post([this, alive, job, what, problem] {
-      if (alive.expired()) {
-        return;
-      }
-      if (problem.empty()) {
-        what();
-        return;
-      }
-      if (!std::exchange(failed_, true)) {
-        owner_->on_device_failed(problem);
-      }
-      if (job.kind == JobKind::encode) {
-        unstage(job);
-      }
-      finish(job.id, 0);
+    begin(*running);
+    const std::weak_ptr<bool> alive = alive_;
+    queue_of(*running).then([this, alive, running](const std::string& problem) {
+      loop_->post([this, alive, running, problem] {
+        if (!alive.expired()) {
+          done(*running, problem);
+        }
+      });
     });
-  });
+  }
+}
+
+// --- What is put into the queue --------------------------------------------------------------------------------------
+
+void DeviceJobs::begin(Running& running) {
+  const Job& job = running.job;
+  switch (job.kind) {
+    case JobKind::encode:
+      encode(running);
+      return;
+    case JobKind::copy:
+      if (memory_->is_on_device(job.dst)) {
+        copy_to_callers(running);
+      } else {
+        copy_in(job.sources.front().region, memory_->whole(job.dst));
+      }
+      return;
+    case JobKind::zero:
+      queue_of(running).zero(memory_->within_reach(job.dst), job.dst.length);
+      break;
+    case JobKind::reduce:
+    case JobKind::decode:
+      reduce(running);
+      break;
+    case JobKind::hash:
+      break;
+  }
+  hash(running);
+}
+
+void DeviceJobs::encode(Running& running) {
+  const Job& job = running.job;
+  const auto spans_of = [this](const Region& region) {
+    std::vector<iovec> pieces;
+    if (region.length > 0) {
+      memory_->device_pieces(region, pieces);
+    }
+    std::vector<SeawaySpan> spans;
+    spans.reserve(pieces.size());
+    for (const iovec& piece : pieces) {
+      spans.push_back({piece.iov_base, piece.iov_len / sizeof(float)});
+    }
+    return spans;
+  };
+  const std::vector<SeawaySpan> from = spans_of(job.sources.front().region);
+  const std::vector<SeawaySpan> residual = spans_of(job.residual);
+  queue_of(running).encode({.codec = job.codec,
+                            .stochastic = job.rounding == Rounding::stochastic,
+                            .residual_stays = !job.feeds_back,
+                            .count = job.count,
+                            .dst = memory_->within_reach(memory_->kept(job.dst)),
+                            .src = from.data(),
+                            .src_spans = from.size(),
+                            .residual = residual.data(),
+                            .residual_spans = residual.size(),
+                            .key = job.key,
+                            .stream = job.sources.front().region.offset / sizeof(float)});
+  if (memory_->kept(job.dst) != job.dst) {
+    copy_in(memory_->kept(job.dst), memory_->whole(job.dst));
+  }
+}
+
+void DeviceJobs::reduce(Running& running) {
+  const Job& job = running.job;
+  std::vector<SeawaySource> sources;
+  sources.reserve(job.sources.size());
+  for (const JobSource& source : job.sources) {
+    sources.push_back({within_reach(running, source.region), source.weight});
+  }
+  std::byte* const dst = memory_->within_reach(job.dst);
+  const bool is_avg = job.kind == JobKind::reduce && job.reduction == Reduction::avg;
+  if (job.codec != Codec::none || job.coded_by != Codec::none) {
+    queue_of(running).fold({.dst = dst,
+                            .sources = sources.data(),
+                            .source_count = sources.size(),
+                            .count = job.count,
+                            .codec = job.codec,
+                            .is_avg = is_avg,
+                            .weight_sum = job.weight_sum,
+                            .coded_by = job.coded_by,
+                            .coded = job.coded_by == Codec::none ? nullptr : memory_->within_reach(job.coded)});
+  } else {
+    queue_of(running).reduce({.dtype = job.dtype,
+                              .reduction = job.reduction,
+                              .dst = dst,
+                              .sources = sources.data(),
+                              .source_count = sources.size(),
+                              .count = job.count,
+                              .weight_sum = job.weight_sum});
+  }
+  if (job.kind == JobKind::decode && job.coded.length > 0) {  // to be sent on
+    memory_->copy_in(job.coded, memory_->whole(job.sources.front().region));
+  }
+}
+
+// Of a short result XXH3 is another function, which the host computes.
+void DeviceJobs::hash(Running& running) {
+  const Region& dst = running.job.dst;
+  std::byte* const digest = stage(running);
+  running.digest = digest;
+  if (dst.length <= math::Xxh3::kShort) {
+    copy_in(dst, digest);
+  } else {
+    const SeawayLeaf leaf{memory_->within_reach(dst), dst.length, reinterpret_cast<SeawayHash*>(digest)};
+    queue_of(running).hash({&leaf, 1});
+  }
+}
+
+std::uint64_t DeviceJobs::hash_of(Running& running) {
+  const Region& dst = running.job.dst;
+  if (running.digest == nullptr) {
+    Job hashed = running.job;
+    hashed.kind = JobKind::hash;
+    return is_of_results(dst.buffer) && !memory_->is_on_device(dst) ? runner_->run(hashed) : 0;
+  }
+  if (dst.length <= math::Xxh3::kShort) {
+    return hash64({running.digest, dst.length});
+  }
+  return reinterpret_cast<const SeawayHash*>(running.digest)->low;
 }
 
 void DeviceJobs::copy_in(const Region& from, std::byte* to) {
   std::vector<iovec> pieces;
   memory_->device_pieces(from, pieces);
   for (const iovec& piece : pieces) {
-    queue_of(from.owner).copy(to, piece.iov_base, piece.iov_len);
+    queues_.at(devices_.at(from.owner))->copy(to, piece.iov_base, piece.iov_len);
     to += piece.iov_len;
   }
 }
 
-void DeviceJobs::copy_back(const std::byte* from, const Region& to) {
+void DeviceJobs::copy_to_callers(Running& running) {
+  const Region& result = running.job.sources.front().region;
+  const std::byte* from = memory_->within_reach(result);
+  from = from != nullptr ? from : memory_->whole(result);
   std::vector<iovec> pieces;
-  memory_->device_pieces(to, pieces);
+  memory_->device_pieces(running.job.dst, pieces);
   for (const iovec& piece : pieces) {
-    queue_of(to.owner).copy(piece.iov_base, from, piece.iov_len);
+    queue_of(running).copy(piece.iov_base, from, piece.iov_len);
     from += piece.iov_len;
   }
 }
 
-void DeviceJobs::finish(JobId job, std::uint64_t hash) {
+std::byte* DeviceJobs::stage(Running& running) {
+  running.staged.push_back(memory_->stage());
+  return running.staged.back().get();
+}
+
+// What landed before there was a device did so in memory that it does not reach.
+std::byte* DeviceJobs::within_reach(Running& running, const Region& region) {
+  std::byte* at = memory_->within_reach(memory_->kept(region));
+  if (at == nullptr) {
+    at = stage(running);
+    memory_->copy_out(region, at);
+  }
+  return at;
+}
+
+// --- What is done ----------------------------------------------------------------------------------------------------
+
+void DeviceJobs::done(Running& running, const std::string& problem) {
+  if (!problem.empty() && !std::exchange(failed_, true)) {
+    owner_->on_device_failed(problem);
+  }
+  const std::uint64_t hash = problem.empty() ? hash_of(running) : 0;
+  for (Memory::Block& block : running.staged) {
+    memory_->unstage(std::move(block));
+  }
   --under_way_;
-  owner_->on_device_job_done(job, hash);
+  owner_->on_device_job_done(running.job.id, hash);
   begin_some();
 }
 

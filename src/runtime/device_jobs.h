@@ -1,10 +1,12 @@
-// Jobs that touch a caller's buffers on a device: what they read is copied to the host first, what they write to the device after.
+// Jobs of ops whose buffers are on a device. A job runs where its result lies, and what crosses the bus does so once, as it travels:
 //
-//   copy, to the host    the device's chunk straight to where it travels from; hashed if it is a result
-//   copy, to the device  a result straight to the caller's buffer
-//   encode               input and residual into pinned chunks, the job, and a rewritten residual back
+//   encode        on the device, from the caller's buffers to where it is kept there, and copied to pinned memory if it is sent
+//   reduce, decode, zero    on the device, if the result lands there: from pinned memory, where contributions have landed, into the
+//                 scratch; what it is encoded to is written to pinned memory. Hashed there too
+//   copy          from the caller's buffers to pinned memory, hashed by the host if it is a result; from a scratch, wherever that
+//                 is, to the caller's
 //
-// Some are under way at once, so that the chunk after this one is copied while this one is encoded, and the one before it sent.
+// Some are under way at once, so that the chunk after this one is encoded while this one is sent.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "collective/boundary.h"
 #include "device/queue.h"
@@ -25,17 +28,17 @@ class DeviceJobOwner {
  public:
   virtual ~DeviceJobOwner() = default;
   virtual void on_device_job_done(JobId job, std::uint64_t hash) = 0;
-  // Nothing more can be copied. The job that saw it is done next.
+  // Nothing more can be done there. The job that saw it is done next.
   virtual void on_device_failed(const std::string& problem) = 0;
 };
 
-// On the loop's thread. When it is destroyed, nothing is copied any more.
+// On the loop's thread. When it is destroyed, nothing is done any more.
 class DeviceJobs {
  public:
   DeviceJobs(net::Loop& loop, Memory& memory, JobRunner& runner, DeviceJobOwner& owner)
       : loop_(&loop), memory_(&memory), runner_(&runner), owner_(&owner) {}
 
-  // Gets ready for an op with buffers on this device, whose copies wait for `mark`. "" or why there can be none.
+  // Gets ready for an op with buffers on this device, whose jobs wait for `mark`. "" or why there can be none.
   std::string open(int device, const device::Mark& mark);
   void add(OpHandle op, int device) { devices_[op] = device; }
   void remove(OpHandle op) { devices_.erase(op); }
@@ -46,18 +49,26 @@ class DeviceJobs {
  private:
   static constexpr std::size_t kAtOnce = 8;
 
+  // A job under way, and the pinned memory that it has until it is done.
+  struct Running {
+    collective::Job job;
+    std::vector<Memory::Block> staged;
+    const std::byte* digest = nullptr;  // what the device has hashed; of a short result the result itself
+  };
+  using RunningPtr = std::shared_ptr<Running>;
+
   void begin_some();
-  void begin(const collective::Job& job);
-  void begin_encode(const collective::Job& job);
-  void encode(const collective::Job& job);
-  // Then, on the loop's thread, if nothing has failed.
-  template <class What>
-  void then(const collective::Job& job, const What& what);
+  void begin(Running& running);
+  void encode(Running& running);
+  void reduce(Running& running);
+  void hash(Running& running);
+  std::uint64_t hash_of(Running& running);
+  void done(Running& running, const std::string& problem);
   void copy_in(const collective::Region& from, std::byte* to);
-  void copy_back(const std::byte* from, const collective::Region& to);
-  void unstage(const collective::Job& job);
-  void finish(JobId job, std::uint64_t hash);
-  device::Queue& queue_of(OpHandle op) { return *queues_.at(devices_.at(op)); }
+  void copy_to_callers(Running& running);
+  std::byte* within_reach(Running& running, const collective::Region& region);
+  std::byte* stage(Running& running);
+  device::Queue& queue_of(const Running& running) { return *queues_.at(devices_.at(running.job.op)); }
 
   net::Loop* loop_;
   Memory* memory_;

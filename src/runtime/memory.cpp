@@ -4,46 +4,32 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "base/assert.h"
-#include "device/library.h"
 
 namespace seaway::runtime {
 
 using collective::Buffer;
 using collective::Region;
 
-namespace {
-
-bool is_callers(Buffer buffer) {
-  return buffer == Buffer::input || buffer == Buffer::output || buffer == Buffer::residual;
-}
-
-}  // namespace
-
 void Memory::Free::operator()(std::byte* memory) const {
-  if (pinned) {
-    device::deallocate(memory);
-  } else {
+  if (place.kind == Place::Kind::host) {
     std::free(memory);
+  } else {
+    device::deallocate(memory, place.device);
   }
 }
 
-Memory::Block Memory::allocate(std::uint64_t bytes, bool pinned) {
+Memory::Block Memory::allocate(std::uint64_t bytes, const Place& place) {
   constexpr std::size_t kCacheLine = 64;
-  if (pinned) {
-    auto* const memory = static_cast<std::byte*>(device::allocate(std::max<std::uint64_t>(bytes, kCacheLine)));
-    if (memory == nullptr) {
-      throw std::bad_alloc();
-    }
-    return {memory, Free{true}};
-  }
-  const std::size_t rounded = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kCacheLine, std::max(rounded, kCacheLine)));
+  const std::size_t rounded = (std::max<std::uint64_t>(bytes, 1) + kCacheLine - 1) / kCacheLine * kCacheLine;
+  void* const memory = place.kind == Place::Kind::host ? std::aligned_alloc(kCacheLine, rounded)
+                                                       : device::allocate(rounded, place.device);
   if (memory == nullptr) {
     throw std::bad_alloc();
   }
-  return {memory, Free{}};
+  return {static_cast<std::byte*>(memory), Free{place}};
 }
 
 void Memory::add(OpHandle op, Sides sides) {
@@ -57,19 +43,26 @@ void Memory::add(OpHandle op, Sides sides) {
   }
   const std::uint64_t scratch_bytes = std::max(sides.in.bytes, sides.out.bytes);
   Buffers& buffers = ops_[op];
-  buffers.on_device = sides.on_device;
+  buffers.device = sides.device;
   buffers.in = std::move(sides.in);
   buffers.out = std::move(sides.out);
   buffers.residual = std::move(sides.residual);
+  const bool has_device = sides.device != device::kHost;
+  const Place crossing{has_device ? Place::Kind::pinned : Place::Kind::host, device::kHost};
+  const Place there{Place::Kind::device, sides.device};
+  if (has_device && std::exchange(slot_place_, crossing) != crossing) {
+    spare_slots_.clear();
+  }
   // What was held for it is there already, and holds the result.
-  const auto make = [](Own& own, std::uint64_t bytes, bool pinned) {
-    own.pinned = own.block ? own.pinned : pinned;
+  const auto make = [](Own& own, std::uint64_t bytes, const Place& place) {
+    own.place = own.block ? own.place : place;
     own.bytes = own.block ? own.bytes : bytes;
   };
-  make(buffers.scratch, scratch_bytes, sides.on_device);
-  make(buffers.coded_in, sides.coded_in, sides.on_device);
-  make(buffers.coded_out, sides.coded_out, false);
-  make(buffers.partial, sides.partial, false);
+  make(buffers.scratch, scratch_bytes, sides.lands_on_device ? there : crossing);
+  make(buffers.coded_in, sides.coded_in, crossing);
+  make(buffers.kept_in, sides.kept_in, there);
+  make(buffers.coded_out, sides.coded_out, crossing);
+  make(buffers.partial, sides.partial, crossing);
 }
 
 void Memory::hold(OpHandle op, std::uint64_t scratch_bytes, std::uint64_t coded_bytes) {
@@ -83,17 +76,17 @@ void Memory::remove(OpHandle op) {
   if (it == ops_.end()) {
     return;
   }
-  for (Own* taken : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out, &it->second.partial}) {
+  for (Own* taken : it->second.own()) {
     give_back(*taken);
   }
   ops_.erase(it);
 }
 
-std::uint64_t Memory::taken(OpHandle op) const {
+std::uint64_t Memory::taken(OpHandle op) {
   const auto it = ops_.find(op);
   std::uint64_t bytes = 0;
   if (it != ops_.end()) {
-    for (const Own* own : {&it->second.scratch, &it->second.coded_in, &it->second.coded_out, &it->second.partial}) {
+    for (const Own* own : it->second.own()) {
       bytes += own->block ? own->bytes : 0;
     }
   }
@@ -109,7 +102,7 @@ Memory::Buffers& Memory::buffers(OpHandle op) {
 // A spare one may be larger than what is asked for, but not so much that it would be missed elsewhere.
 std::byte* Memory::own(Own& own) {
   if (!own.block) {
-    Spare& spares = own.pinned ? spare_pinned_ : spare_;
+    Spare& spares = spare_[own.place];
     const auto spare = spares.blocks.lower_bound(own.bytes);
     if (spare != spares.blocks.end() && spare->first <= own.bytes * 2) {
       own.bytes = spare->first;
@@ -117,7 +110,7 @@ std::byte* Memory::own(Own& own) {
       spares.bytes -= spare->first;
       spares.blocks.erase(spare);
     } else {
-      own.block = allocate(own.bytes, own.pinned);
+      own.block = allocate(own.bytes, own.place);
     }
   }
   return own.block.get();
@@ -128,7 +121,7 @@ void Memory::give_back(Own& own) {
   if (!own.block || own.bytes > keep_) {
     return;
   }
-  Spare& spares = own.pinned ? spare_pinned_ : spare_;
+  Spare& spares = spare_[own.place];
   while (spares.bytes + own.bytes > keep_ && spares.blocks.begin()->first < own.bytes) {
     spares.bytes -= spares.blocks.begin()->first;
     spares.blocks.erase(spares.blocks.begin());
@@ -147,6 +140,8 @@ Memory::Own* Memory::own_of(Buffers& buffers, Buffer buffer) {
       return &buffers.scratch;
     case Buffer::coded_input:
       return &buffers.coded_in;
+    case Buffer::kept_input:
+      return &buffers.kept_in;
     case Buffer::coded_result:
       return &buffers.coded_out;
     case Buffer::partial:
@@ -163,11 +158,11 @@ std::byte* Memory::slot(const Region& region) {
     SEAWAY_ASSERT(end <= chunk_bytes_, "a slot holds one chunk");
     if (end * 2 <= chunk_bytes_) {
       slot.length = static_cast<std::uint32_t>(end);
-      slot.block = allocate(end);
+      slot.block = allocate(end, slot_place_);
     } else {
       slot.length = chunk_bytes_;
       if (spare_slots_.empty()) {
-        slot.block = allocate(chunk_bytes_);
+        slot.block = allocate(chunk_bytes_, slot_place_);
       } else {
         slot.block = std::move(spare_slots_.back());
         spare_slots_.pop_back();
@@ -183,7 +178,8 @@ void Memory::free_slot(SlotId id) {
   if (it == slots_.end()) {
     return;  // named and never touched
   }
-  if (it->second.length == chunk_bytes_ && (spare_slots_.size() + 1) * std::uint64_t{chunk_bytes_} <= keep_) {
+  const bool is_usual = it->second.length == chunk_bytes_ && it->second.block.get_deleter().place == slot_place_;
+  if (is_usual && (spare_slots_.size() + 1) * std::uint64_t{chunk_bytes_} <= keep_) {
     spare_slots_.push_back(std::move(it->second.block));
   }
   slots_.erase(it);
@@ -199,17 +195,17 @@ void Memory::pieces(const Region& region, std::uint32_t from, std::vector<iovec>
   }
   Buffers& op = buffers(region.owner);
   if (Own* const taken = own_of(op, region.buffer)) {
-    SEAWAY_ASSERT(region.offset + region.length <= taken->bytes, "a region lies inside of its buffer");
-    list.push_back({own(*taken) + region.offset + from, region.length - from});
+    SEAWAY_ASSERT(taken->place.kind != Place::Kind::device, "the host does not read or write what lies on a device");
+    list.push_back({part_of(*taken, region) + from, region.length - from});
     return;
   }
-  if (op.on_device) {
-    const auto staged = staged_.find({region.owner, region.buffer, region.offset});
-    SEAWAY_ASSERT(staged != staged_.end(), "what lies on a device is staged before the host reads or writes it");
-    list.push_back({staged->second.get() + from, region.length - from});
-    return;
-  }
+  SEAWAY_ASSERT(op.device == device::kHost, "the host does not read or write what lies on a device");
   callers_pieces(side_of(op, region.buffer), region, from, list);
+}
+
+std::byte* Memory::part_of(Own& taken, const Region& region) {
+  SEAWAY_ASSERT(region.offset + region.length <= taken.bytes, "a region lies inside of its buffer");
+  return own(taken) + region.offset;
 }
 
 const Memory::Pieces& Memory::side_of(const Buffers& buffers, Buffer buffer) {
@@ -247,29 +243,45 @@ std::byte* Memory::whole(const Region& region) {
 }
 
 bool Memory::is_on_device(const Region& region) {
-  return region.length > 0 && is_callers(region.buffer) && buffers(region.owner).on_device;
+  if (region.length == 0 || region.buffer == Buffer::slot) {
+    return false;
+  }
+  Buffers& op = buffers(region.owner);
+  const Own* const taken = own_of(op, region.buffer);
+  return taken != nullptr ? taken->place.kind == Place::Kind::device : op.device != device::kHost;
 }
 
 void Memory::device_pieces(const Region& region, std::vector<iovec>& list) {
-  callers_pieces(side_of(buffers(region.owner), region.buffer), region, 0, list);
-}
-
-std::byte* Memory::stage(const Region& region) {
-  Block block;
-  if (spare_stages_.empty()) {
-    block = allocate(chunk_bytes_, true);
+  Buffers& op = buffers(region.owner);
+  if (Own* const taken = own_of(op, region.buffer)) {
+    list.push_back({part_of(*taken, region), region.length});
   } else {
-    block = std::move(spare_stages_.back());
-    spare_stages_.pop_back();
+    callers_pieces(side_of(op, region.buffer), region, 0, list);
   }
-  SEAWAY_ASSERT(region.length <= chunk_bytes_, "a job is of one chunk");
-  return (staged_[{region.owner, region.buffer, region.offset}] = std::move(block)).get();
 }
 
-void Memory::unstage(const Region& region) {
-  const auto it = staged_.find({region.owner, region.buffer, region.offset});
-  spare_stages_.push_back(std::move(it->second));  // no more than jobs that are under way at once
-  staged_.erase(it);
+std::byte* Memory::within_reach(const Region& region) {
+  if (region.buffer == Buffer::slot) {
+    std::byte* const at = slot(region);
+    return slots_.at(region.owner).block.get_deleter().place.kind == Place::Kind::pinned ? at : nullptr;
+  }
+  Buffers& op = buffers(region.owner);
+  Own* const taken = own_of(op, region.buffer);
+  return taken != nullptr && taken->place.kind != Place::Kind::host ? part_of(*taken, region) : nullptr;
+}
+
+Region Memory::kept(const Region& region) {
+  const bool is_kept = region.buffer == Buffer::coded_input && buffers(region.owner).kept_in.bytes > 0;
+  return is_kept ? Region{Buffer::kept_input, region.owner, region.offset, region.length} : region;
+}
+
+Memory::Block Memory::stage() {
+  if (spare_stages_.empty()) {
+    return allocate(chunk_bytes_, {Place::Kind::pinned, device::kHost});
+  }
+  Block block = std::move(spare_stages_.back());
+  spare_stages_.pop_back();
+  return block;
 }
 
 void Memory::copy_out(const Region& region, std::byte* to) {

@@ -1,24 +1,40 @@
 // The memory that the engine names: the caller's buffers; scratches, encodings and slots of its own. One thread's.
 //
-// A caller's buffers may be on a device. Then their regions lie nowhere on the host but while they are staged.
+// A caller's buffers may be on a device. Then some of the library's own for that op are there too, and what crosses the bus is in
+// pinned memory of the host's: a device reads and writes that where it lies.
 #pragma once
 
 #include <sys/uio.h>
 
+#include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <tuple>
 #include <vector>
 
 #include "collective/boundary.h"
+#include "device/library.h"
 #include "runtime/communicator.h"
 
 namespace seaway::runtime {
 
+struct Place {
+  enum class Kind : std::uint8_t { host, pinned, device };
+  Kind kind = Kind::host;
+  int device = device::kHost;
+  auto operator<=>(const Place&) const = default;
+};
+
 class Memory {
  public:
+  struct Free {
+    Place place;
+    void operator()(std::byte* memory) const;
+  };
+  using Block = std::unique_ptr<std::byte, Free>;
+
   // Up to `keep` bytes of freed slots, and as many of what ops took, are kept for the next: fresh pages cost more than the
   // reduction.
   Memory(std::uint32_t chunk_bytes, std::uint64_t keep) : chunk_bytes_(chunk_bytes), keep_(keep) {}
@@ -35,8 +51,10 @@ class Memory {
     Pieces in;
     Pieces out;  // none: in place, and results go to a scratch as large as the input
     Pieces residual;
-    bool on_device = false;      // in, out and residual; what is copied from and to them is pinned
-    std::uint64_t coded_in = 0;  // bytes of encodings, as large as all chunks together
+    int device = device::kHost;    // of in, out and residual
+    bool lands_on_device = false;  // results land in a scratch that is there, too
+    std::uint64_t coded_in = 0;    // bytes of encodings, as large as all chunks together
+    std::uint64_t kept_in = 0;
     std::uint64_t coded_out = 0;
     std::uint64_t partial = 0;  // bytes of a site's sums
   };
@@ -44,7 +62,7 @@ class Memory {
   // Room for the result of an op that may be added later, or be removed without.
   void hold(OpHandle op, std::uint64_t scratch_bytes, std::uint64_t coded_bytes);
   void remove(OpHandle op);
-  std::uint64_t taken(OpHandle op) const;  // bytes of the library's own that the op uses
+  std::uint64_t taken(OpHandle op);  // bytes of the library's own that the op uses
 
   // Appends where `region` lies, from its byte `from` on, in order. A slot or a scratch comes into being here.
   void pieces(const collective::Region& region, std::uint32_t from, std::vector<iovec>& list);
@@ -58,33 +76,32 @@ class Memory {
   bool is_on_device(const collective::Region& region);
   // Where such a region lies on its device, in order.
   void device_pieces(const collective::Region& region, std::vector<iovec>& list);
-  // From here on it lies in pinned memory of the host's, whatever is there, until `unstage`.
-  std::byte* stage(const collective::Region& region);
-  void unstage(const collective::Region& region);
+  // Where a device may read or write it: on the device, or in pinned memory. Null if it may not, or if it is in several pieces.
+  std::byte* within_reach(const collective::Region& region);
+  // Of a part of coded_input, where the device has the same; of any other the region itself.
+  collective::Region kept(const collective::Region& region);
+  // Pinned memory for one chunk.
+  Block stage();
+  void unstage(Block block) { spare_stages_.push_back(std::move(block)); }
 
  private:
-  struct Free {
-    Free() : Free(false) {}
-    explicit Free(bool is_pinned) : pinned(is_pinned) {}
-    bool pinned;
-    void operator()(std::byte* memory) const;
-  };
-  using Block = std::unique_ptr<std::byte, Free>;
   // Comes into being when it is first named, and of a large one only those pages that are touched.
   struct Own {
     std::uint64_t bytes = 0;
     Block block;
-    bool pinned = false;
+    Place place;
   };
   struct Buffers {
-    bool on_device = false;
+    int device = device::kHost;
     Pieces in;
     Pieces out;
     Pieces residual;
     Own scratch;
     Own coded_in;
+    Own kept_in;
     Own coded_out;
     Own partial;
+    std::array<Own*, 5> own() { return {&scratch, &coded_in, &kept_in, &coded_out, &partial}; }
   };
   struct Slot {
     Block block;
@@ -96,14 +113,14 @@ class Memory {
     std::multimap<std::uint64_t, Block> blocks;
     std::uint64_t bytes = 0;
   };
-  using Staged = std::tuple<OpHandle, collective::Buffer, std::uint64_t>;  // the offset
 
-  static Block allocate(std::uint64_t bytes, bool pinned = false);
+  static Block allocate(std::uint64_t bytes, const Place& place);
   static const Pieces& side_of(const Buffers& buffers, collective::Buffer buffer);
   void callers_pieces(const Pieces& side, const collective::Region& region, std::uint32_t from,
                       std::vector<iovec>& list);
   std::byte* slot(const collective::Region& region);
   std::byte* own(Own& own);
+  std::byte* part_of(Own& taken, const collective::Region& region);
   void give_back(Own& own);
   static Own* own_of(Buffers& buffers, collective::Buffer buffer);  // null: one of the caller's
   Buffers& buffers(OpHandle op);
@@ -113,9 +130,8 @@ class Memory {
   std::map<OpHandle, Buffers> ops_;
   std::map<SlotId, Slot> slots_;
   std::vector<Block> spare_slots_;  // of chunk_bytes_ each; the last freed is the first reused: it is in the cache
-  Spare spare_;
-  Spare spare_pinned_;
-  std::map<Staged, Block> staged_;
+  Place slot_place_;                // pinned once there is a device, which is to reach what lands in them
+  std::map<Place, Spare> spare_;
   std::vector<Block> spare_stages_;
 };
 

@@ -136,8 +136,10 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
   memory_.add(posted.op, {.in = {std::move(request.in), scatters ? blocks : 1},
                           .out = {std::move(request.out), gathers ? blocks : 1},
                           .residual = {std::move(request.residual), scatters ? blocks : 1},
-                          .on_device = descriptor.on_device,
+                          .device = request.device,
+                          .lands_on_device = lands_on_device(descriptor),
                           .coded_in = copied_bytes(descriptor),
+                          .kept_in = lands_on_device(descriptor) ? coded_bytes(descriptor, descriptor.up) : 0,
                           .coded_out = coded_bytes(descriptor, descriptor.down),
                           .partial = partial_bytes(descriptor)});
   settle();

@@ -159,6 +159,107 @@ CASE(the_other_ops_from_and_to_devices) {
   cluster_stop(&c);
 }
 
+/* Blocks over a codec: a reduce-scatter's are those of the all-reduce, whose contributions travel in the same way and which the host
+ * adds up; of an all-gather everybody has the same. */
+static void blocks(struct member* member) {
+  enum { BLOCK = 300 * 256 };
+  const int32_t codec = *(const int32_t*)member->argument;
+  const int members = member->cluster->count;
+  const uint32_t rank = rank_of(member->comm);
+  const size_t count = (size_t)BLOCK * (size_t)members;
+  struct memory x = allocate(member, count), y = allocate(member, count), z = allocate(member, BLOCK);
+  const seaway_buffer input = {x.data, count, SEAWAY_F32, x.device}, sums = {y.data, count, SEAWAY_F32, y.device};
+  const seaway_buffer block = {z.data, BLOCK, SEAWAY_F32, z.device};
+  seaway_options options;
+  size_t i;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = codec;
+  for (i = 0; i < count; ++i) {
+    x.view[i] = (float)((int)(i * 7919 % 1009) - 500) * (float)(rank + 1);
+  }
+  CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, &sums, &input, 1, SEAWAY_AVG, &options));
+  CHECK_OK(member->comm, seaway_reduce_scatter(member->comm, NULL, &block, &input, 1, SEAWAY_AVG, &options));
+  CHECK(memcmp(z.view, y.view + (size_t)BLOCK * rank, (size_t)BLOCK * sizeof(float)) == 0);
+  CHECK_OK(member->comm, seaway_all_gather(member->comm, NULL, &sums, &block, 1, &options));
+  for (i = 0; i < COUNT && i < count; ++i) {
+    x.view[i] = y.view[i];
+  }
+  CHECK(count < COUNT || are_everybodys(member->comm, x.view));
+  CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+  deallocate(&x);
+  deallocate(&y);
+  deallocate(&z);
+}
+
+CASE(blocks_between_devices_and_hosts_over_codecs) {
+  struct cluster c;
+  int32_t codec;
+  REQUIRE(cluster_start(&c, 6));
+  for (codec = SEAWAY_CODEC_NONE; codec <= SEAWAY_CODEC_Q4; ++codec) {
+    each(&c, blocks, &codec);
+  }
+  cluster_stop(&c);
+}
+
+/* Few elements: a chunk's hash is another function then. */
+static void few(struct member* member) {
+  const int members = member->cluster->count;
+  struct memory x = allocate(member, 60);
+  seaway_buffer buffer = {x.data, 0, SEAWAY_F32, x.device};
+  seaway_options options;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = options.codec_down = SEAWAY_CODEC_BF16;
+  for (buffer.count = 0; buffer.count <= 60; buffer.count += 4) {
+    uint64_t i;
+    for (i = 0; i < buffer.count; ++i) {
+      x.view[i] = (float)i;
+    }
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &buffer, 1, SEAWAY_SUM, &options));
+    for (i = 0; i < buffer.count; ++i) {
+      CHECK(x.view[i] == (float)i * (float)members);
+    }
+  }
+  deallocate(&x);
+}
+
+CASE(few_elements_between_devices_and_hosts) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 3));
+  each(&c, few, NULL);
+  cluster_stop(&c);
+}
+
+/* Between two devices, what is encoded there: a quarter of the bytes that cross the bus otherwise. */
+static void cross(struct member* member) {
+  const int32_t codec = *(const int32_t*)member->argument;
+  float* const data = fake_device_allocate(COUNT * sizeof(float));
+  const seaway_buffer buffer = {data, COUNT, SEAWAY_F32, SEAWAY_CUDA};
+  seaway_options options;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = options.codec_down = codec;
+  fill(fake_device_view(data), member->index);
+  CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &buffer, 1, SEAWAY_SUM, &options));
+  CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+}
+
+CASE(of_q8_a_quarter_crosses_the_bus) {
+  struct cluster c;
+  int32_t codec = SEAWAY_CODEC_NONE;
+  size_t plain, encoded;
+  REQUIRE(cluster_start(&c, 2));
+  plain = fake_device_crossed();
+  each(&c, cross, &codec);
+  plain = fake_device_crossed() - plain;
+  codec = SEAWAY_CODEC_Q8;
+  encoded = fake_device_crossed();
+  each(&c, cross, &codec);
+  encoded = fake_device_crossed() - encoded;
+  CHECK(plain == 2 * 2 * COUNT * sizeof(float));
+  CHECK((double)encoded <= .26 * (double)plain);
+  CHECK((double)encoded > .25 * (double)plain);
+  cluster_stop(&c);
+}
+
 /* What a stream has still to write is waited for. */
 static void race(struct member* member) {
   struct memory x = allocate(member, COUNT);

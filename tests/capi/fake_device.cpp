@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -15,7 +16,10 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
+#include "codec/codec.h"
+#include "cuda/host.h"
 #include "device/table.h"
 
 namespace {
@@ -24,7 +28,9 @@ constexpr int kFailed = 7;
 
 std::mutex mutex;
 std::map<const std::byte*, std::pair<std::byte*, std::size_t>> allocations;  // by address: the view, and the bytes
-std::atomic<long> copies_left = -1;
+std::map<const std::byte*, std::size_t> pinned;
+std::atomic<long> calls_left = -1;
+std::atomic<std::size_t> crossed = 0;
 
 // Null for memory of the host's.
 std::byte* view_of(const void* memory) {
@@ -42,6 +48,27 @@ std::byte* view_of(const void* memory) {
 std::byte* reachable(const void* memory) {
   std::byte* const view = view_of(memory);
   return view != nullptr ? view : static_cast<std::byte*>(const_cast<void*>(memory));
+}
+
+bool is_pinned(const void* memory, std::size_t bytes) {
+  const auto* const address = static_cast<const std::byte*>(memory);
+  const std::lock_guard lock(mutex);
+  const auto it = pinned.upper_bound(address);
+  return it != pinned.begin() && address + bytes <= std::prev(it)->first + std::prev(it)->second;
+}
+
+// What a kernel reads or writes: of the device, or pinned, and then it crosses the bus.
+template <class T>
+T* by_kernel(T* memory, std::size_t bytes) {
+  if (std::byte* const view = view_of(memory)) {
+    return reinterpret_cast<T*>(view);
+  }
+  if (bytes > 0 && !is_pinned(memory, bytes)) {
+    std::fputs("a kernel of the fake device reads or writes memory that it does not reach\n", stderr);
+    std::abort();
+  }
+  crossed += bytes;
+  return memory;
 }
 
 // A point of a worker, which any thread may wait for.
@@ -109,11 +136,31 @@ int device_of(const void* memory, int* device) {
 
 int allocate(std::size_t bytes, void** memory) {
   *memory = std::malloc(bytes);
+  const std::lock_guard lock(mutex);
+  pinned[static_cast<std::byte*>(*memory)] = bytes;
   return *memory == nullptr ? kFailed : 0;
 }
 
 int deallocate(void* memory) {
+  {
+    const std::lock_guard lock(mutex);
+    pinned.erase(static_cast<std::byte*>(memory));
+  }
   std::free(memory);
+  return 0;
+}
+
+int allocate_on(int /*device*/, std::size_t bytes, void** memory) {
+  *memory = fake_device_allocate(bytes);
+  return 0;
+}
+
+int deallocate_on(int /*device*/, void* memory) {
+  const std::lock_guard lock(mutex);
+  const auto it = allocations.find(static_cast<std::byte*>(memory));
+  munmap(it->second.first, it->second.second);
+  munmap(memory, it->second.second);
+  allocations.erase(it);
   return 0;
 }
 
@@ -127,16 +174,110 @@ int close(void* queue) {
   return 0;
 }
 
-int copy(void* queue, void* to, const void* from, std::size_t bytes) {
-  if (copies_left >= 0 && copies_left-- <= 0) {
-    copies_left = 0;
+// Later than it could be.
+int put(void* queue, std::function<void()> what) {
+  if (calls_left >= 0 && calls_left-- <= 0) {
+    calls_left = 0;
     return kFailed;
   }
-  static_cast<Worker*>(queue)->put([=] {
+  static_cast<Worker*>(queue)->put([what = std::move(what)] {
     std::this_thread::sleep_for(std::chrono::microseconds(100));
-    std::memcpy(reachable(to), reachable(from), bytes);
+    what();
   });
   return 0;
+}
+
+int copy(void* queue, void* to, const void* from, std::size_t bytes) {
+  if (view_of(to) == nullptr || view_of(from) == nullptr) {
+    crossed += bytes;
+  }
+  return put(queue, [=] { std::memcpy(reachable(to), reachable(from), bytes); });
+}
+
+int zero(void* queue, void* to, std::size_t bytes) {
+  return put(queue, [=] { std::memset(reachable(to), 0, bytes); });
+}
+
+// The kernels' bodies, on as many warps as comes to mind. Their lists are read before the call returns.
+
+std::vector<SeawaySpan> by_kernel(const SeawaySpan* spans, std::size_t count) {
+  std::vector<SeawaySpan> reached(spans, spans + count);
+  for (SeawaySpan& span : reached) {
+    span.data = by_kernel(span.data, span.count * sizeof(float));
+  }
+  return reached;
+}
+
+std::vector<SeawaySource> by_kernel(const SeawaySource* sources, std::size_t count, std::size_t bytes) {
+  std::vector<SeawaySource> reached(sources, sources + count);
+  for (SeawaySource& source : reached) {
+    source.data = by_kernel(source.data, bytes);
+  }
+  return reached;
+}
+
+int encode(void* queue, const SeawayEncode* call) {
+  return put(queue, [call = *call, src = by_kernel(call->src, call->src_spans),
+                     residual = by_kernel(call->residual, call->residual_spans),
+                     dst = by_kernel(call->dst, seaway::encoded_bytes(call->codec, call->count))]() mutable {
+    call.src = src.data();
+    call.residual = residual.data();
+    call.dst = dst;
+    seaway::cuda::host::encode(5, call);
+  });
+}
+
+int fold(void* queue, const SeawayFold* call) {
+  const std::size_t coded =
+      call->coded_by == seaway::Codec::none ? 0 : seaway::encoded_bytes(call->coded_by, call->count);
+  return put(queue,
+             [call = *call, dst = by_kernel(call->dst, call->count * sizeof(float)),
+              sources = by_kernel(call->sources, call->source_count, seaway::encoded_bytes(call->codec, call->count)),
+              coded = by_kernel(call->coded, coded)]() mutable {
+               call.dst = dst;
+               call.sources = sources.data();
+               call.coded = coded;
+               seaway::cuda::host::fold(5, call);
+             });
+}
+
+int reduce(void* queue, const SeawayReduce* call) {
+  const std::size_t bytes = call->count * seaway::size_of(call->dtype);
+  return put(queue, [call = *call, dst = by_kernel(call->dst, bytes),
+                     sources = by_kernel(call->sources, call->source_count, bytes)]() mutable {
+    call.dst = dst;
+    call.sources = sources.data();
+    seaway::cuda::host::reduce(5, call);
+  });
+}
+
+int hash(void* queue, const SeawayLeaf* leaves, std::size_t count) {
+  std::vector<SeawayLeaf> reached(leaves, leaves + count);
+  for (SeawayLeaf& leaf : reached) {
+    leaf = {by_kernel(leaf.data, leaf.bytes), leaf.bytes, by_kernel(leaf.hash, sizeof(SeawayHash))};
+  }
+  return put(queue, [reached] { seaway::cuda::host::hash(reached.data(), reached.size()); });
+}
+
+int lincomb(void* queue, const SeawayLincomb* call) {
+  const std::size_t bytes = call->count * seaway::size_of(call->dtype);
+  std::vector<SeawayTerm> terms(call->terms, call->terms + call->term_count);
+  for (SeawayTerm& term : terms) {
+    term.x = by_kernel(term.x, bytes);
+  }
+  return put(queue, [call = *call, dst = by_kernel(call->dst, bytes), terms]() mutable {
+    call.dst = dst;
+    call.terms = terms.data();
+    seaway::cuda::host::lincomb(5, call);
+  });
+}
+
+int squares(void* queue, const SeawaySquares* vectors, std::size_t count) {
+  std::vector<SeawaySquares> reached(vectors, vectors + count);
+  for (SeawaySquares& vector : reached) {
+    vector = {by_kernel(vector.x, vector.count * sizeof(float)), vector.count, by_kernel(vector.sum, sizeof(double))};
+  }
+  return put(queue, [reached] { seaway::cuda::host::squares(reached.data(), reached.size()); });
 }
 
 int mark(void* queue, void** mark) {
@@ -174,9 +315,18 @@ constexpr SeawayDeviceTable kTable = {
     .device_of = device_of,
     .allocate = allocate,
     .deallocate = deallocate,
+    .allocate_on = allocate_on,
+    .deallocate_on = deallocate_on,
     .open = open,
     .close = close,
     .copy = copy,
+    .zero = zero,
+    .encode = encode,
+    .fold = fold,
+    .reduce = reduce,
+    .hash = hash,
+    .lincomb = lincomb,
+    .squares = squares,
     .mark = mark,
     .mark_stream = mark_stream,
     .follow = follow,
@@ -221,5 +371,7 @@ void fake_stream_fill(void* stream, float* memory, std::size_t count, float valu
   });
 }
 
-void fake_device_fails_after(long copies) { copies_left = copies; }
+void fake_device_fails_after(long calls) { calls_left = calls; }
+
+size_t fake_device_crossed(void) { return crossed; }
 }

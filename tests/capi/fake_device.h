@@ -1,5 +1,6 @@
 /* A device that is none: src/device/table.h over memory of the host's, which the host cannot read or write by its address. Whoever
- * does dies. Copies run on a thread of each queue, a moment later than they could. */
+ * does dies, and so does a kernel that is given memory of the host's that is not pinned. Copies and the bodies of the kernels run on
+ * a thread of each queue, a moment later than they could. */
 #ifndef SEAWAY_TESTS_FAKE_DEVICE_H
 #define SEAWAY_TESTS_FAKE_DEVICE_H
 
@@ -19,8 +20,10 @@ void* fake_stream_open(void);
 void fake_stream_close(void* stream); /* waits */
 void fake_stream_fill(void* stream, float* memory, size_t count, float value, double seconds);
 
-/* The copy after so many more fails, and each after it; -1: none. */
-void fake_device_fails_after(long copies);
+/* The copy or kernel after so many more fails, and each after it; -1: none. */
+void fake_device_fails_after(long calls);
+/* Bytes that have gone from the host to the device or back, copied or reached by kernels. */
+size_t fake_device_crossed(void);
 
 #ifdef __cplusplus
 }

@@ -33,6 +33,8 @@ std::byte* PeerProcess::address(const collective::Region& region) {
         return memory.output;
       case Buffer::coded_input:
         return memory.coded_in;
+      case Buffer::kept_input:
+        return memory.kept_in;
       case Buffer::coded_result:
         return memory.coded_out;
       case Buffer::partial:
@@ -70,7 +72,12 @@ void PeerProcess::check_alone(const collective::Region& region, ConnId writer) c
 void PeerProcess::check_is_hosts(const collective::Region& region) const {
   const bool is_callers =
       region.buffer == Buffer::input || region.buffer == Buffer::output || region.buffer == Buffer::residual;
-  if (is_callers && region.length > 0 && memory_.at(region.owner).descriptor.on_device) {
+  if (region.length == 0 || region.buffer == Buffer::slot) {
+    return;
+  }
+  const collective::Descriptor& descriptor = memory_.at(region.owner).descriptor;
+  if ((is_callers && descriptor.on_device) || region.buffer == Buffer::kept_input ||
+      (region.buffer == Buffer::scratch && lands_on_device(descriptor))) {
     throw Violation("a connection reads or writes a device's memory");
   }
 }

@@ -72,7 +72,7 @@ class PeerProcess : public Endpoint {
  private:
   struct Memory {
     std::vector<std::byte> input, original, output, scratch;
-    std::vector<std::byte> coded_in, coded_out, partial, residual;
+    std::vector<std::byte> coded_in, kept_in, coded_out, partial, residual;
     collective::Descriptor descriptor;
     PlannedOp planned;
     bool posted = false;

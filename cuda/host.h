@@ -1,0 +1,74 @@
+// The bodies of the kernels on the host, one warp after the other: what a machine without a GPU tests, and what a device that is
+// none computes with. `warps` is the size of the grid, which decides who does what and never a bit of the result.
+#pragma once
+
+#include "cuda/works.h"
+
+namespace seaway::cuda::host {
+
+template <class Some>
+void for_warps(unsigned warps, const Some& some) {
+  for (unsigned number = 0; number < warps; ++number) {
+    some(number, warps);
+  }
+}
+
+inline bool encode(unsigned warps, const SeawayEncode& call) {
+  for_encode(call, [&](const EncodeWork& work) {
+    for_warps(warps, [&](unsigned number, unsigned of) {
+      switch (call.codec) {
+        case Codec::bf16:
+          return encode_some<Half>(HostWarp{}, work, number, of);
+        case Codec::q8:
+          return encode_some<Byte>(HostWarp{}, work, number, of);
+        case Codec::q4:
+          return encode_some<Nibble>(HostWarp{}, work, number, of);
+        case Codec::none:
+          break;
+      }
+    });
+  });
+  return call.codec != Codec::none;
+}
+
+inline bool fold(unsigned warps, const SeawayFold& call) {
+  return for_fold(call, [&]<class Code, class CodedBy, bool kAvg>(const FoldWork& work) {
+    for_warps(warps,
+              [&](unsigned number, unsigned of) { fold_some<Code, CodedBy, kAvg>(HostWarp{}, work, number, of); });
+  });
+}
+
+inline bool reduce(unsigned threads, const SeawayReduce& call) {
+  return for_reduce(call, [&]<class Operation, unsigned kPack>(const ReduceWork& work) {
+    for_warps(threads, [&](unsigned number, unsigned of) { reduce_some<Operation, kPack>(work, number, of); });
+  });
+}
+
+inline bool hash(const SeawayLeaf* leaves, std::size_t count) {
+  for_leaves(leaves, count, [&](const HashWork& work) {
+    HostBlock<HashShared> block;
+    for (std::uint32_t leaf = 0; leaf < work.leaf_count; ++leaf) {
+      hash_leaf(block, work.leaves[leaf]);
+    }
+  });
+  return true;
+}
+
+inline bool lincomb(unsigned threads, const SeawayLincomb& call) {
+  const auto launch = [&]<class Real>(const LincombWork<Real>& work) {
+    for_warps(threads, [&](unsigned number, unsigned of) { lincomb_some(work, number, of); });
+  };
+  return call.dtype == DType::f64 ? for_lincomb<double>(call, launch)
+                                  : call.dtype == DType::f32 && for_lincomb<float>(call, launch);
+}
+
+inline bool squares(const SeawaySquares* vectors, std::size_t count) {
+  for_squares(vectors, count, [&](const SquaresWork& work) {
+    for (std::uint32_t i = 0; i < work.vector_count; ++i) {
+      squares_of(HostWarp{}, work.vectors[i]);
+    }
+  });
+  return true;
+}
+
+}  // namespace seaway::cuda::host

@@ -1,0 +1,113 @@
+#include <algorithm>
+
+#include "cuda/kernels.h"
+#include "cuda/works.h"
+
+namespace seaway::cuda {
+namespace {
+
+constexpr unsigned kThreads = kWarps * kLanes;
+
+__device__ std::uint64_t thread_number() { return std::uint64_t{blockIdx.x} * kThreads + threadIdx.x; }
+__device__ std::uint64_t thread_count() { return std::uint64_t{gridDim.x} * kThreads; }
+
+template <class Code>
+__global__ void __launch_bounds__(kThreads) encode_kernel(const __grid_constant__ EncodeWork work) {
+  encode_some<Code>(DeviceWarp{}, work, thread_number() / kLanes, thread_count() / kLanes);
+}
+
+template <class Code, class CodedBy, bool kAvg>
+__global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ FoldWork work) {
+  fold_some<Code, CodedBy, kAvg>(DeviceWarp{}, work, thread_number() / kLanes, thread_count() / kLanes);
+}
+
+template <class Operation, unsigned kPack>
+__global__ void __launch_bounds__(kThreads) reduce_kernel(const __grid_constant__ ReduceWork work) {
+  reduce_some<Operation, kPack>(work, thread_number(), thread_count());
+}
+
+__global__ void __launch_bounds__(kThreads) hash_kernel(const __grid_constant__ HashWork work) {
+  __shared__ HashShared shared;
+  DeviceBlock<HashShared> block{shared};
+  for (unsigned leaf = blockIdx.x; leaf < work.leaf_count; leaf += gridDim.x) {
+    hash_leaf(block, work.leaves[leaf]);
+  }
+}
+
+template <class Real>
+__global__ void __launch_bounds__(kThreads) lincomb_kernel(const __grid_constant__ LincombWork<Real> work) {
+  lincomb_some(work, thread_number(), thread_count());
+}
+
+__global__ void __launch_bounds__(kLanes) squares_kernel(const __grid_constant__ SquaresWork work) {
+  squares_of(DeviceWarp{}, work.vectors[blockIdx.x]);
+}
+
+// Blocks for so many threads, but no more than keep the device busy: each goes on with the next elements.
+unsigned blocks_for(const Where& where, std::uint64_t threads) {
+  constexpr std::uint64_t kBlocksPerProcessor = 8;
+  const std::uint64_t most = static_cast<std::uint64_t>(where.processors) * kBlocksPerProcessor;
+  return static_cast<unsigned>(std::clamp<std::uint64_t>((threads + kThreads - 1) / kThreads, 1, most));
+}
+
+cudaError_t launched(bool is_defined) { return is_defined ? cudaGetLastError() : cudaErrorInvalidValue; }
+
+}  // namespace
+
+cudaError_t encode(const Where& where, const SeawayEncode& call) {
+  for_encode(call, [&](const EncodeWork& work) {
+    const unsigned blocks = blocks_for(where, (work.end_tile - work.first_tile) * kLanes);
+    switch (call.codec) {
+      case Codec::bf16:
+        encode_kernel<Half><<<blocks, kThreads, 0, where.stream>>>(work);
+        break;
+      case Codec::q8:
+        encode_kernel<Byte><<<blocks, kThreads, 0, where.stream>>>(work);
+        break;
+      case Codec::q4:
+        encode_kernel<Nibble><<<blocks, kThreads, 0, where.stream>>>(work);
+        break;
+      case Codec::none:
+        break;
+    }
+  });
+  return launched(call.codec != Codec::none);
+}
+
+cudaError_t fold(const Where& where, const SeawayFold& call) {
+  const unsigned blocks = blocks_for(where, (call.count + kTile - 1) / kTile * kLanes);
+  return launched(for_fold(call, [&]<class Code, class CodedBy, bool kAvg>(const FoldWork& work) {
+    fold_kernel<Code, CodedBy, kAvg><<<blocks, kThreads, 0, where.stream>>>(work);
+  }));
+}
+
+cudaError_t reduce(const Where& where, const SeawayReduce& call) {
+  return launched(for_reduce(call, [&]<class Operation, unsigned kPack>(const ReduceWork& work) {
+    const unsigned blocks = blocks_for(where, (work.end - work.first) / kPack);
+    reduce_kernel<Operation, kPack><<<blocks, kThreads, 0, where.stream>>>(work);
+  }));
+}
+
+cudaError_t hash(const Where& where, const SeawayLeaf* leaves, std::size_t count) {
+  for_leaves(leaves, count,
+             [&](const HashWork& work) { hash_kernel<<<work.leaf_count, kThreads, 0, where.stream>>>(work); });
+  return launched(true);
+}
+
+cudaError_t lincomb(const Where& where, const SeawayLincomb& call) {
+  const unsigned blocks = blocks_for(where, call.count);
+  const auto launch = [&]<class Real>(const LincombWork<Real>& work) {
+    lincomb_kernel<Real><<<blocks, kThreads, 0, where.stream>>>(work);
+  };
+  return launched(call.dtype == DType::f64   ? for_lincomb<double>(call, launch)
+                  : call.dtype == DType::f32 ? for_lincomb<float>(call, launch)
+                                             : false);
+}
+
+cudaError_t squares(const Where& where, const SeawaySquares* vectors, std::size_t count) {
+  for_squares(vectors, count,
+              [&](const SquaresWork& work) { squares_kernel<<<work.vector_count, kLanes, 0, where.stream>>>(work); });
+  return launched(true);
+}
+
+}  // namespace seaway::cuda
