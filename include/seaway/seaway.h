@@ -589,6 +589,9 @@ typedef struct seaway_sync_options {
   size_t struct_size;
   int32_t role; /* a seaway_sync_role; default SEAWAY_SEND_AND_RECEIVE. Members may differ in it */
   int32_t reserved;
+  /* Tensors on a GPU: the cudaStream_t on which they were written, NULL the default stream. The sync waits for what is in it when it
+   * begins. Once it has returned OK they are written, for any stream. Default NULL */
+  void* stream;
 } seaway_sync_options;
 
 /* Returns: OK; INVALID. */
@@ -619,8 +622,9 @@ SEAWAY_API seaway_status seaway_state_create(seaway_comm* comm, seaway_state** s
 
 /* Registers a tensor. The order of calls does not matter. For a name that is registered already, with the same dtype and count,
  * it says where the tensor lies now. The memory stays the caller's; a sync reads it, and writes it at its end. Tensors must not
- * overlap. Errors are explained by seaway_error_get of the communicator.
- * Returns: OK; INVALID (the text names what); BUSY (a sync is unfinished); CLOSED; FORKED; NO_MEMORY. */
+ * overlap. Those on GPUs (device SEAWAY_CUDA) lie on one; the other members' may lie anywhere. They are hashed there, and only leaves
+ * that differ are copied. Errors are explained by seaway_error_get of the communicator.
+ * Returns: OK; INVALID (the text names what); BUSY (a sync is unfinished); NO_DEVICE; CLOSED; FORKED; NO_MEMORY. */
 SEAWAY_API seaway_status seaway_state_add(seaway_state* state, const char* name, const seaway_buffer* buffer);
 
 /* A collective call: every member of the lane makes it at the same point of its program. Afterwards all have the same bytes and
@@ -630,7 +634,8 @@ SEAWAY_API seaway_status seaway_state_add(seaway_state* state, const char* name,
  * A time-out returns PENDING: the tensors stay the library's, seaway_update is BUSY, the other members wait; call it again with the
  * same arguments. One sync of a communicator at a time.
  * Returns: OK; PENDING; INVALID; BUSY; REFUSED (members registered different tensors, or see seaway_sync_role; the text says
- * which); ABORTED (given up after 100 rounds); EVICTED; UNDECIDED; NOT_MEMBER; CLOSED; FORKED; INTERNAL; NO_MEMORY. */
+ * which); ABORTED (given up after 100 rounds); EVICTED; UNDECIDED; NOT_MEMBER; NO_DEVICE (the GPU failed: what tensors on it hold is
+ * undefined if that was at the end, and the member is as one that has not synced); CLOSED; FORKED; INTERNAL; NO_MEMORY. */
 SEAWAY_API seaway_status seaway_state_sync(seaway_state* state, seaway_sync_result* result, uint64_t revision,
                                            const seaway_sync_options* options, double timeout);
 

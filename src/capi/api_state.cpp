@@ -94,10 +94,11 @@ seaway_status seaway_state_add(seaway_state* state, const char* name, const seaw
       return invalid("name: is required, at most 256 bytes");
     }
     DType dtype{};
-    if (Error error = check_state_buffer(buffer, dtype); error.status != Status::ok) {
+    int device = device::kHost;
+    if (Error error = check_state_buffer(buffer, dtype, device); error.status != Status::ok) {
       return error;
     }
-    return object.shared.add(name, dtype, buffer->count, static_cast<std::byte*>(buffer->data));
+    return object.shared.add(name, dtype, buffer->count, static_cast<std::byte*>(buffer->data), device);
   });
 }
 
@@ -119,8 +120,21 @@ seaway_status seaway_state_sync(seaway_state* state, seaway_sync_result* result,
     if (Error error = check_filled(result); error.status != Status::ok) {
       return error;
     }
+    int device = device::kHost;
+    std::shared_ptr<device::Mark> mark;
+    if (Error error = object.shared.find_device(device); error.status != Status::ok) {
+      return error;
+    }
+    if (device != device::kHost) {
+      if (Error error = mark_stream(device, chosen.stream, mark); error.status != Status::ok) {
+        return error;
+      }
+    } else if (chosen.stream != nullptr) {
+      return invalid("stream is set, and no tensor is on a GPU");
+    }
     runtime::SyncReport report;
-    Error error = object.shared.sync(revision, static_cast<state::Role>(chosen.role), seconds(timeout), report);
+    Error error =
+        object.shared.sync(revision, static_cast<state::Role>(chosen.role), mark.get(), seconds(timeout), report);
     if (error.status == Status::ok) {
       fill(result, report);
     }

@@ -56,6 +56,9 @@ Error check_buffer(const seaway_buffer& buffer, const Piece& piece, bool may_be_
   if (buffer.data == nullptr) {
     return invalid(piece.name() + ".data is NULL but its count is " + std::to_string(buffer.count));
   }
+  if (buffer.device != SEAWAY_HOST && reinterpret_cast<std::uintptr_t>(buffer.data) % size != 0) {
+    return invalid(piece.name() + ".data is not aligned to its elements, as it has to be on a GPU");
+  }
   if (reinterpret_cast<std::uintptr_t>(buffer.data) > UINTPTR_MAX - bytes) {
     return invalid(piece.name() + " reaches beyond the end of the address space");
   }
@@ -317,14 +320,6 @@ Error barrier_request(runtime::OpRequest& request, const seaway_options* options
 Error transaction_request(runtime::OpRequest& request, const seaway_options* options) {
   request.descriptor.kind = collective::OpKind::transaction;
   return apply_options(options, request, {});
-}
-
-Error check_state_buffer(const seaway_buffer* buffer, DType& dtype) {
-  if (buffer == nullptr) {
-    return invalid("buffer is NULL");
-  }
-  dtype = dtype_of(buffer->dtype);
-  return check_buffer(*buffer, Piece{.list = "buffer", .index = 0});
 }
 
 }  // namespace seaway::capi

@@ -42,6 +42,8 @@ Error transaction_request(runtime::OpRequest& request, const seaway_options* opt
 seaway_options default_options();
 
 // One buffer of a shared state.
-Error check_state_buffer(const seaway_buffer* buffer, DType& dtype);
+Error check_state_buffer(const seaway_buffer* buffer, DType& dtype, int& device);
+// The point at which a stream of the device is now; null: its default stream.
+Error mark_stream(int device, void* stream, std::shared_ptr<device::Mark>& mark);
 
 }  // namespace seaway::capi

@@ -16,6 +16,26 @@ Error no_device(const std::string& why) {
                                            why + ". Give memory of the host's");
 }
 
+// Where a piece lies, as its buffer says and its address confirms.
+Error locate(const Piece& piece, int& device) {
+  device = device::kHost;
+  if (piece.device == SEAWAY_HOST) {
+    return {};
+  }
+  std::string why;
+  const SeawayDeviceTable* const table = device::table(why);
+  if (table == nullptr) {
+    return no_device(why);
+  }
+  if (std::string problem = device::device_of(*table, piece.data, device); !problem.empty()) {
+    return no_device(problem);
+  }
+  if (device == device::kHost) {
+    return invalid(piece.name() + ".device is SEAWAY_CUDA, and its data is memory of the host's");
+  }
+  return {};
+}
+
 }  // namespace
 
 Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces) {
@@ -28,18 +48,10 @@ Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces)
   if (pieces.empty() || pieces.front().device == SEAWAY_HOST) {
     return {};
   }
-  std::string why;
-  const SeawayDeviceTable* const table = device::table(why);
-  if (table == nullptr) {
-    return no_device(why);
-  }
   for (const Piece& piece : pieces) {
     int device = device::kHost;
-    if (std::string problem = device::device_of(*table, piece.data, device); !problem.empty()) {
-      return no_device(problem);
-    }
-    if (device == device::kHost) {
-      return invalid(piece.name() + ".device is SEAWAY_CUDA, and its data is memory of the host's");
+    if (Error error = locate(piece, device); error.status != Status::ok) {
+      return error;
     }
     if (request.device != device::kHost && device != request.device) {
       return invalid(piece.name() + " is on GPU " + std::to_string(device) + ", another buffer on GPU " +
@@ -55,19 +67,43 @@ Error apply_stream(const seaway_options& options, runtime::OpRequest& request) {
     return options.stream == nullptr ? Error{} : invalid("options.stream is set, and no buffer is on a GPU");
   }
   std::string why;
-  const SeawayDeviceTable& table = *device::table(why);
   if (options.residual != nullptr) {
     int device = device::kHost;
-    if (device::device_of(table, options.residual, device); device != request.device) {
+    if (device::device_of(*device::table(why), options.residual, device); device != request.device) {
       return invalid("options.residual does not lie on the GPU that the buffers are on");
     }
+    if (reinterpret_cast<std::uintptr_t>(options.residual) % sizeof(float) != 0) {
+      return invalid("options.residual is not aligned to its elements, as it has to be on a GPU");
+    }
   }
-  void* mark = nullptr;
-  if (const int error = table.mark_stream(request.device, options.stream, &mark); error != 0) {
+  return mark_stream(request.device, options.stream, request.mark);
+}
+
+Error mark_stream(int device, void* stream, std::shared_ptr<device::Mark>& mark) {
+  std::string why;
+  const SeawayDeviceTable& table = *device::table(why);
+  void* made = nullptr;
+  if (const int error = table.mark_stream(device, stream, &made); error != 0) {
     return invalid("options.stream: " + std::string(table.text(error)));
   }
-  request.mark = std::make_shared<device::Mark>(table, mark);
+  mark = std::make_shared<device::Mark>(table, made);
   return {};
+}
+
+Error check_state_buffer(const seaway_buffer* buffer, DType& dtype, int& device) {
+  if (buffer == nullptr) {
+    return invalid("buffer is NULL");
+  }
+  const Piece piece{.list = "buffer", .index = 0, .device = buffer->device, .data = buffer->data};
+  dtype = dtype_of(buffer->dtype);
+  if (Error error = check_buffer(*buffer, piece, true); error.status != Status::ok) {
+    return error;
+  }
+  if (buffer->count == 0) {  // wherever it may lie
+    device = device::kHost;
+    return {};
+  }
+  return locate(piece, device);
 }
 
 }  // namespace seaway::capi

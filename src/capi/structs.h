@@ -59,7 +59,7 @@ struct Shape<seaway_result> {
 template <>
 struct Shape<seaway_sync_options> {
   static constexpr const char* kName = "seaway_sync_options";
-  static constexpr std::array kSizes = {sizeof(seaway_sync_options)};
+  static constexpr std::array kSizes = {std::size_t{16}, sizeof(seaway_sync_options)};
 };
 template <>
 struct Shape<seaway_sync_result> {

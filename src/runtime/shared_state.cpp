@@ -20,6 +20,10 @@ double seconds_now() {
 
 Error make_error(Status status, std::string text) { return {status, std::move(text), "state sync", {}, {}, kNoPeer}; }
 
+Error device_error(std::string problem) {
+  return problem.empty() ? Error{} : make_error(Status::no_device, "a tensor on a GPU: " + std::move(problem));
+}
+
 std::optional<Outcome> outcome_of(Status status) {
   for (const Outcome outcome :
        {Outcome::committed, Outcome::refused, Outcome::aborted, Outcome::evicted, Outcome::undecided}) {
@@ -36,14 +40,14 @@ SharedState::SharedState(std::shared_ptr<Communicator> communicator) : communica
 
 // --- Tensors --------------------------------------------------------------------------------------------------------
 
-Error SharedState::add(const std::string& name, DType dtype, std::uint64_t count, std::byte* data) {
+Error SharedState::add(const std::string& name, DType dtype, std::uint64_t count, std::byte* data, int device) {
   if (sync_) {
     return make_error(Status::busy, "a sync of this state is unfinished: call seaway_state_sync until it is over");
   }
   const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name,
                                    [](const Tensor& tensor, const std::string& n) { return tensor.name < n; });
   if (at == tensors_.end() || at->name != name) {
-    tensors_.insert(at, Tensor{name, dtype, count, data});
+    tensors_.insert(at, Tensor{name, dtype, count, data, device});
     laid_out_ = false;
     return {};
   }
@@ -51,6 +55,20 @@ Error SharedState::add(const std::string& name, DType dtype, std::uint64_t count
     return make_error(Status::invalid, "\"" + name + "\" is registered already, with another dtype or count");
   }
   at->data = data;
+  at->device = device;
+  return {};
+}
+
+Error SharedState::find_device(int& device) const {
+  device = device::kHost;
+  for (const Tensor& tensor : tensors_) {
+    if (device != device::kHost && tensor.device != device::kHost && tensor.device != device) {
+      return make_error(Status::invalid, "\"" + tensor.name + "\" is on GPU " + std::to_string(tensor.device) +
+                                             ", another tensor on GPU " + std::to_string(device) +
+                                             ": those of one state lie on one");
+    }
+    device = tensor.device != device::kHost ? tensor.device : device;
+  }
   return {};
 }
 
@@ -73,9 +91,10 @@ Hash128 SharedState::hash_of(const std::byte* data, std::uint32_t leaf) const {
 
 // --- A sync ---------------------------------------------------------------------------------------------------------
 
-Error SharedState::sync(std::uint64_t revision, state::Role role, double timeout, SyncReport& report) {
+Error SharedState::sync(std::uint64_t revision, state::Role role, const device::Mark* mark, double timeout,
+                        SyncReport& report) {
   if (!sync_) {
-    if (Error error = begin(revision, role); error.status != Status::ok) {
+    if (Error error = begin(revision, role, mark); error.status != Status::ok) {
       return error;
     }
   } else if (revision != revision_ || role != role_) {
@@ -84,11 +103,10 @@ Error SharedState::sync(std::uint64_t revision, state::Role role, double timeout
   if (Error error = drive(timeout); error.status != Status::ok) {
     return error;
   }
-  finish(report);
-  return {};
+  return finish(report);
 }
 
-Error SharedState::begin(std::uint64_t revision, state::Role role) {
+Error SharedState::begin(std::uint64_t revision, state::Role role, const device::Mark* mark) {
   std::shared_ptr<const View> view;
   if (Error error = communicator_->begin_sync(view); error.status != Status::ok) {
     return error;
@@ -109,10 +127,10 @@ Error SharedState::begin(std::uint64_t revision, state::Role role) {
     staged_.assign(leaves_.size(), std::nullopt);
     laid_out_ = true;
   }
-  std::vector<Hash128> hashes;
-  hashes.reserve(leaves_.size());
-  for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
-    hashes.push_back(hash_of(in_tensor(leaf), leaf));
+  std::vector<Hash128> hashes(leaves_.size());
+  if (Error error = hash_all(mark, hashes); error.status != Status::ok) {
+    communicator_->end_sync(self_, std::nullopt);
+    return error;
   }
   state::SyncConfig config;
   config.members = view->base;
@@ -125,6 +143,29 @@ Error SharedState::begin(std::uint64_t revision, state::Role role) {
   sync_ = std::make_unique<state::Sync>(std::move(config), std::move(hashes));
   sync_->reuse(staged_);
   return {};
+}
+
+Error SharedState::hash_all(const device::Mark* mark, std::vector<Hash128>& hashes) {
+  std::vector<std::span<const std::byte>> there;
+  for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
+    if (is_on_device(leaf)) {
+      there.emplace_back(in_tensor(leaf), leaves_[leaf].length);
+    } else {
+      hashes[leaf] = hash_of(in_tensor(leaf), leaf);
+    }
+  }
+  int device = device::kHost;
+  if (Error error = find_device(device); device == device::kHost || error.status != Status::ok) {
+    return error;
+  }
+  std::vector<Hash128> of_there(there.size());
+  std::string problem = devices_.follow(device, *mark);
+  problem = problem.empty() ? devices_.hash(there, of_there.data()) : std::move(problem);
+  auto hash = of_there.begin();
+  for (std::uint32_t leaf = 0; leaf < leaves_.size(); ++leaf) {
+    hashes[leaf] = is_on_device(leaf) ? *hash++ : hashes[leaf];
+  }
+  return device_error(std::move(problem));
 }
 
 // Status::ok: it has committed.
@@ -168,6 +209,7 @@ Error SharedState::start(const state::SyncOp& op) {
   if (!op.bytes.empty()) {
     request.in.push_back({op.bytes.data(), op.bytes.size()});
   }
+  Running running{op, nullptr, {}};
   for (const std::uint32_t leaf : op.leaves) {
     std::byte* at = in_tensor(leaf);
     if (!op.descriptor.has_data || sync_->at(leaf) == state::Place::staging) {
@@ -175,10 +217,18 @@ Error SharedState::start(const state::SyncOp& op) {
         staging_[leaf] = std::make_unique_for_overwrite<std::byte[]>(leaves_[leaf].length);
       }
       at = staging_[leaf].get();
+    } else if (is_on_device(leaf)) {
+      running.fetched.push_back(std::make_unique_for_overwrite<std::byte[]>(leaves_[leaf].length));
+      devices_.copy(running.fetched.back().get(), at, leaves_[leaf].length);
+      at = running.fetched.back().get();
     }
     request.in.push_back({at, leaves_[leaf].length});
   }
-  Running running{op, nullptr};
+  if (!running.fetched.empty()) {
+    if (Error error = device_error(devices_.wait()); error.status != Status::ok) {
+      return error;
+    }
+  }
   if (const Status status = communicator_->start(request, 0, running.operation); status != Status::ok) {
     return make_error(status, communicator_->last_error().text);
   }
@@ -228,8 +278,10 @@ void SharedState::ended(const Running& running) {
   sync_->ended(running.op.id, outcome, result.reason, arrived);
 }
 
-void SharedState::finish(SyncReport& report) {
+// Only a GPU that fails now leaves tensors half written.
+Error SharedState::finish(SyncReport& report) {
   const state::SyncOutcome& outcome = *sync_->outcome();
+  bool copies = false;
   report = {};
   report.revision = outcome.revision;
   report.digest = outcome.digest;
@@ -239,16 +291,23 @@ void SharedState::finish(SyncReport& report) {
     report.bytes += leaves_[leaf].length;
   }
   for (const std::uint32_t leaf : outcome.staged) {
-    std::memcpy(in_tensor(leaf), staging_[leaf].get(), leaves_[leaf].length);
+    if (is_on_device(leaf)) {
+      copies = true;
+      devices_.copy(in_tensor(leaf), staging_[leaf].get(), leaves_[leaf].length);
+    } else {
+      std::memcpy(in_tensor(leaf), staging_[leaf].get(), leaves_[leaf].length);
+    }
     report.bytes_changed += leaves_[leaf].length;
   }
   report.bytes_sent = bytes_sent_;
   report.bytes_received = bytes_received_;
   report.seconds = seconds_now() - began_;
-  communicator_->end_sync(self_, outcome.revision);
+  Error error = copies ? device_error(devices_.wait()) : Error{};
+  communicator_->end_sync(self_, error.status == Status::ok ? std::optional(outcome.revision) : std::nullopt);
   staging_ = Staging(leaves_.size());
   staged_.assign(leaves_.size(), std::nullopt);
   sync_.reset();
+  return error;
 }
 
 // Leaves that have arrived stay for the next sync. Nothing may still be written when the staging memory is looked at

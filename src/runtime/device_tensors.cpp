@@ -1,0 +1,71 @@
+#include "runtime/device_tensors.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "hash/math.h"
+
+namespace seaway::runtime {
+
+namespace {
+constexpr std::size_t kAtOnce = 4096;
+constexpr std::size_t kDigestBytes = 256;  // two numbers, or a leaf that is so short that the host hashes it
+}  // namespace
+
+std::string DeviceTensors::follow(int device, const device::Mark& mark) {
+  if (!queue_ || device != device_) {
+    std::string problem;
+    const SeawayDeviceTable* const table = device::table(problem);
+    if (table != nullptr) {
+      queue_ = device::Queue::open(*table, device, problem);
+    }
+    if (!problem.empty()) {
+      return problem;
+    }
+    device_ = device;
+  }
+  if (!digests_) {
+    digests_.reset(static_cast<std::byte*>(device::allocate(kAtOnce * kDigestBytes)));
+    if (!digests_) {
+      throw std::bad_alloc();
+    }
+  }
+  queue_->follow(mark);
+  return "";
+}
+
+std::string DeviceTensors::hash(std::span<const std::span<const std::byte>> leaves, Hash128* hashes) {
+  while (!leaves.empty()) {
+    const auto some = leaves.first(std::min(leaves.size(), kAtOnce));
+    std::vector<SeawayLeaf> longer;
+    std::byte* digest = digests_.get();
+    for (const std::span<const std::byte> leaf : some) {
+      if (leaf.size() <= math::Xxh3::kShort) {
+        queue_->copy(digest, leaf.data(), leaf.size());
+      } else {
+        longer.push_back({leaf.data(), leaf.size(), reinterpret_cast<SeawayHash*>(digest)});
+      }
+      digest += kDigestBytes;
+    }
+    queue_->hash(longer);
+    if (std::string problem = queue_->wait(); !problem.empty()) {
+      return problem;
+    }
+    digest = digests_.get();
+    for (const std::span<const std::byte> leaf : some) {
+      if (leaf.size() <= math::Xxh3::kShort) {
+        *hashes++ = hash128({digest, leaf.size()});
+      } else {
+        const auto* const hash = reinterpret_cast<const SeawayHash*>(digest);
+        *hashes++ = {hash->low, hash->high};
+      }
+      digest += kDigestBytes;
+    }
+    leaves = leaves.subspan(some.size());
+  }
+  return "";
+}
+
+}  // namespace seaway::runtime

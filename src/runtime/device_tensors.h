@@ -1,0 +1,33 @@
+// Tensors of a shared state that lie on a GPU. Only hashes come from there, and the leaves that travel. In the caller's thread, who
+// waits.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "device/queue.h"
+#include "hash/hash.h"
+
+namespace seaway::runtime {
+
+class DeviceTensors {
+ public:
+  // What is done from now on waits for `mark`. "" or what is wrong, here and below.
+  std::string follow(int device, const device::Mark& mark);
+  std::string hash(std::span<const std::span<const std::byte>> leaves, Hash128* hashes);
+  void copy(void* to, const void* from, std::size_t bytes) { queue_->copy(to, from, bytes); }
+  std::string wait() { return queue_->wait(); }  // for what was copied
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { device::deallocate(memory); }
+  };
+
+  int device_ = device::kHost;
+  std::unique_ptr<std::byte, Free> digests_;  // pinned
+  std::unique_ptr<device::Queue> queue_;      // last: it ends first
+};
+
+}  // namespace seaway::runtime
