@@ -40,7 +40,7 @@ def test_without_a_device_its_arrays_are_refused(master: seaway.Master) -> None:
             comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, "<c8"))
         with pytest.raises(seaway.InvalidError, match="not contiguous"):
             comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, strides=(8,)))
-        with pytest.raises(seaway.InvalidError, match="memory of the host's"):
+        with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
             comm.sync_state({"x": OnDevice(ctypes.addressof(memory), 16)})
 
 
@@ -75,6 +75,9 @@ _PROGRAM = textwrap.dedent(
                 comm.all_reduce(array, op="avg", codec=codec)
                 found.append(bool((seen == seen[0]).all()) and float(seen[0]))
             comm.broadcast(array, 0)
+            seen[7] += rank  # rank 0's is elected
+            found.append(comm.sync_state({"x": array}).bytes_changed)
+            found.append(float(seen[7] - seen[8]))
             comm.barrier()
 
     with seaway.Master() as master:
@@ -82,7 +85,8 @@ _PROGRAM = textwrap.dedent(
         threads = [threading.Thread(target=member, args=(master, rank, found[rank])) for rank in range(2)]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
-    assert found[0] == found[1] and found[0][0] == 3.5 and abs(found[0][1] - 3.5) < 0.02, found
+    assert found[0][:2] == found[1][:2] and found[0][0] == 3.5 and abs(found[0][1] - 3.5) < 0.02, found
+    assert found[0][2:] == [0, 0] and found[1][2:] == [40000, 0], found
     """
 )
 

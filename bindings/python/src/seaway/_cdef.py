@@ -261,6 +261,7 @@ typedef struct seaway_sync_options {
   size_t struct_size;
   int32_t role;
   int32_t reserved;
+  void* stream;
 } seaway_sync_options;
 seaway_status seaway_sync_options_init(seaway_sync_options* options, size_t struct_size);
 typedef struct seaway_sync_result {
