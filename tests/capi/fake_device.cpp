@@ -122,7 +122,7 @@ class Worker {
   std::thread thread_;
 };
 
-const char* text(int error) { return error == kFailed ? "the fake device was told to fail" : "no error"; }
+const char* text(int error) { return error == kFailed ? "the fake device was told to fail, or to do what it cannot" : "no error"; }
 
 int count(int* devices) {
   *devices = 1;
@@ -151,6 +151,9 @@ int deallocate(void* memory) {
 }
 
 int allocate_on(int /*device*/, std::size_t bytes, void** memory) {
+  if (bytes > std::size_t{1} << 40) {
+    return kFailed;
+  }
   *memory = fake_device_allocate(bytes);
   return 0;
 }
@@ -164,7 +167,10 @@ int deallocate_on(int /*device*/, void* memory) {
   return 0;
 }
 
-int open(int /*device*/, void** queue) {
+int open(int device, void** queue) {
+  if (device != 0) {
+    return kFailed;
+  }
   *queue = new Worker;
   return 0;
 }
@@ -228,6 +234,9 @@ int encode(void* queue, const SeawayEncode* call) {
 }
 
 int fold(void* queue, const SeawayFold* call) {
+  if (call->source_count > seaway::cuda::kMostSources) {
+    return kFailed;
+  }
   const std::size_t coded =
       call->coded_by == seaway::Codec::none ? 0 : seaway::encoded_bytes(call->coded_by, call->count);
   return put(queue,
@@ -260,6 +269,9 @@ int hash(void* queue, const SeawayLeaf* leaves, std::size_t count) {
 }
 
 int lincomb(void* queue, const SeawayLincomb* call) {
+  if (call->dtype != seaway::DType::f32 && call->dtype != seaway::DType::f64) {
+    return kFailed;
+  }
   const std::size_t bytes = call->count * seaway::size_of(call->dtype);
   std::vector<SeawayTerm> terms(call->terms, call->terms + call->term_count);
   for (SeawayTerm& term : terms) {

@@ -1,0 +1,135 @@
+/* Whole ops between members whose buffers are on a GPU and members whose are on the host: all have the same bits. */
+#include <seaway/seaway.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capi/check.h"
+#include "capi/cluster.h"
+#include "gpu/e2e/memory.h"
+
+enum { COUNT = 1 << 20 };
+
+/* Nothing passes without one. */
+__attribute__((constructor)) static void leave_without_a_gpu(void) {
+  if (!gpu_is_there()) {
+    exit(77);
+  }
+}
+
+/* A member's vector, and where the library is to find it: on the GPU at the even ones. */
+struct vector {
+  float* here;
+  seaway_buffer buffer;
+};
+
+static void open_vector(struct vector* v, const struct member* member) {
+  v->here = malloc(COUNT * sizeof(float));
+  v->buffer.count = COUNT;
+  v->buffer.dtype = SEAWAY_F32;
+  v->buffer.device = member->index % 2 == 0 ? SEAWAY_CUDA : SEAWAY_HOST;
+  v->buffer.data = v->buffer.device == SEAWAY_CUDA ? gpu_allocate(COUNT * sizeof(float)) : v->here;
+}
+
+static void put(struct vector* v) {
+  if (v->buffer.data != v->here) {
+    gpu_copy(v->buffer.data, v->here, COUNT * sizeof(float));
+  }
+}
+
+static void get(struct vector* v) {
+  if (v->buffer.data != v->here) {
+    gpu_copy(v->here, v->buffer.data, COUNT * sizeof(float));
+  }
+}
+
+static void close_vector(struct vector* v) {
+  if (v->buffer.data != v->here) {
+    gpu_free(v->buffer.data);
+  }
+  free(v->here);
+}
+
+static int are_everybodys(seaway_comm* comm, const float* x) {
+  uint64_t sums[2] = {0, 0};
+  const seaway_buffer least = {&sums[0], 1, SEAWAY_U64, SEAWAY_HOST}, most = {&sums[1], 1, SEAWAY_U64, SEAWAY_HOST};
+  int i;
+  for (i = 0; i < COUNT; ++i) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    sums[0] = sums[0] * 31 + bits;
+  }
+  sums[1] = sums[0];
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &least, 1, SEAWAY_MIN, NULL));
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &most, 1, SEAWAY_MAX, NULL));
+  return sums[0] == sums[1];
+}
+
+static void reduce(struct member* member) {
+  const int members = member->cluster->count;
+  struct vector x, y;
+  int32_t codec;
+  int i;
+  open_vector(&x, member);
+  open_vector(&y, member);
+  for (codec = SEAWAY_CODEC_NONE; codec <= SEAWAY_CODEC_Q4; ++codec) {
+    seaway_options options;
+    seaway_options_init(&options, sizeof options);
+    options.codec_up = options.codec_down = codec;
+    options.rounding = codec == SEAWAY_CODEC_NONE ? SEAWAY_NEAREST : SEAWAY_STOCHASTIC;
+    for (i = 0; i < COUNT; ++i) {
+      x.here[i] = (float)((i % 2003 - 1000) * (member->index + 1));
+    }
+    put(&x);
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, &y.buffer, &x.buffer, 1, SEAWAY_SUM, &options));
+    get(&y);
+    for (i = 0; codec == SEAWAY_CODEC_NONE && i < COUNT; ++i) {
+      CHECK(y.here[i] == (float)((i % 2003 - 1000) * (members * (members + 1) / 2)));
+    }
+    CHECK(are_everybodys(member->comm, y.here));
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &x.buffer, 1, SEAWAY_AVG, &options));
+    get(&x);
+    CHECK(are_everybodys(member->comm, x.here));
+  }
+  close_vector(&x);
+  close_vector(&y);
+}
+
+CASE(all_reduces_between_a_gpu_and_hosts) {
+  struct cluster c;
+  int members;
+  for (members = 2; members <= 3; ++members) {
+    REQUIRE(cluster_start(&c, members));
+    each(&c, reduce, NULL);
+    cluster_stop(&c);
+  }
+}
+
+static void sync_state(struct member* member) {
+  struct vector x;
+  seaway_state* state = NULL;
+  seaway_sync_result result;
+  int i;
+  seaway_sync_result_init(&result, sizeof result);
+  open_vector(&x, member);
+  for (i = 0; i < COUNT; ++i) {
+    x.here[i] = (float)i;
+  }
+  x.here[COUNT / 2] += member->index == 2 ? 1.0f : 0.0f;
+  put(&x);
+  CHECK_OK(member->comm, seaway_state_create(member->comm, &state));
+  CHECK_OK(member->comm, seaway_state_add(state, "x", &x.buffer));
+  CHECK_OK(member->comm, seaway_state_sync(state, &result, 1, NULL, PATIENCE));
+  CHECK(result.bytes_changed == (member->index == 2 ? 256 * 1024 : 0));
+  get(&x);
+  CHECK(x.here[COUNT / 2] == (float)(COUNT / 2));
+  CHECK(are_everybodys(member->comm, x.here));
+  CHECK_STATUS(SEAWAY_OK, seaway_state_free(state));
+  close_vector(&x);
+}
+
+CASE(a_shared_state_between_a_gpu_and_hosts) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 3));
+  each(&c, sync_state, NULL);
+  cluster_stop(&c);
+}
