@@ -122,7 +122,9 @@ class Worker {
   std::thread thread_;
 };
 
-const char* text(int error) { return error == kFailed ? "the fake device was told to fail, or to do what it cannot" : "no error"; }
+const char* text(int error) {
+  return error == kFailed ? "the fake device was told to fail, or to do what it cannot" : "no error";
+}
 
 int count(int* devices) {
   *devices = 1;
