@@ -2,7 +2,7 @@
 
 #include <sys/uio.h>
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -33,8 +33,9 @@ std::string DeviceJobs::open(int device, const device::Mark& mark) {
 }
 
 bool DeviceJobs::take(const Job& job) {
-  const bool reads = !job.sources.empty() && memory_->is_on_device(job.sources.front().region);
-  if (!devices_.contains(job.op) || (!reads && !memory_->is_on_device(job.dst))) {
+  const auto is_there = [this](const JobSource& source) { return memory_->is_on_device(source.region); };
+  if (!devices_.contains(job.op) ||
+      (!memory_->is_on_device(job.dst) && std::none_of(job.sources.begin(), job.sources.end(), is_there))) {
     return false;
   }
   waiting_.push_back(job);

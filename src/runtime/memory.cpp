@@ -26,10 +26,16 @@ Memory::Block Memory::allocate(std::uint64_t bytes, const Place& place) {
   const std::size_t rounded = (std::max<std::uint64_t>(bytes, 1) + kCacheLine - 1) / kCacheLine * kCacheLine;
   void* const memory = place.kind == Place::Kind::host ? std::aligned_alloc(kCacheLine, rounded)
                                                        : device::allocate(rounded, place.device);
-  if (memory == nullptr) {
+  return {static_cast<std::byte*>(memory), Free{place}};
+}
+
+// For what lands.
+Memory::Block Memory::allocate_here(std::uint64_t bytes) const {
+  Block block = allocate(bytes, slot_place_);
+  if (!block) {
     throw std::bad_alloc();
   }
-  return {static_cast<std::byte*>(memory), Free{place}};
+  return block;
 }
 
 void Memory::add(OpHandle op, Sides sides) {
@@ -100,18 +106,30 @@ Memory::Buffers& Memory::buffers(OpHandle op) {
 }
 
 // A spare one may be larger than what is asked for, but not so much that it would be missed elsewhere.
+Memory::Block Memory::spare_for(Own& own) {
+  Spare& spares = spare_[own.place];
+  const auto spare = spares.blocks.lower_bound(own.bytes);
+  if (spare == spares.blocks.end() || spare->first > own.bytes * 2) {
+    return nullptr;
+  }
+  own.bytes = spare->first;
+  Block block = std::move(spare->second);
+  spares.bytes -= spare->first;
+  spares.blocks.erase(spare);
+  return block;
+}
+
+// A device may have no memory left that its user does not need: then the host's serves, and the jobs run there.
 std::byte* Memory::own(Own& own) {
-  if (!own.block) {
-    Spare& spares = spare_[own.place];
-    const auto spare = spares.blocks.lower_bound(own.bytes);
-    if (spare != spares.blocks.end() && spare->first <= own.bytes * 2) {
-      own.bytes = spare->first;
-      own.block = std::move(spare->second);
-      spares.bytes -= spare->first;
-      spares.blocks.erase(spare);
-    } else {
+  while (!own.block) {
+    own.block = spare_for(own);
+    if (!own.block) {
       own.block = allocate(own.bytes, own.place);
     }
+    if (!own.block && own.place.kind != Place::Kind::device) {
+      throw std::bad_alloc();
+    }
+    own.place = own.block ? own.place : Place{Place::Kind::pinned, device::kHost};
   }
   return own.block.get();
 }
@@ -158,11 +176,11 @@ std::byte* Memory::slot(const Region& region) {
     SEAWAY_ASSERT(end <= chunk_bytes_, "a slot holds one chunk");
     if (end * 2 <= chunk_bytes_) {
       slot.length = static_cast<std::uint32_t>(end);
-      slot.block = allocate(end, slot_place_);
+      slot.block = allocate_here(end);
     } else {
       slot.length = chunk_bytes_;
       if (spare_slots_.empty()) {
-        slot.block = allocate(chunk_bytes_, slot_place_);
+        slot.block = allocate_here(chunk_bytes_);
       } else {
         slot.block = std::move(spare_slots_.back());
         spare_slots_.pop_back();
@@ -247,8 +265,14 @@ bool Memory::is_on_device(const Region& region) {
     return false;
   }
   Buffers& op = buffers(region.owner);
-  const Own* const taken = own_of(op, region.buffer);
-  return taken != nullptr ? taken->place.kind == Place::Kind::device : op.device != device::kHost;
+  Own* const taken = own_of(op, region.buffer);
+  if (taken == nullptr) {
+    return op.device != device::kHost;
+  }
+  if (taken->place.kind == Place::Kind::device) {
+    own(*taken);  // if there is room
+  }
+  return taken->place.kind == Place::Kind::device;
 }
 
 void Memory::device_pieces(const Region& region, std::vector<iovec>& list) {
@@ -277,7 +301,7 @@ Region Memory::kept(const Region& region) {
 
 Memory::Block Memory::stage() {
   if (spare_stages_.empty()) {
-    return allocate(chunk_bytes_, {Place::Kind::pinned, device::kHost});
+    return allocate_here(chunk_bytes_);
   }
   Block block = std::move(spare_stages_.back());
   spare_stages_.pop_back();

@@ -1,7 +1,7 @@
 // The memory that the engine names: the caller's buffers; scratches, encodings and slots of its own. One thread's.
 //
-// A caller's buffers may be on a device. Then some of the library's own for that op are there too, and what crosses the bus is in
-// pinned memory of the host's: a device reads and writes that where it lies.
+// A caller's buffers may be on a device. Then some of the library's own for that op are there too, if there is room, and what crosses
+// the bus is in pinned memory of the host's: a device reads and writes that where it lies.
 #pragma once
 
 #include <sys/uio.h>
@@ -114,7 +114,9 @@ class Memory {
     std::uint64_t bytes = 0;
   };
 
-  static Block allocate(std::uint64_t bytes, const Place& place);
+  static Block allocate(std::uint64_t bytes, const Place& place);  // null: there is none left
+  Block allocate_here(std::uint64_t bytes) const;
+  Block spare_for(Own& own);
   static const Pieces& side_of(const Buffers& buffers, collective::Buffer buffer);
   void callers_pieces(const Pieces& side, const collective::Region& region, std::uint32_t from,
                       std::vector<iovec>& list);

@@ -115,6 +115,19 @@ CASE(an_all_reduce_between_devices_and_hosts) {
   }
 }
 
+/* Where the device has no memory for the library the host's serves. */
+CASE(an_all_reduce_when_the_device_is_full) {
+  struct cluster c;
+  int32_t codec;
+  REQUIRE(cluster_start(&c, 3));
+  fake_device_is_full(1);
+  for (codec = SEAWAY_CODEC_NONE; codec <= SEAWAY_CODEC_Q4; ++codec) {
+    each(&c, reduce, &codec);
+  }
+  fake_device_is_full(0);
+  cluster_stop(&c);
+}
+
 static void other_ops(struct member* member) {
   const int members = member->cluster->count;
   struct memory x = allocate(member, COUNT), all = allocate(member, (size_t)COUNT * (size_t)members);

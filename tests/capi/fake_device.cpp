@@ -31,6 +31,7 @@ std::map<const std::byte*, std::pair<std::byte*, std::size_t>> allocations;  // 
 std::map<const std::byte*, std::size_t> pinned;
 std::atomic<long> calls_left = -1;
 std::atomic<std::size_t> crossed = 0;
+std::atomic<bool> is_full = false;
 
 // Null for memory of the host's.
 std::byte* view_of(const void* memory) {
@@ -153,7 +154,7 @@ int deallocate(void* memory) {
 }
 
 int allocate_on(int /*device*/, std::size_t bytes, void** memory) {
-  if (bytes > std::size_t{1} << 40) {
+  if (bytes > std::size_t{1} << 40 || is_full) {
     return kFailed;
   }
   *memory = fake_device_allocate(bytes);
@@ -386,6 +387,8 @@ void fake_stream_fill(void* stream, float* memory, std::size_t count, float valu
 }
 
 void fake_device_fails_after(long calls) { calls_left = calls; }
+
+void fake_device_is_full(int full) { is_full = full != 0; }
 
 size_t fake_device_crossed(void) { return crossed; }
 }

@@ -54,6 +54,7 @@ void EngineDriver::post(Input& input) {
                         .output = bytes * block_out + bytes_of(descriptor.receives),
                         .has_scratch = lands_in_scratch(descriptor) || was_held,
                         .on_device = descriptor.on_device,
+                        .lands_on_device = lands_on_device(descriptor),
                         .coded_in = copied_bytes(descriptor),
                         .coded_out = coded_bytes(descriptor, descriptor.down),
                         .partial = partial_bytes(descriptor)};
@@ -65,6 +66,7 @@ std::uint64_t EngineDriver::Memory::bytes_of(Buffer buffer) const {
     case Buffer::input:
       return input;
     case Buffer::coded_input:
+    case Buffer::kept_input:
       return coded_in;
     case Buffer::coded_result:
       return coded_out;
@@ -377,7 +379,12 @@ void EngineDriver::check(const Region& region, bool may_be_new) {
 void EngineDriver::check_is_hosts(const Region& region) {
   const bool is_callers =
       region.buffer == Buffer::input || region.buffer == Buffer::output || region.buffer == Buffer::residual;
-  FUZZ_REQUIRE(!is_callers || !memory_.at(region.owner).on_device, "what travels does not lie on a device");
+  if (region.buffer != Buffer::slot) {
+    const Memory& memory = memory_.at(region.owner);
+    FUZZ_REQUIRE(!is_callers || !memory.on_device, "what travels does not lie on a device");
+    FUZZ_REQUIRE(region.buffer != Buffer::kept_input && (region.buffer != Buffer::scratch || !memory.lands_on_device),
+                 "what may lie on a device does not travel");
+  }
 }
 
 // --- Effects --------------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class EngineDriver {
     std::uint64_t output = 0;  // of the scratch too
     bool has_scratch = false;
     bool on_device = false;
+    bool lands_on_device = false;
     std::uint64_t coded_in = 0;
     std::uint64_t coded_out = 0;
     std::uint64_t partial = 0;
