@@ -299,10 +299,12 @@ typedef enum seaway_reduction {
 
 /* Where memory lies. SEAWAY_CUDA: on a GPU, which follows from the pointer. All buffers of one op, and its residual, lie on one. It
  * takes libseaway_cuda.so beside libseaway, or where SEAWAY_CUDA_LIBRARY in the environment says, and a driver; without them ops are
- * NO_DEVICE. Members may differ in it. Not for seaway_exchange, the shared state and the arithmetic. */
+ * NO_DEVICE. Members may differ in it. Its data is aligned to its elements. Not for seaway_exchange and the arithmetic. With a codec
+ * each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the device while the op
+ * runs, as much as the result and what is encoded of the input; where it has none left, the host's serves. */
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
 
-/* A piece of memory: `count` elements. Any alignment. Several pieces of one call are one op with one commit; all have one dtype.
+/* A piece of memory: `count` elements. Any alignment on the host. Several pieces of one call are one op with one commit; all have one dtype.
  * All members must have the same counts, one by one (but of seaway_exchange).
  * Pieces that are written must not overlap (those of a broadcast's root neither, so that all members may make the same call). At
  * most 2^20 pieces and 2^50 bytes. */
@@ -374,7 +376,7 @@ typedef struct seaway_options {
   /* The transaction that the op is in (seaway_transaction_create), or NULL (the default). Its on_loss is the transaction's, and its
    * tag counts nothing: ops of a transaction match by their order in it. */
   seaway_op* transaction;
-  /* Buffers on a GPU: the cudaStream_t on which they were written. The op's copies wait for what is in it at the start, and nothing
+  /* Buffers on a GPU: the cudaStream_t on which they were written. The op waits for what is in it at the start, and nothing
    * in it waits for the op: when the op is final its results are there for every stream. NULL: the legacy default stream. */
   void* stream;
 } seaway_options;

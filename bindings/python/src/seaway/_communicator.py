@@ -716,7 +716,9 @@ class Communicator(Exchanges):
         has synced, newcomers are neither elected nor counted in all_reduce (they receive) until their first sync.
 
         Args:
-            tensors: arrays as in `all_reduce`, of any dtypes, by name. Written in place, at the end and only if it succeeds.
+            tensors: arrays as in `all_reduce`, of any dtypes, by name. Written in place, at the end and only if it succeeds. Those
+                on CUDA devices lie on one; they are hashed there, after the stream on which they were written, and only what
+                differs is copied.
             revision: the version of this member's copy; a step count serves.
             role: "send": this copy is the one that counts, and never changes. "receive": it is never elected.
             timeout: seconds; Pending is raised when it passes, and the sync waits: call it again with the same arguments. Until
@@ -725,6 +727,7 @@ class Communicator(Exchanges):
         Raises:
             Refused: the members' tensors differ in name, dtype or size, or their roles allow no election; the text says which.
             Evicted, Undecided, NotMember, Aborted: nothing has changed here; what has arrived is kept for the next try.
+            NoDevice: an array is on a device, and none can be used here, or it has failed; the text says which.
         """
         if self._state is None:
             self._state = State(self._handle)
