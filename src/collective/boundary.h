@@ -21,8 +21,7 @@ namespace seaway::collective {
 // coded_input, coded_result: the library's: the chunks of the input and of the result as they travel, where that is not as they
 // are, one after the other (`coded_bytes` of descriptor.up and down). partial: the library's, of ops with a hierarchical plan: what this
 // member's site has contributed to each chunk, summed, as it travels. residual: the caller's, as large as the input
-// (Descriptor::feeds_back). kept_input: as coded_input, on the device, for chunks
-// that only I need; no connection reads it (lands_on_device).
+// (Descriptor::feeds_back).
 enum class Buffer : std::uint8_t {
   input = 1,
   output = 2,
@@ -32,7 +31,6 @@ enum class Buffer : std::uint8_t {
   coded_result = 6,
   residual = 7,
   partial = 8,
-  kept_input = 9,
 };
 // Whether these change with an attempt: results do.
 inline bool is_of_results(Buffer buffer) {
@@ -99,6 +97,7 @@ struct Job {
   std::uint64_t key = 0;                  // and of its draws
   Region residual;                        // of an encode; length 0: none
   bool feeds_back = false;                // the residual becomes what the encoding has lost
+  bool stays = false;                     // of an encode: no connection ever reads dst, only jobs do
 };
 
 // transfer: a send at one member and the receive at another. transaction: not an op, but several that commit together.

@@ -353,8 +353,8 @@ class Engine {
   static std::string wrong_codecs(const Descriptor& descriptor);
   Region part_region(const Op& op, std::uint32_t chunk) const;
   Region sent_result_region(const Op& op, std::uint32_t chunk) const;
+  bool is_mine_alone(const Op& op, std::uint32_t chunk) const;
   bool encode(Op& op, std::uint32_t chunk);
-  bool has_own(Op& op, std::uint32_t chunk);
   void encode_next(Op& op, const ChunkQueue& chunks);
   Job encoding_job(const Op& op, std::uint32_t chunk) const;
   void encoding_done(Op& op, std::uint32_t chunk);

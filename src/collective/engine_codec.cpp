@@ -5,9 +5,9 @@
 //                 owner too. The input is not changed, so the encoding is of no attempt.
 //   with `down`   a root encodes what it has reduced, and takes for the result what the encoding says; everybody gets that. A
 //                 one-shot plan has no results that travel.
-//   on a device   without `up` a chunk of the input is copied in the same way. With it, an encoding that only I need, as I am the
-//                 root, stays on the device; if another becomes the root it is encoded once more, to travel. Results land in a
-//                 scratch, and are copied to the output once the op has committed
+//   on a device   without `up` a chunk of the input is copied in the same way. Results land in a scratch, and are copied to the output
+//                 once the op has committed. Of an encoding that only I need, as I am the root, nothing leaves the device: who is
+//                 a chunk's root and lives stays it through all attempts
 //   a residual    is added before encoding. What encoding lost replaces it once the op has committed with my contribution, by
 //                 encoding again: an op that ends otherwise has changed nothing of the caller's.
 #include <algorithm>
@@ -56,10 +56,7 @@ Region Engine::part_region(const Op& op, std::uint32_t chunk) const {
   if (op.plan.blocks == Blocks::gathered) {  // my block is all that I have
     start = op.plan.coded_offset_of(codec, chunk / op.plan.block_chunks * op.plan.block_chunks);
   }
-  const Encoding encoding = op.encodings[chunk];
-  const bool is_kept = encoding == Encoding::keeping || encoding == Encoding::kept;
-  return {is_kept ? Buffer::kept_input : Buffer::coded_input, op.handle, op.plan.coded_offset_of(codec, chunk) - start,
-          op.part_length(chunk)};
+  return {Buffer::coded_input, op.handle, op.plan.coded_offset_of(codec, chunk) - start, op.part_length(chunk)};
 }
 
 Region Engine::sent_result_region(const Op& op, std::uint32_t chunk) const {
@@ -69,6 +66,11 @@ Region Engine::sent_result_region(const Op& op, std::uint32_t chunk) const {
              : Region{Buffer::coded_result, op.handle, op.plan.coded_offset_of(codec, chunk), op.result_length(chunk)};
 }
 
+// Whether nobody else is to have what I contribute to the chunk.
+bool Engine::is_mine_alone(const Op& op, std::uint32_t chunk) const {
+  return !op.plan.one_shot && op.plan.sites.empty() && !op.plan.is_from_owner() && op.plan.is_root(config_.self, chunk);
+}
+
 Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
   Job job;
   job.kind = op.descriptor.up == Codec::none ? JobKind::copy : JobKind::encode;
@@ -76,6 +78,7 @@ Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
   const Region from = input_region(op, chunk);
   job.sources.push_back({from, 1});
   job.codec = op.descriptor.up;
+  job.stays = MUTANT(part_stays_that_travels, is_mine_alone(op, chunk), true);
   job.rounding = op.descriptor.rounding;
   const std::uint64_t keyed[] = {op.key.lane, op.key.generation, op.key.tag, op.key.seq, config_.self};
   job.key = combine(keyed);
@@ -91,9 +94,7 @@ bool Engine::encode(Op& op, std::uint32_t chunk) {
   if (!travels_as_copy(op.descriptor)) {
     return true;
   }
-  if (op.encodings[chunk] == Encoding::kept) {
-    SEAWAY_MARK("what was kept on a device is encoded again, to travel");
-  } else if (op.encodings[chunk] != Encoding::none) {
+  if (op.encodings[chunk] != Encoding::none) {
     if (op.result.attempts > 1) {
       SEAWAY_MARK("what was encoded before a loss is used after it");
     }
@@ -102,25 +103,12 @@ bool Engine::encode(Op& op, std::uint32_t chunk) {
   if (op.descriptor.on_device) {
     SEAWAY_MARK("a contribution comes from a device");
   }
+  if (op.result.attempts > 1 && is_mine_alone(op, chunk)) {
+    SEAWAY_MARK("after a loss a root encodes what only it needs");
+  }
   op.encodings[chunk] = MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
   queue_job(op, chunk, encoding_job(op, chunk), JobFor::encoding);
   return op.encoded(chunk);
-}
-
-// Whether it is ready to be reduced by me; if not, it will be.
-bool Engine::has_own(Op& op, std::uint32_t chunk) {
-  const bool is_mine_alone =
-      !op.plan.one_shot && op.plan.sites.empty() && !op.plan.is_from_owner() && op.plan.is_root(config_.self, chunk);
-  if (op.descriptor.up == Codec::none || !lands_on_device(op.descriptor) || !is_mine_alone ||
-      op.encodings[chunk] == Encoding::queued || op.encodings[chunk] == Encoding::done) {
-    return encode(op, chunk);
-  }
-  if (op.encodings[chunk] == Encoding::none) {
-    SEAWAY_MARK("what only its root needs stays on the device");
-    op.encodings[chunk] = Encoding::keeping;
-    queue_job(op, chunk, encoding_job(op, chunk), JobFor::encoding);
-  }
-  return op.encodings[chunk] == Encoding::kept;
 }
 
 // Those that are next to go. Not all that were asked for: jobs run in their order, and what has come is to be reduced meanwhile.
@@ -136,7 +124,7 @@ void Engine::encode_next(Op& op, const ChunkQueue& chunks) {
 }
 
 void Engine::encoding_done(Op& op, std::uint32_t chunk) {
-  op.encodings[chunk] = op.encodings[chunk] == Encoding::keeping ? Encoding::kept : Encoding::done;
+  op.encodings[chunk] = Encoding::done;
   if (op.contributors) {
     op.candidates.push_back(chunk);
   }
@@ -159,6 +147,7 @@ void Engine::feed_back(Op& op) {
     if (op.plan.blocks != Blocks::gathered || op.plan.owner_of(chunk) == config_.self) {
       Job job = encoding_job(op, chunk);
       job.feeds_back = true;
+      job.stays = true;  // it has travelled
       queue_job(op, chunk, std::move(job), JobFor::last_step);
     }
   }

@@ -209,12 +209,11 @@ void Engine::reduce_ready_chunks(Op& op, Time now) {
 std::optional<std::vector<JobSource>> Engine::parts_of(Op& op, std::span<const Contributor> from, std::uint32_t chunk) {
   std::vector<JobSource> sources;
   for (const Contributor& contributor : from) {
-    Region source;
+    Region source = part_region(op, chunk);
     if (contributor.id == config_.self) {
-      if (!has_own(op, chunk)) {
+      if (!encode(op, chunk)) {
         return std::nullopt;
       }
-      source = part_region(op, chunk);
     } else {
       const auto& parts = op.sides.at(contributor.id).parts;
       const auto part = parts.find(chunk);

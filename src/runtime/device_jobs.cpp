@@ -109,15 +109,15 @@ void DeviceJobs::encode(Running& running) {
                             .stochastic = job.rounding == Rounding::stochastic,
                             .residual_stays = !job.feeds_back,
                             .count = job.count,
-                            .dst = memory_->within_reach(memory_->kept(job.dst)),
+                            .dst = within_reach(running, job.dst),
                             .src = from.data(),
                             .src_spans = from.size(),
                             .residual = residual.data(),
                             .residual_spans = residual.size(),
                             .key = job.key,
                             .stream = job.sources.front().region.offset / sizeof(float)});
-  if (memory_->kept(job.dst) != job.dst) {
-    copy_in(memory_->kept(job.dst), memory_->whole(job.dst));
+  if (const std::byte* const mirror = memory_->mirror(job.dst); mirror != nullptr && !job.stays) {
+    queue_of(running).copy(memory_->whole(job.dst), mirror, job.dst.length);
   }
 }
 
@@ -208,7 +208,8 @@ std::byte* DeviceJobs::stage(Running& running) {
 
 // What landed before there was a device did so in memory that it does not reach.
 std::byte* DeviceJobs::within_reach(Running& running, const Region& region) {
-  std::byte* at = memory_->within_reach(memory_->kept(region));
+  std::byte* at = memory_->mirror(region);
+  at = at != nullptr ? at : memory_->within_reach(region);
   if (at == nullptr) {
     at = stage(running);
     memory_->copy_out(region, at);

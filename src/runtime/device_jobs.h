@@ -1,6 +1,7 @@
 // Jobs of ops whose buffers are on a device. A job runs where its result lies, and what crosses the bus does so once, as it travels:
 //
-//   encode        on the device, from the caller's buffers to where it is kept there, and copied to pinned memory if it is sent
+//   encode        on the device, from the caller's buffers; what the device needs as well stays there, and is copied to pinned memory if
+//                 it is sent
 //   reduce, decode, zero    on the device, if the result lands there: from pinned memory, where contributions have landed, into the
 //                 scratch; what it is encoded to is written to pinned memory. Hashed there too
 //   copy          from the caller's buffers to pinned memory, hashed by the host if it is a result; from a scratch, wherever that

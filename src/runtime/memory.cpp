@@ -66,7 +66,7 @@ void Memory::add(OpHandle op, Sides sides) {
   };
   make(buffers.scratch, scratch_bytes, sides.lands_on_device ? there : crossing);
   make(buffers.coded_in, sides.coded_in, crossing);
-  make(buffers.kept_in, sides.kept_in, there);
+  make(buffers.mirror, sides.mirror, there);
   make(buffers.coded_out, sides.coded_out, crossing);
   make(buffers.partial, sides.partial, crossing);
 }
@@ -119,17 +119,23 @@ Memory::Block Memory::spare_for(Own& own) {
   return block;
 }
 
-// A device may have no memory left that its user does not need: then the host's serves, and the jobs run there.
-std::byte* Memory::own(Own& own) {
-  while (!own.block) {
+// Whether it is on a device. That may have no memory left which its user does not need: then the host's serves, and the jobs run there.
+bool Memory::is_there(Own& own) {
+  if (own.place.kind == Place::Kind::device && !own.block) {
     own.block = spare_for(own);
+    own.block = own.block ? std::move(own.block) : allocate(own.bytes, own.place);
+    own.place = own.block ? own.place : Place{Place::Kind::pinned, device::kHost};
+  }
+  return own.place.kind == Place::Kind::device;
+}
+
+std::byte* Memory::own(Own& own) {
+  if (!is_there(own) && !own.block) {
+    own.block = spare_for(own);
+    own.block = own.block ? std::move(own.block) : allocate(own.bytes, own.place);
     if (!own.block) {
-      own.block = allocate(own.bytes, own.place);
-    }
-    if (!own.block && own.place.kind != Place::Kind::device) {
       throw std::bad_alloc();
     }
-    own.place = own.block ? own.place : Place{Place::Kind::pinned, device::kHost};
   }
   return own.block.get();
 }
@@ -158,8 +164,6 @@ Memory::Own* Memory::own_of(Buffers& buffers, Buffer buffer) {
       return &buffers.scratch;
     case Buffer::coded_input:
       return &buffers.coded_in;
-    case Buffer::kept_input:
-      return &buffers.kept_in;
     case Buffer::coded_result:
       return &buffers.coded_out;
     case Buffer::partial:
@@ -266,13 +270,7 @@ bool Memory::is_on_device(const Region& region) {
   }
   Buffers& op = buffers(region.owner);
   Own* const taken = own_of(op, region.buffer);
-  if (taken == nullptr) {
-    return op.device != device::kHost;
-  }
-  if (taken->place.kind == Place::Kind::device) {
-    own(*taken);  // if there is room
-  }
-  return taken->place.kind == Place::Kind::device;
+  return taken != nullptr ? is_there(*taken) || mirror(region) != nullptr : op.device != device::kHost;
 }
 
 void Memory::device_pieces(const Region& region, std::vector<iovec>& list) {
@@ -294,9 +292,12 @@ std::byte* Memory::within_reach(const Region& region) {
   return taken != nullptr && taken->place.kind != Place::Kind::host ? part_of(*taken, region) : nullptr;
 }
 
-Region Memory::kept(const Region& region) {
-  const bool is_kept = region.buffer == Buffer::coded_input && buffers(region.owner).kept_in.bytes > 0;
-  return is_kept ? Region{Buffer::kept_input, region.owner, region.offset, region.length} : region;
+std::byte* Memory::mirror(const Region& region) {
+  if (region.buffer != Buffer::coded_input) {
+    return nullptr;
+  }
+  Own& mirror = buffers(region.owner).mirror;
+  return mirror.bytes > 0 && is_there(mirror) ? part_of(mirror, region) : nullptr;
 }
 
 Memory::Block Memory::stage() {

@@ -54,7 +54,7 @@ class Memory {
     int device = device::kHost;    // of in, out and residual
     bool lands_on_device = false;  // results land in a scratch that is there, too
     std::uint64_t coded_in = 0;    // bytes of encodings, as large as all chunks together
-    std::uint64_t kept_in = 0;
+    std::uint64_t mirror = 0;      // of coded_in, on the device
     std::uint64_t coded_out = 0;
     std::uint64_t partial = 0;  // bytes of a site's sums
   };
@@ -78,8 +78,8 @@ class Memory {
   void device_pieces(const collective::Region& region, std::vector<iovec>& list);
   // Where a device may read or write it: on the device, or in pinned memory. Null if it may not, or if it is in several pieces.
   std::byte* within_reach(const collective::Region& region);
-  // Of a part of coded_input, where the device has the same; of any other the region itself.
-  collective::Region kept(const collective::Region& region);
+  // Of a part of coded_input: where the device has its own, for its own use. Null if it has none.
+  std::byte* mirror(const collective::Region& region);
   // Pinned memory for one chunk.
   Block stage();
   void unstage(Block block) { spare_stages_.push_back(std::move(block)); }
@@ -98,10 +98,10 @@ class Memory {
     Pieces residual;
     Own scratch;
     Own coded_in;
-    Own kept_in;
+    Own mirror;
     Own coded_out;
     Own partial;
-    std::array<Own*, 5> own() { return {&scratch, &coded_in, &kept_in, &coded_out, &partial}; }
+    std::array<Own*, 5> own() { return {&scratch, &coded_in, &mirror, &coded_out, &partial}; }
   };
   struct Slot {
     Block block;
@@ -121,6 +121,7 @@ class Memory {
   void callers_pieces(const Pieces& side, const collective::Region& region, std::uint32_t from,
                       std::vector<iovec>& list);
   std::byte* slot(const collective::Region& region);
+  bool is_there(Own& own);
   std::byte* own(Own& own);
   std::byte* part_of(Own& taken, const collective::Region& region);
   void give_back(Own& own);

@@ -139,7 +139,7 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
                           .device = request.device,
                           .lands_on_device = lands_on_device(descriptor),
                           .coded_in = copied_bytes(descriptor),
-                          .kept_in = lands_on_device(descriptor) ? coded_bytes(descriptor, descriptor.up) : 0,
+                          .mirror = lands_on_device(descriptor) ? coded_bytes(descriptor, descriptor.up) : 0,
                           .coded_out = coded_bytes(descriptor, descriptor.down),
                           .partial = partial_bytes(descriptor)});
   settle();

@@ -33,8 +33,6 @@ std::byte* PeerProcess::address(const collective::Region& region) {
         return memory.output;
       case Buffer::coded_input:
         return memory.coded_in;
-      case Buffer::kept_input:
-        return memory.kept_in;
       case Buffer::coded_result:
         return memory.coded_out;
       case Buffer::partial:
@@ -75,9 +73,10 @@ void PeerProcess::check_is_hosts(const collective::Region& region) const {
   if (region.length == 0 || region.buffer == Buffer::slot) {
     return;
   }
-  const collective::Descriptor& descriptor = memory_.at(region.owner).descriptor;
-  if ((is_callers && descriptor.on_device) || region.buffer == Buffer::kept_input ||
-      (region.buffer == Buffer::scratch && lands_on_device(descriptor))) {
+  const Memory& memory = memory_.at(region.owner);
+  if ((is_callers && memory.descriptor.on_device) ||
+      (region.buffer == Buffer::scratch && lands_on_device(memory.descriptor)) ||
+      (region.buffer == Buffer::coded_input && memory.kept.contains(region.offset))) {
     throw Violation("a connection reads or writes a device's memory");
   }
 }
@@ -125,6 +124,9 @@ void PeerProcess::run_job(const Job& job) {
     std::memcpy(dst, address(job.sources.at(0).region), job.dst.length);
   } else if (job.kind == JobKind::encode) {
     const collective::Region& from = job.sources.at(0).region;
+    if (job.stays) {
+      memory_.at(job.op).kept.insert(job.dst.offset);
+    }
     codecs().encode({.codec = job.codec,
                      .dst = dst,
                      .src = address(from),

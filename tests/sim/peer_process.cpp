@@ -325,7 +325,6 @@ std::optional<OpHandle> PeerProcess::post(const collective::Descriptor& descript
   }
   memory.output.resize(count * size_of(descriptor.dtype), std::byte{0xAA});
   memory.coded_in.resize(copied_bytes(descriptor), std::byte{0xCC});
-  memory.kept_in.resize(copied_bytes(descriptor), std::byte{0xCC});
   memory.coded_out.resize(coded_bytes(descriptor, descriptor.down), std::byte{0xDD});
   memory.partial.resize(partial_bytes(descriptor), std::byte{0xEE});
   memory.residual = residual_of(world_->options.seed, id_, planned, descriptor);

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -72,7 +73,8 @@ class PeerProcess : public Endpoint {
  private:
   struct Memory {
     std::vector<std::byte> input, original, output, scratch;
-    std::vector<std::byte> coded_in, kept_in, coded_out, partial, residual;
+    std::vector<std::byte> coded_in, coded_out, partial, residual;
+    std::set<std::uint64_t> kept;  // of coded_in: where parts begin that no connection reads
     collective::Descriptor descriptor;
     PlannedOp planned;
     bool posted = false;

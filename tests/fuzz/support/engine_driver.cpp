@@ -66,7 +66,6 @@ std::uint64_t EngineDriver::Memory::bytes_of(Buffer buffer) const {
     case Buffer::input:
       return input;
     case Buffer::coded_input:
-    case Buffer::kept_input:
       return coded_in;
     case Buffer::coded_result:
       return coded_out;
@@ -382,8 +381,7 @@ void EngineDriver::check_is_hosts(const Region& region) {
   if (region.buffer != Buffer::slot) {
     const Memory& memory = memory_.at(region.owner);
     FUZZ_REQUIRE(!is_callers || !memory.on_device, "what travels does not lie on a device");
-    FUZZ_REQUIRE(region.buffer != Buffer::kept_input && (region.buffer != Buffer::scratch || !memory.lands_on_device),
-                 "what may lie on a device does not travel");
+    FUZZ_REQUIRE(region.buffer != Buffer::scratch || !memory.lands_on_device, "what lands on a device does not travel");
   }
 }
 

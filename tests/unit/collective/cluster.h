@@ -185,7 +185,7 @@ class Cluster {
  private:
   struct Memory {
     std::vector<float> input, output, scratch, residual;
-    std::vector<std::byte> coded_in, kept_in, coded_out, partial;
+    std::vector<std::byte> coded_in, coded_out, partial;
     bool on_device = false;
   };
 
@@ -213,9 +213,8 @@ class Cluster {
     }
     Memory& memory = node.memory.at(region.owner);
     if (region.buffer == Buffer::coded_input || region.buffer == Buffer::coded_result ||
-        region.buffer == Buffer::partial || region.buffer == Buffer::kept_input) {
+        region.buffer == Buffer::partial) {
       auto& coded = region.buffer == Buffer::coded_input    ? memory.coded_in
-                    : region.buffer == Buffer::kept_input   ? memory.kept_in
                     : region.buffer == Buffer::coded_result ? memory.coded_out
                                                             : memory.partial;
       coded.resize(std::max<std::size_t>(coded.size(), region.offset + region.length));
@@ -323,7 +322,6 @@ class Cluster {
     const bool is_callers =
         region.buffer == Buffer::input || region.buffer == Buffer::output || region.buffer == Buffer::residual;
     CHECK_FALSE((is_callers && node.memory.at(region.owner).on_device));
-    CHECK(region.buffer != Buffer::kept_input);
   }
 
   void deliver(Node& from, Node& to, ConnId at, const OutFrame& frame) {
