@@ -234,14 +234,23 @@ SEAWAY_HD inline void encode_some(const Warp& warp, const EncodeWork& work, std:
 
 // --- Folding a tile --------------------------------------------------------------------------------------------------
 
+// Of the block that an element is in; 1 without any.
 template <class Code>
-SEAWAY_HD inline float value_at(const unsigned char* data, std::uint64_t chunk, std::uint64_t element) {
+SEAWAY_HD inline float scale_at(const unsigned char* data, std::uint64_t element) {
+  if constexpr (Code::kBlock == 0) {
+    return 1.0f;
+  } else {
+    return math::bf16_to_f32(load_scale(data + element / Code::kBlock * 2));
+  }
+}
+
+template <class Code>
+SEAWAY_HD inline float value_at(const unsigned char* data, float scale, std::uint64_t chunk, std::uint64_t element) {
   if constexpr (Code::kRowBytes == Plain::kRowBytes) {
     return reinterpret_cast<const float*>(data)[element];
   } else if constexpr (Code::kRowBytes == Half::kRowBytes) {
     return math::bf16_to_f32(reinterpret_cast<const std::uint16_t*>(data)[element]);
   } else {
-    const float scale = math::bf16_to_f32(load_scale(data + element / Code::kBlock * 2));
     const unsigned char* const codes = data + scale_bytes<Code>(chunk);
     if constexpr (Code::kRowBytes == Byte::kRowBytes) {
       return math::value_of(static_cast<signed char>(codes[element]), scale);
@@ -268,10 +277,15 @@ SEAWAY_HD inline void fold_one(const Warp& warp, const FoldWork& work, std::uint
       if (kAvg && weight == 0) {
         continue;
       }
+      const unsigned char* const data = work.sources[source].data;
+      float scale = scale_at<Code>(data, first);
       SEAWAY_UNROLL for (unsigned row = 0; row < kTileRows; ++row) {
         const unsigned at = row * kLanes + lane;
         if (at < count) {
-          float value = value_at<Code>(work.sources[source].data, work.count, first + at);
+          if (Code::kBlock == kLanes && row > 0) {
+            scale = scale_at<Code>(data, first + at);
+          }
+          float value = value_at<Code>(data, scale, work.count, first + at);
           value = kAvg ? math::product(value, weight) : value;
           sum[row][lane] = is_first ? value : sum[row][lane] + value;
         }

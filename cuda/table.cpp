@@ -22,10 +22,11 @@ class On {
     error_ = cudaGetDevice(&before_);
     if (error_ == cudaSuccess && device != before_) {
       error_ = cudaSetDevice(device);
+      changed_ = error_ == cudaSuccess;
     }
   }
   ~On() {
-    if (error_ == cudaSuccess) {
+    if (changed_) {
       static_cast<void>(cudaSetDevice(before_));
     }
   }
@@ -35,6 +36,7 @@ class On {
 
  private:
   int before_ = 0;
+  bool changed_ = false;
   cudaError_t error_ = cudaSuccess;
 };
 
@@ -170,6 +172,12 @@ int follow(void* queue, void* mark) {
 
 int wait(void* mark) { return done(cudaEventSynchronize(static_cast<cudaEvent_t>(mark))); }
 
+int passed(void* mark, int* is_passed) {
+  const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(mark));
+  *is_passed = error == cudaSuccess ? 1 : 0;
+  return done(error == cudaErrorNotReady ? cudaSuccess : error);
+}
+
 int forget(void* mark) { return done(cudaEventDestroy(static_cast<cudaEvent_t>(mark))); }
 
 constexpr SeawayDeviceTable kTable = {
@@ -195,6 +203,7 @@ constexpr SeawayDeviceTable kTable = {
     .mark_stream = mark_stream,
     .follow = follow,
     .wait = wait,
+    .passed = passed,
     .forget = forget,
 };
 

@@ -300,8 +300,8 @@ typedef enum seaway_reduction {
 /* Where memory lies. SEAWAY_CUDA: on a GPU, which follows from the pointer. All buffers of one op, and its residual, lie on one. It
  * takes libseaway_cuda.so beside libseaway, or where SEAWAY_CUDA_LIBRARY in the environment says, and a driver; without them ops are
  * NO_DEVICE. Members may differ in it. Its data is aligned to its elements. Not for seaway_exchange and the arithmetic. With a codec
- * each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the device while the op
- * runs, as much as the result and what is encoded of the input; where it has none left, the host's serves. */
+ * each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the device, as
+ * much as the result and what is encoded of the input, which is kept for the next op; where it has none left, the host's serves. */
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
 
 /* A piece of memory: `count` elements. Any alignment on the host. Several pieces of one call are one op with one commit; all have one dtype.

@@ -125,11 +125,11 @@ seaway_status seaway_state_sync(seaway_state* state, seaway_sync_result* result,
     if (Error error = object.shared.find_device(device); error.status != Status::ok) {
       return error;
     }
-    if (device != device::kHost) {
+    if (device != device::kHost && !object.shared.is_unfinished()) {
       if (Error error = mark_stream(device, chosen.stream, mark); error.status != Status::ok) {
         return error;
       }
-    } else if (chosen.stream != nullptr) {
+    } else if (device == device::kHost && chosen.stream != nullptr) {
       return invalid("stream is set, and no tensor is on a GPU");
     }
     runtime::SyncReport report;

@@ -354,7 +354,8 @@ class Engine {
   Region part_region(const Op& op, std::uint32_t chunk) const;
   Region sent_result_region(const Op& op, std::uint32_t chunk) const;
   bool is_mine_alone(const Op& op, std::uint32_t chunk) const;
-  bool encode(Op& op, std::uint32_t chunk);
+  enum class Use : std::uint8_t { own, travel };
+  bool encode(Op& op, std::uint32_t chunk, Use use);
   void encode_next(Op& op, const ChunkQueue& chunks);
   Job encoding_job(const Op& op, std::uint32_t chunk) const;
   void encoding_done(Op& op, std::uint32_t chunk);

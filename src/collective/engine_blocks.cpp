@@ -78,7 +78,7 @@ bool Engine::try_gather(Op& op, std::uint32_t chunk) {
     SEAWAY_MARK("a block of nobody who contributed is zeros");
     job.kind = MUTANT(lost_block_not_zeroed, JobKind::zero, JobKind::hash);
   } else if (owner == config_.self) {
-    if (!encode(op, chunk)) {
+    if (!encode(op, chunk, Use::own)) {
       return false;
     }
     job.sources.push_back({sent_part_region(op, owner, number), 1});

@@ -6,8 +6,8 @@
 //   with `down`   a root encodes what it has reduced, and takes for the result what the encoding says; everybody gets that. A
 //                 one-shot plan has no results that travel.
 //   on a device   without `up` a chunk of the input is copied in the same way. Results land in a scratch, and are copied to the output
-//                 once the op has committed. Of an encoding that only I need, as I am the root, nothing leaves the device: who is
-//                 a chunk's root and lives stays it through all attempts
+//                 once the op has committed. Of an encoding that only I need, as I am the root, nothing leaves the device. A
+//                 chunk that I have inherited may go to another heir at the next loss: then it is encoded again, to travel
 //   a residual    is added before encoding. What encoding lost replaces it once the op has committed with my contribution, by
 //                 encoding again: an op that ends otherwise has changed nothing of the caller's.
 #include <algorithm>
@@ -78,7 +78,6 @@ Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
   const Region from = input_region(op, chunk);
   job.sources.push_back({from, 1});
   job.codec = op.descriptor.up;
-  job.stays = MUTANT(part_stays_that_travels, is_mine_alone(op, chunk), true);
   job.rounding = op.descriptor.rounding;
   const std::uint64_t keyed[] = {op.key.lane, op.key.generation, op.key.tag, op.key.seq, config_.self};
   job.key = combine(keyed);
@@ -89,25 +88,32 @@ Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
   return job;
 }
 
-// Whether it is ready to travel, and to be reduced; if not, it will be.
-bool Engine::encode(Op& op, std::uint32_t chunk) {
+// Whether it is ready for this use; if not, it will be.
+bool Engine::encode(Op& op, std::uint32_t chunk, Use use) {
   if (!travels_as_copy(op.descriptor)) {
     return true;
   }
-  if (op.encodings[chunk] != Encoding::none) {
+  Encoding& encoding = op.encodings[chunk];
+  const bool stays = MUTANT(part_stays_that_travels, use == Use::own && is_mine_alone(op, chunk), true);
+  if (encoding == Encoding::queued || encoding == Encoding::staying) {
+    return false;
+  }
+  if (encoding == Encoding::done || (encoding == Encoding::stays && stays)) {
     if (op.result.attempts > 1) {
       SEAWAY_MARK("what was encoded before a loss is used after it");
     }
-    return op.encoded(chunk);
+    return true;
   }
   if (op.descriptor.on_device) {
     SEAWAY_MARK("a contribution comes from a device");
   }
-  if (op.result.attempts > 1 && is_mine_alone(op, chunk)) {
+  if (op.result.attempts > 1 && stays) {
     SEAWAY_MARK("after a loss a root encodes what only it needs");
   }
-  op.encodings[chunk] = MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
-  queue_job(op, chunk, encoding_job(op, chunk), JobFor::encoding);
+  encoding = stays ? Encoding::staying : MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
+  Job job = encoding_job(op, chunk);
+  job.stays = stays;
+  queue_job(op, chunk, std::move(job), JobFor::encoding);
   return op.encoded(chunk);
 }
 
@@ -119,12 +125,23 @@ void Engine::encode_next(Op& op, const ChunkQueue& chunks) {
   constexpr std::ptrdiff_t kAhead = 32;  // a few times what one turn sends
   const std::uint32_t* const end = chunks.begin() + std::min(kAhead, chunks.end() - chunks.begin());
   for (const std::uint32_t* chunk = chunks.begin(); chunk != end; ++chunk) {
-    encode(op, *chunk);
+    encode(op, *chunk, Use::travel);
   }
 }
 
 void Engine::encoding_done(Op& op, std::uint32_t chunk) {
-  op.encodings[chunk] = Encoding::done;
+  if (op.encodings[chunk] != Encoding::staying) {
+    op.encodings[chunk] = Encoding::done;
+  } else {
+    op.encodings[chunk] = Encoding::stays;
+    for (const auto& [peer, side] : op.sides) {
+      for (const ChunkQueue* queue : {&side.wanted, &side.eager}) {
+        if (!queue->empty() && queue->front() == chunk) {
+          encode(op, chunk, Use::travel);
+        }
+      }
+    }
+  }
   if (op.contributors) {
     op.candidates.push_back(chunk);
   }

@@ -211,7 +211,7 @@ std::optional<std::vector<JobSource>> Engine::parts_of(Op& op, std::span<const C
   for (const Contributor& contributor : from) {
     Region source = part_region(op, chunk);
     if (contributor.id == config_.self) {
-      if (!encode(op, chunk)) {
+      if (!encode(op, chunk, Use::own)) {
         return std::nullopt;
       }
     } else {

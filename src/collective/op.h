@@ -68,8 +68,9 @@ struct Chunk {
   bool summed = false;  // hierarchical: what my site contributes in the op's attempt is summed, or is nothing
 };
 
-// A chunk of my input that travels, and is reduced, as it was encoded once, or copied from a device.
-enum class Encoding : std::uint8_t { none, queued, done };
+// A chunk of my input that travels, and is reduced, as it was encoded once, or copied from a device. staying, stays: the same for me
+// alone, who am its root (Job::stays).
+enum class Encoding : std::uint8_t { none, queued, done, staying, stays };
 
 // Whatever the others are. The library's own ops (a state sync) are everyone's: it is how a newcomer gets its standing.
 inline bool may_contribute(const OpKey& op, Standing standing) {
@@ -152,6 +153,7 @@ struct Op {
   // Connections do not write to a device.
   bool lands_beside_a_device() const { return descriptor.on_device && MUTANT(result_lands_on_device, true, false); }
   bool is_owed_to_a_device() const { return lands_beside_a_device() && !descriptor.has_data; }
+  // Whether it is ready to travel.
   bool encoded(std::uint32_t chunk) const { return !travels_as_copy(descriptor) || encodings[chunk] == Encoding::done; }
   std::uint32_t part_length(std::uint32_t chunk) const { return plan.coded_length_of(descriptor.up, chunk); }
   std::uint32_t result_length(std::uint32_t chunk) const { return plan.coded_length_of(down(), chunk); }

@@ -74,6 +74,13 @@ std::string device_of(const SeawayDeviceTable& table, const void* memory, int& d
   return problem(table, "where the memory lies", table.device_of(memory, &device));
 }
 
+std::string Mark::passed(bool& is_passed) const {
+  int has = 0;
+  std::string wrong = problem(*table_, "waiting for the caller's stream", table_->passed(mark_, &has));
+  is_passed = has != 0 || !wrong.empty();
+  return wrong;
+}
+
 void* allocate(std::size_t bytes, int device) {
   void* memory = nullptr;
   const SeawayDeviceTable* const table = opened().table;

@@ -29,6 +29,8 @@ class Mark {
   Mark& operator=(const Mark&) = delete;
 
   void* get() const { return mark_; }
+  // "" or what is wrong; then it has passed, as nothing is to be waited for.
+  std::string passed(bool& is_passed) const;
 
  private:
   const SeawayDeviceTable* table_;

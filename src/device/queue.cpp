@@ -59,11 +59,12 @@ void Queue::hash(std::span<const SeawayLeaf> leaves) {
   put("hashing on the device", table_->hash, leaves.data(), leaves.size());
 }
 
-// Null if something has failed.
+// Also after something has failed: what was put in before that is still to be waited for. Null if that fails, too.
 void* Queue::mark_here() {
   void* mark = nullptr;
-  put("marking a point of the device's queue", table_->mark, &mark);
-  return problem_.empty() ? mark : nullptr;
+  const int error = table_->mark(queue_, &mark);
+  keep(device::problem(*table_, "marking a point of the device's queue", error));
+  return error == 0 ? mark : nullptr;
 }
 
 std::string Queue::wait() {
@@ -94,7 +95,8 @@ void Queue::serve() {
     waiting_.pop_front();
     lock.unlock();
     if (next.mark != nullptr) {
-      next.problem = device::problem(*table_, "waiting for the device", table_->wait(next.mark));
+      std::string problem = device::problem(*table_, "waiting for the device", table_->wait(next.mark));
+      next.problem = next.problem.empty() ? std::move(problem) : next.problem;
       table_->forget(next.mark);
     }
     next.done(next.problem);

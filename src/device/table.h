@@ -42,6 +42,7 @@ struct SeawayDeviceTable {
   int (*mark_stream)(int device, void* stream, void** mark);
   int (*follow)(void* queue, void* mark);  // what is put in from now on waits for it
   int (*wait)(void* mark);                 // blocks
+  int (*passed)(void* mark, int* is_passed);
   int (*forget)(void* mark);
 };
 

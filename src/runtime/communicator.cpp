@@ -117,11 +117,7 @@ void FrontCommunicator::broken(const std::string& what) {
   front_->over_text = "a bug in seaway: " + what + ". Please report it. Destroy this communicator; a new one can join";
   front_->view = nullptr;
   front_->updating = false;
-  while (!front_->open_ops.empty()) {
-    collective::Result result;
-    result.reason = front_->over_text;
-    finish(*front_, front_->open_ops.begin()->first, Status::internal, result, {}, 0);
-  }
+  finish_all(*front_, Status::internal, front_->over_text);
   front_->last_error = {Status::internal, front_->over_text, "", {}, {}, kNoPeer};
   front_->changed.notify_all();
 }
@@ -252,11 +248,9 @@ void FrontCommunicator::close() {
   }
   const std::lock_guard lock(front_->mutex);
   front_->view = nullptr;
-  while (!front_->open_ops.empty()) {  // posted, and not reached by the loop any more
-    collective::Result result;
-    result.reason = "the communicator was destroyed before this op was decided; the input is intact";
-    finish(*front_, front_->open_ops.begin()->first, Status::undecided, result, {}, 0);
-  }
+  // Posted, and not reached by the loop any more.
+  finish_all(*front_, Status::undecided,
+             "the communicator was destroyed before this op was decided; the input is intact");
 }
 
 // --- Looking --------------------------------------------------------------------------------------------------------

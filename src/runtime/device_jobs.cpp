@@ -16,31 +16,70 @@ using collective::JobKind;
 using collective::JobSource;
 using collective::Region;
 
-std::string DeviceJobs::open(int device, const device::Mark& mark) {
+namespace {
+constexpr Duration kPoll = kMillisecond / 5;
+}  // namespace
+
+std::string DeviceJobs::open(int device) {
   std::unique_ptr<device::Queue>& queue = queues_[device];
+  std::string problem;
   if (!queue) {
-    std::string problem;
-    const SeawayDeviceTable* const table = device::table(problem);
-    if (table != nullptr) {
+    if (const SeawayDeviceTable* const table = device::table(problem)) {
       queue = device::Queue::open(*table, device, problem);
     }
-    if (!queue) {
-      return problem;
-    }
   }
-  queue->follow(mark);
-  return "";
+  return problem;
 }
 
 bool DeviceJobs::take(const Job& job) {
   const auto is_there = [this](const JobSource& source) { return memory_->is_on_device(source.region); };
-  if (!devices_.contains(job.op) ||
+  const auto op = ops_.find(job.op);
+  if (op == ops_.end() ||
       (!memory_->is_on_device(job.dst) && std::none_of(job.sources.begin(), job.sources.end(), is_there))) {
     return false;
   }
-  waiting_.push_back(job);
-  begin_some();
+  if (is_held(op->second)) {
+    op->second.held.push_back(job);
+    poll_.at(net::monotonic_now() + kPoll);
+  } else {
+    waiting_.push_back(job);
+    begin_some();
+  }
   return true;
+}
+
+// The queue does not wait for the callers' streams itself: an op that was posted early would wait for one that was posted late.
+bool DeviceJobs::is_held(Op& op) {
+  bool has_passed = op.mark == nullptr;
+  if (!has_passed && !failed_) {
+    if (const std::string problem = op.mark->passed(has_passed); !problem.empty()) {
+      failed_ = true;
+      problem_ = problem;  // told with the first of the jobs that are not begun any more
+    }
+  }
+  if (has_passed || failed_) {
+    op.mark = nullptr;
+  }
+  return op.mark != nullptr;
+}
+
+void DeviceJobs::ask_marks() {
+  bool again = false;
+  for (auto& [handle, op] : ops_) {
+    if (op.held.empty()) {
+      continue;
+    }
+    if (is_held(op)) {
+      again = true;
+    } else {
+      waiting_.insert(waiting_.end(), op.held.begin(), op.held.end());
+      op.held.clear();
+    }
+  }
+  if (again) {
+    poll_.at(net::monotonic_now() + kPoll);
+  }
+  begin_some();
 }
 
 void DeviceJobs::begin_some() {
@@ -49,15 +88,20 @@ void DeviceJobs::begin_some() {
     running->job = std::move(waiting_.front());
     waiting_.pop_front();
     ++under_way_;
-    begin(*running);
     const std::weak_ptr<bool> alive = alive_;
-    queue_of(*running).then([this, alive, running](const std::string& problem) {
+    const auto then = [this, alive, running](const std::string& problem) {
       loop_->post([this, alive, running, problem] {
         if (!alive.expired()) {
           done(*running, problem);
         }
       });
-    });
+    };
+    if (failed_) {
+      then(problem_);
+    } else {
+      begin(*running);
+      queue_of(*running).then(then);
+    }
   }
 }
 
@@ -184,7 +228,7 @@ void DeviceJobs::copy_in(const Region& from, std::byte* to) {
   std::vector<iovec> pieces;
   memory_->device_pieces(from, pieces);
   for (const iovec& piece : pieces) {
-    queues_.at(devices_.at(from.owner))->copy(to, piece.iov_base, piece.iov_len);
+    queues_.at(ops_.at(from.owner).device)->copy(to, piece.iov_base, piece.iov_len);
     to += piece.iov_len;
   }
 }
@@ -219,9 +263,17 @@ std::byte* DeviceJobs::within_reach(Running& running, const Region& region) {
 
 // --- What is done ----------------------------------------------------------------------------------------------------
 
-void DeviceJobs::done(Running& running, const std::string& problem) {
-  if (!problem.empty() && !std::exchange(failed_, true)) {
+// Before anything of the job is believed.
+void DeviceJobs::tell_failure(const std::string& problem) {
+  failed_ = true;
+  if (!std::exchange(told_, true)) {
     owner_->on_device_failed(problem);
+  }
+}
+
+void DeviceJobs::done(Running& running, const std::string& problem) {
+  if (!problem.empty()) {
+    tell_failure(problem);
   }
   const std::uint64_t hash = problem.empty() ? hash_of(running) : 0;
   for (Memory::Block& block : running.staged) {

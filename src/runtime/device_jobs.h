@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "collective/boundary.h"
@@ -37,12 +38,13 @@ class DeviceJobOwner {
 class DeviceJobs {
  public:
   DeviceJobs(net::Loop& loop, Memory& memory, JobRunner& runner, DeviceJobOwner& owner)
-      : loop_(&loop), memory_(&memory), runner_(&runner), owner_(&owner) {}
+      : loop_(&loop), memory_(&memory), runner_(&runner), owner_(&owner), poll_(loop, [this] { ask_marks(); }) {}
 
-  // Gets ready for an op with buffers on this device, whose jobs wait for `mark`. "" or why there can be none.
-  std::string open(int device, const device::Mark& mark);
-  void add(OpHandle op, int device) { devices_[op] = device; }
-  void remove(OpHandle op) { devices_.erase(op); }
+  // Gets ready for ops with buffers on this device. "" or why there can be none.
+  std::string open(int device);
+  // The op's jobs wait for `mark`. Those of other ops do not wait for them.
+  void add(OpHandle op, int device, std::shared_ptr<device::Mark> mark) { ops_[op] = {device, std::move(mark), {}}; }
+  void remove(OpHandle op) { ops_.erase(op); }
 
   // False: it touches no device.
   bool take(const collective::Job& job);
@@ -58,6 +60,14 @@ class DeviceJobs {
   };
   using RunningPtr = std::shared_ptr<Running>;
 
+  struct Op {
+    int device = device::kHost;
+    std::shared_ptr<device::Mark> mark;  // null: passed
+    std::vector<collective::Job> held;   // until then
+  };
+
+  void ask_marks();
+  bool is_held(Op& op);
   void begin_some();
   void begin(Running& running);
   void encode(Running& running);
@@ -65,20 +75,24 @@ class DeviceJobs {
   void hash(Running& running);
   std::uint64_t hash_of(Running& running);
   void done(Running& running, const std::string& problem);
+  void tell_failure(const std::string& problem);
   void copy_in(const collective::Region& from, std::byte* to);
   void copy_to_callers(Running& running);
   std::byte* within_reach(Running& running, const collective::Region& region);
   std::byte* stage(Running& running);
-  device::Queue& queue_of(const Running& running) { return *queues_.at(devices_.at(running.job.op)); }
+  device::Queue& queue_of(const Running& running) { return *queues_.at(ops_.at(running.job.op).device); }
 
   net::Loop* loop_;
   Memory* memory_;
   JobRunner* runner_;
   DeviceJobOwner* owner_;
-  std::map<OpHandle, int> devices_;
+  std::map<OpHandle, Op> ops_;
+  net::Timer poll_;
   std::deque<collective::Job> waiting_;
   std::size_t under_way_ = 0;
-  bool failed_ = false;
+  bool failed_ = false;  // nothing more is begun
+  std::string problem_ = "a job before it has failed";
+  bool told_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::map<int, std::unique_ptr<device::Queue>> queues_;  // last: it ends first
 };

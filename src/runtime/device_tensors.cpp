@@ -14,8 +14,14 @@ constexpr std::size_t kAtOnce = 4096;
 constexpr std::size_t kDigestBytes = 256;  // two numbers, or a leaf that is so short that the host hashes it
 }  // namespace
 
+bool DeviceTensors::failed(std::string problem) {
+  is_failed_ = !problem.empty();
+  problem_ = std::move(problem);
+  return is_failed_;
+}
+
 std::string DeviceTensors::follow(int device, const device::Mark& mark) {
-  if (!queue_ || device != device_) {
+  if (!queue_ || device != device_ || is_failed_) {
     std::string problem;
     const SeawayDeviceTable* const table = device::table(problem);
     if (table != nullptr) {
@@ -25,6 +31,7 @@ std::string DeviceTensors::follow(int device, const device::Mark& mark) {
       return problem;
     }
     device_ = device;
+    is_failed_ = false;
   }
   if (!digests_) {
     digests_.reset(static_cast<std::byte*>(device::allocate(kAtOnce * kDigestBytes)));
@@ -50,8 +57,8 @@ std::string DeviceTensors::hash(std::span<const std::span<const std::byte>> leav
       digest += kDigestBytes;
     }
     queue_->hash(longer);
-    if (std::string problem = queue_->wait(); !problem.empty()) {
-      return problem;
+    if (failed(queue_->wait())) {
+      return problem_;
     }
     digest = digests_.get();
     for (const std::span<const std::byte> leaf : some) {

@@ -18,14 +18,19 @@ class DeviceTensors {
   std::string follow(int device, const device::Mark& mark);
   std::string hash(std::span<const std::span<const std::byte>> leaves, Hash128* hashes);
   void copy(void* to, const void* from, std::size_t bytes) { queue_->copy(to, from, bytes); }
-  std::string wait() { return queue_->wait(); }  // for what was copied
+  std::string wait() { return failed(queue_->wait()) ? problem_ : ""; }  // for what was copied
 
  private:
+  // A queue that has failed does nothing more: the next sync has another.
+  bool failed(std::string problem);
+
   struct Free {
     void operator()(std::byte* memory) const { device::deallocate(memory); }
   };
 
   int device_ = device::kHost;
+  bool is_failed_ = false;
+  std::string problem_;
   std::unique_ptr<std::byte, Free> digests_;  // pinned
   std::unique_ptr<device::Queue> queue_;      // last: it ends first
 };

@@ -29,9 +29,8 @@ Memory::Block Memory::allocate(std::uint64_t bytes, const Place& place) {
   return {static_cast<std::byte*>(memory), Free{place}};
 }
 
-// For what lands.
-Memory::Block Memory::allocate_here(std::uint64_t bytes) const {
-  Block block = allocate(bytes, slot_place_);
+Memory::Block Memory::allocated(std::uint64_t bytes, const Place& place) {
+  Block block = allocate(bytes, place);
   if (!block) {
     throw std::bad_alloc();
   }
@@ -59,10 +58,14 @@ void Memory::add(OpHandle op, Sides sides) {
   if (has_device && std::exchange(slot_place_, crossing) != crossing) {
     spare_slots_.clear();
   }
-  // What was held for it is there already, and holds the result.
-  const auto make = [](Own& own, std::uint64_t bytes, const Place& place) {
-    own.place = own.block ? own.place : place;
-    own.bytes = own.block ? own.bytes : bytes;
+  // What was held for it is there already, and holds the result: where the device reaches it, if there is one.
+  const auto make = [&](Own& own, std::uint64_t length, const Place& place) {
+    if (own.block && has_device) {
+      Block held = std::exchange(own.block, allocated(own.bytes, crossing));
+      std::memcpy(own.block.get(), held.get(), own.bytes);
+    }
+    own.place = own.block ? own.block.get_deleter().place : place;
+    own.bytes = own.block ? own.bytes : length;
   };
   make(buffers.scratch, scratch_bytes, sides.lands_on_device ? there : crossing);
   make(buffers.coded_in, sides.coded_in, crossing);
@@ -124,6 +127,9 @@ bool Memory::is_there(Own& own) {
   if (own.place.kind == Place::Kind::device && !own.block) {
     own.block = spare_for(own);
     own.block = own.block ? std::move(own.block) : allocate(own.bytes, own.place);
+    if (!own.block && spare_.erase(own.place) > 0) {
+      own.block = allocate(own.bytes, own.place);
+    }
     own.place = own.block ? own.place : Place{Place::Kind::pinned, device::kHost};
   }
   return own.place.kind == Place::Kind::device;
@@ -142,15 +148,17 @@ std::byte* Memory::own(Own& own) {
 
 // The larger ones are dearer to make anew.
 void Memory::give_back(Own& own) {
-  if (!own.block || own.bytes > keep_) {
+  // Pinning, and a device's allocations, stop who asks for them: one is kept however large it is.
+  const std::uint64_t keep = own.place.kind == Place::Kind::host ? keep_ : std::max(keep_, own.bytes);
+  if (!own.block || own.bytes > keep) {
     return;
   }
   Spare& spares = spare_[own.place];
-  while (spares.bytes + own.bytes > keep_ && spares.blocks.begin()->first < own.bytes) {
+  while (spares.bytes + own.bytes > keep && spares.blocks.begin()->first < own.bytes) {
     spares.bytes -= spares.blocks.begin()->first;
     spares.blocks.erase(spares.blocks.begin());
   }
-  if (spares.bytes + own.bytes <= keep_) {
+  if (spares.bytes + own.bytes <= keep) {
     spares.bytes += own.bytes;
     spares.blocks.emplace(own.bytes, std::move(own.block));
   }
@@ -180,11 +188,11 @@ std::byte* Memory::slot(const Region& region) {
     SEAWAY_ASSERT(end <= chunk_bytes_, "a slot holds one chunk");
     if (end * 2 <= chunk_bytes_) {
       slot.length = static_cast<std::uint32_t>(end);
-      slot.block = allocate_here(end);
+      slot.block = allocated(end, {});
     } else {
       slot.length = chunk_bytes_;
       if (spare_slots_.empty()) {
-        slot.block = allocate_here(chunk_bytes_);
+        slot.block = allocated(chunk_bytes_, slot_place_);
       } else {
         slot.block = std::move(spare_slots_.back());
         spare_slots_.pop_back();
@@ -302,7 +310,7 @@ std::byte* Memory::mirror(const Region& region) {
 
 Memory::Block Memory::stage() {
   if (spare_stages_.empty()) {
-    return allocate_here(chunk_bytes_);
+    return allocated(chunk_bytes_, {Place::Kind::pinned, device::kHost});
   }
   Block block = std::move(spare_stages_.back());
   spare_stages_.pop_back();

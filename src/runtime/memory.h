@@ -115,7 +115,7 @@ class Memory {
   };
 
   static Block allocate(std::uint64_t bytes, const Place& place);  // null: there is none left
-  Block allocate_here(std::uint64_t bytes) const;
+  static Block allocated(std::uint64_t bytes, const Place& place);
   Block spare_for(Own& own);
   static const Pieces& side_of(const Buffers& buffers, collective::Buffer buffer);
   void callers_pieces(const Pieces& side, const collective::Region& region, std::uint32_t from,

@@ -55,4 +55,12 @@ void finish(Front& front, std::uint64_t op, Status status, const collective::Res
   front.changed.notify_all();
 }
 
+void finish_all(Front& front, Status status, const std::string& reason) {
+  collective::Result result;
+  result.reason = reason;
+  while (!front.open_ops.empty()) {
+    finish(front, front.open_ops.begin()->first, status, result, {}, 0);
+  }
+}
+
 }  // namespace seaway::runtime

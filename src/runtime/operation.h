@@ -52,5 +52,7 @@ class FrontOperation : public Operation {
 // Makes an open op final; front.mutex is held. Nothing happens to one that is final already.
 void finish(Front& front, std::uint64_t op, Status status, const collective::Result& result, Epoch epoch,
             std::uint64_t scratch);
+// All that are open: nobody is left who could.
+void finish_all(Front& front, Status status, const std::string& reason);
 
 }  // namespace seaway::runtime

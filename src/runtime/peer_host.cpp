@@ -108,7 +108,7 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
   }
   descriptor.on_device = request.device != device::kHost;
   if (descriptor.on_device) {
-    if (std::string problem = device_jobs_.open(request.device, *request.mark); !problem.empty()) {
+    if (std::string problem = device_jobs_.open(request.device); !problem.empty()) {
       collective::Result result;
       result.reason = std::move(problem);
       owner_->on_op_ended(op, Status::no_device, result, 0);
@@ -128,7 +128,7 @@ void PeerHost::post(std::uint64_t op, std::uint64_t transaction, OpRequest reque
   posted_[posted.op] = {op, descriptor.tag};
   handles_[op] = posted.op;
   if (descriptor.on_device) {
-    device_jobs_.add(posted.op, request.device);
+    device_jobs_.add(posted.op, request.device, std::move(request.mark));
   }
   const std::uint64_t blocks = std::max<std::uint64_t>(descriptor.blocks, 1);
   const bool scatters = descriptor.kind == collective::OpKind::reduce_scatter;

@@ -325,11 +325,16 @@ void Session::on_updated() {
 
 void Session::on_over(Status status, const std::string& text) {
   // Later: it is the incarnation that says this.
-  loop_->post([this] {
+  loop_->post([this, status, text] {
     host_.reset();
     if (enrolment_ && next_id_ == kNoPeer) {
       enrolment_->stop();  // nobody is there whose certificate could be renewed
     }
+    const std::lock_guard lock(front_->mutex);
+    // Ops wait for their jobs on a device, which were just given up.
+    finish_all(
+        *front_, status == Status::evicted ? Status::evicted : Status::undecided,
+        text + ". It was at work on a device: if it had committed, its buffers there may hold a part of the result");
   });
   const std::lock_guard lock(front_->mutex);
   const bool was_member = front_->phase == Phase::member || front_->phase == Phase::leaving;

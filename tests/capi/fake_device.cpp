@@ -32,6 +32,8 @@ std::map<const std::byte*, std::size_t> pinned;
 std::atomic<long> calls_left = -1;
 std::atomic<std::size_t> crossed = 0;
 std::atomic<bool> is_full = false;
+constexpr double kDelay = 1e-4;
+std::atomic<double> delay = kDelay;
 
 // Null for memory of the host's.
 std::byte* view_of(const void* memory) {
@@ -82,6 +84,10 @@ struct Mark {
     const std::lock_guard lock(mutex);
     passed = true;
     changed.notify_all();
+  }
+  bool has_passed() {
+    const std::lock_guard lock(mutex);
+    return passed;
   }
   void wait() {
     std::unique_lock lock(mutex);
@@ -190,7 +196,7 @@ int put(void* queue, std::function<void()> what) {
     return kFailed;
   }
   static_cast<Worker*>(queue)->put([what = std::move(what)] {
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    std::this_thread::sleep_for(std::chrono::duration<double>(delay.load()));
     what();
   });
   return 0;
@@ -318,6 +324,11 @@ int wait(void* mark) {
   return 0;
 }
 
+int passed(void* mark, int* is_passed) {
+  *is_passed = (*static_cast<SharedMark*>(mark))->has_passed() ? 1 : 0;
+  return 0;
+}
+
 int forget(void* mark) {
   delete static_cast<SharedMark*>(mark);
   return 0;
@@ -346,6 +357,7 @@ constexpr SeawayDeviceTable kTable = {
     .mark_stream = mark_stream,
     .follow = follow,
     .wait = wait,
+    .passed = passed,
     .forget = forget,
 };
 
@@ -387,6 +399,8 @@ void fake_stream_fill(void* stream, float* memory, std::size_t count, float valu
 }
 
 void fake_device_fails_after(long calls) { calls_left = calls; }
+
+void fake_device_delays(double seconds) { delay = seconds > 0 ? seconds : kDelay; }
 
 void fake_device_is_full(int full) { is_full = full != 0; }
 

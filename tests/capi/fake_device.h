@@ -22,6 +22,8 @@ void fake_stream_fill(void* stream, float* memory, size_t count, float value, do
 
 /* The copy or kernel after so many more fails, and each after it; -1: none. */
 void fake_device_fails_after(long calls);
+/* How long each copy and kernel takes from now on; 0: as in the beginning. */
+void fake_device_delays(double seconds);
 /* Whether the library gets no memory there. */
 void fake_device_is_full(int full);
 /* Bytes that have gone from the host to the device or back, copied or reached by kernels. */

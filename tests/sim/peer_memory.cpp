@@ -1,6 +1,7 @@
 // Memory that the engine names, and jobs on real bytes.
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/mark.h"
 #include "codec/codec.h"
@@ -124,8 +125,11 @@ void PeerProcess::run_job(const Job& job) {
     std::memcpy(dst, address(job.sources.at(0).region), job.dst.length);
   } else if (job.kind == JobKind::encode) {
     const collective::Region& from = job.sources.at(0).region;
-    if (job.stays) {
-      memory_.at(job.op).kept.insert(job.dst.offset);
+    std::set<std::uint64_t>& kept = memory_.at(job.op).kept;
+    if (!job.stays) {
+      kept.erase(job.dst.offset);
+    } else if (!job.feeds_back) {  // what has travelled is on both sides
+      kept.insert(job.dst.offset);
     }
     codecs().encode({.codec = job.codec,
                      .dst = dst,

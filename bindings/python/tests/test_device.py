@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -75,8 +76,8 @@ _PROGRAM = textwrap.dedent(
                 comm.all_reduce(array, op="avg", codec=codec)
                 found.append(bool((seen == seen[0]).all()) and float(seen[0]))
             comm.broadcast(array, 0)
-            seen[7] += rank  # rank 0's is elected
-            found.append(comm.sync_state({"x": array}).bytes_changed)
+            seen[7] += rank
+            found.append(comm.sync_state({"x": array}, 1 - rank).bytes_changed)
             found.append(float(seen[7] - seen[8]))
             comm.barrier()
 
@@ -98,3 +99,61 @@ def test_arrays_on_a_device_and_on_the_host() -> None:
         [sys.executable, "-c", _PROGRAM], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+_EVICTED = textwrap.dedent(
+    """
+    import ctypes, os, pathlib, subprocess, sys, threading, time
+    import numpy as np
+    import seaway
+    from test_device import OnDevice
+
+    fake = ctypes.CDLL(os.environ["SEAWAY_CUDA_LIBRARY"])
+    fake.fake_device_allocate.restype = ctypes.c_void_p
+    folder, program = sys.argv[1:]
+    master = subprocess.Popen([program, "master", "--listen", "127.0.0.1:0", "--state", folder])
+    try:
+        while not (pathlib.Path(folder) / "join").exists():
+            time.sleep(0.05)
+        join = "@" + str(pathlib.Path(folder) / "join")
+        comms = {}
+
+        def begin(name):
+            comms[name] = seaway.Communicator(join, listen="127.0.0.1:0", name=name, min_world=2, timeout=30)
+
+        threads = [threading.Thread(target=begin, args=(name,)) for name in ("alice", "bob")]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        array = OnDevice(fake.fake_device_allocate(ctypes.c_size_t(40000)), 10000)
+        # Each job takes longer than it takes to be evicted.
+        fake.fake_device_delays(ctypes.c_double(1.2))
+        op = comms["alice"].all_reduce_async(array, codec="q8")
+        other = comms["bob"].all_reduce_async(np.ones(10000, np.float32), codec="q8")
+        time.sleep(0.5)
+        subprocess.run([program, "evict", "alice", "--reason", "a test", "--state", folder], check=True)
+        try:
+            op.wait(timeout=20)
+            raise SystemExit("it was not evicted")
+        except seaway.Evicted as error:
+            print(error)
+        other.wait(timeout=20)
+        fake.fake_device_delays(ctypes.c_double(0))
+        for comm in comms.values():
+            comm.close()
+    finally:
+        master.terminate()
+    """
+)
+
+
+@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+def test_whoever_is_evicted_while_the_device_is_at_work_hears_of_it(tmp_path: pathlib.Path) -> None:
+    program = shutil.which("seaway", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]))
+    assert program is not None
+    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _EVICTED, str(tmp_path / "run"), program],
+        env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "may hold a part of the result" in done.stdout

@@ -186,6 +186,7 @@ class Cluster {
   struct Memory {
     std::vector<float> input, output, scratch, residual;
     std::vector<std::byte> coded_in, coded_out, partial;
+    std::vector<std::byte> mirror;  // of coded_in, for jobs: what stays is nowhere else
     bool on_device = false;
   };
 
@@ -204,6 +205,16 @@ class Cluster {
     std::vector<EngineEffect> asked;
     int encodings = 0;
   };
+
+  // Where jobs find an encoding.
+  std::byte* job_address(Node& node, const Region& region) {
+    if (region.buffer != Buffer::coded_input) {
+      return address(node, region);
+    }
+    auto& mirror = node.memory.at(region.owner).mirror;
+    mirror.resize(std::max<std::size_t>(mirror.size(), region.offset + region.length));
+    return mirror.data() + region.offset;
+  }
 
   std::byte* address(Node& node, const Region& region) {
     if (region.buffer == Buffer::slot) {
@@ -272,7 +283,7 @@ class Cluster {
   }
 
   void run_job(Node& node, const Job& job) {
-    std::byte* dst = address(node, job.dst);
+    std::byte* dst = job_address(node, job.dst);
     const CodecKernels& codecs = scalar_codec_kernels();
     if (job.kind == JobKind::encode) {
       ++node.encodings;
@@ -285,6 +296,9 @@ class Cluster {
                      .key = job.key,
                      .stream = 0,
                      .residual_stays = !job.feeds_back});
+      if (!job.stays) {
+        std::memcpy(address(node, job.dst), dst, job.dst.length);
+      }
     } else if (job.kind == JobKind::decode) {
       const std::byte* from = address(node, job.sources[0].region);
       codecs.decode(job.codec, dst, from, seaway::whole(job.count));
@@ -294,7 +308,7 @@ class Cluster {
     } else if (job.codec != Codec::none || job.coded_by != Codec::none) {
       std::vector<EncodedSource> sources;
       for (const JobSource& source : job.sources) {
-        sources.push_back({address(node, source.region), job.codec, source.weight});
+        sources.push_back({job_address(node, source.region), job.codec, source.weight});
       }
       (job.reduction == Reduction::avg ? codecs.avg
                                        : codecs.sum)({dst, sources, seaway::whole(job.count), job.weight_sum});
@@ -306,11 +320,14 @@ class Cluster {
     } else if (job.kind == JobKind::zero) {
       std::memset(dst, 0, job.dst.length);
     } else if (job.kind == JobKind::copy) {
-      std::memcpy(dst, address(node, job.sources[0].region), job.dst.length);
+      std::memcpy(dst, job_address(node, job.sources[0].region), job.dst.length);
+      if (job.dst.buffer == Buffer::coded_input) {
+        std::memcpy(address(node, job.dst), dst, job.dst.length);
+      }
     } else if (job.kind == JobKind::reduce) {
       std::vector<Source> sources;
       for (const JobSource& source : job.sources) {
-        sources.push_back({address(node, source.region), source.weight});
+        sources.push_back({job_address(node, source.region), source.weight});
       }
       scalar_kernels().reduce(job.dtype, job.reduction)({dst, sources, job.count, job.weight_sum});
     }

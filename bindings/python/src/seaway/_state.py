@@ -67,11 +67,12 @@ def _described(tensors: Mapping[str, Array]) -> list[tuple[str, Any, Any]]:
     return sorted(described, key=lambda each: each[0])
 
 
-def _stream(tensors: Mapping[str, Array]) -> int:
+def _stream(tensors: Mapping[str, Array], described: list[tuple[str, Any, Any]]) -> int:
     """The stream on which those on a device were written; 0: the default stream, or none is on a device."""
-    streams = {stream_of(tensor) for tensor in tensors.values()} - {0}
+    on_device = {name for name, buffer, _ in described if buffer[0].device != lib.SEAWAY_HOST}
+    streams = {stream_of(tensors[name]) for name in on_device}
     if len(streams) > 1:
-        raise InvalidError("the tensors were written on several CUDA streams; synchronize them, or name one")
+        raise InvalidError("the tensors were written on several CUDA streams; synchronize them, and use one")
     return streams.pop() if streams else 0
 
 
@@ -108,7 +109,7 @@ class State:
         if role not in _ROLES:
             raise InvalidError(f"role is {role!r}; give one of {', '.join(_ROLES)}")
         options.role = _ROLES[role]
-        options.stream = ffi.cast("void *", _stream(tensors))
+        options.stream = ffi.cast("void *", _stream(tensors, self._keep))
         if not isinstance(revision, int) or not 0 <= revision < 2**64:
             raise InvalidError(f"revision is {revision!r}; give a number from 0 to 2**64 - 1")
         struct = _new("seaway_sync_result *")
