@@ -1,4 +1,5 @@
 /* Buffers on a GPU, on a device that only looks like one: the host dies when it touches them itself. */
+#include <pthread.h>
 #include <seaway/seaway.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,46 @@ CASE(an_all_reduce_between_devices_and_hosts) {
     }
     cluster_stop(&c);
   }
+}
+
+static pthread_mutex_t come_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t come_changed = PTHREAD_COND_INITIALIZER;
+static int come_done;
+
+/* Member 2 posts when the others are done: its library holds the result, in the host's memory, and then brings it to its device. */
+static void come_late(struct member* member) {
+  struct memory x = allocate(member, COUNT);
+  const seaway_buffer buffer = {x.data, COUNT, SEAWAY_F32, x.device};
+  seaway_options options;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = options.codec_down = *(const int32_t*)member->argument;
+  options.quorum = 2;
+  fill(x.view, member->index);
+  pthread_mutex_lock(&come_mutex);
+  while (member->index == 2 && come_done < 2) {
+    pthread_cond_wait(&come_changed, &come_mutex);
+  }
+  pthread_mutex_unlock(&come_mutex);
+  CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &buffer, 1, SEAWAY_SUM, &options));
+  pthread_mutex_lock(&come_mutex);
+  ++come_done;
+  pthread_cond_broadcast(&come_changed);
+  pthread_mutex_unlock(&come_mutex);
+  CHECK(x.view[999] > 2.9F * 999 && x.view[999] < 3.1F * 999);
+  CHECK(are_everybodys(member->comm, x.view));
+  CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+  deallocate(&x);
+}
+
+CASE(whoever_comes_late_with_a_device_gets_what_was_held) {
+  struct cluster c;
+  int32_t codec;
+  REQUIRE(cluster_start(&c, 3));
+  for (codec = SEAWAY_CODEC_NONE; codec <= SEAWAY_CODEC_Q8; ++codec) {
+    come_done = 0;
+    each(&c, come_late, &codec);
+  }
+  cluster_stop(&c);
 }
 
 /* Where the device has no memory for the library the host's serves. */
