@@ -241,6 +241,12 @@ Landing Engine::land_result(ConnId conn, Connection& connection, const FrameHead
       op->plan.blocks != Blocks::none ||
       (!op->plan.has_result_from(config_.self, connection.peer, header.chunk) &&
        MUTANT(m9_old_result_taken, true, false))) {
+    // In a transaction an op whose calls differ is open until the master has aborted it.
+    const auto side = op->sides.find(connection.peer);
+    const bool is_same = side != op->sides.end() && side->second.ready && side->second.ready->digest == op->digest;
+    if (op->key.is_in_transaction() && !is_same) {
+      return Sink{};
+    }
     return Refuse{"a result from a peer that is not its root"};
   }
   Chunk& chunk = op->chunks[header.chunk];

@@ -190,6 +190,24 @@ TEST_CASE("lists that differ are not held, and the master is asked to abort") {
   CHECK(reports[1][0].status == wire::OpStatus::running);
 }
 
+TEST_CASE(
+    "what comes for an op that is another here is no reason to close a connection, until the transaction is aborted") {
+  Lanes cluster(3, 1);
+  Descriptor broadcast;
+  broadcast.kind = OpKind::broadcast;
+  broadcast.root = Cluster::id(0);
+  Descriptor gather;
+  gather.kind = OpKind::all_gather;
+  gather.blocks = 3;
+  for (const std::size_t i : {0u, 1u, 2u}) {
+    cluster.open(i);
+    cluster.add(i, 1, i == 2 ? gather : broadcast);
+    cluster.close(i);
+  }
+  CHECK_NOTHROW(cluster.run());
+  CHECK(cluster.has_asked_to_abort(2));
+}
+
 TEST_CASE("lanes that count different replicas do not commit") {
   Lanes cluster(4, 2);
   cluster.engine(2).set_standing(Standing::unsynced);  // lane 0 of replica 1
