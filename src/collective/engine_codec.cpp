@@ -66,9 +66,10 @@ Region Engine::sent_result_region(const Op& op, std::uint32_t chunk) const {
              : Region{Buffer::coded_result, op.handle, op.plan.coded_offset_of(codec, chunk), op.result_length(chunk)};
 }
 
-// Whether nobody else is to have what I contribute to the chunk.
+// Whether nobody else is to have what I contribute to the chunk, and it may stay on a device.
 bool Engine::is_mine_alone(const Op& op, std::uint32_t chunk) const {
-  return !op.plan.one_shot && op.plan.sites.empty() && !op.plan.is_from_owner() && op.plan.is_root(config_.self, chunk);
+  return lands_on_device(op.descriptor) && !op.plan.one_shot && op.plan.sites.empty() && !op.plan.is_from_owner() &&
+         op.plan.is_root(config_.self, chunk);
 }
 
 Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
