@@ -14,21 +14,9 @@ void for_warps(unsigned warps, const Some& some) {
 }
 
 inline bool encode(unsigned warps, const SeawayEncode& call) {
-  for_encode(call, [&](const EncodeWork& work) {
-    for_warps(warps, [&](unsigned number, unsigned of) {
-      switch (call.codec) {
-        case Codec::bf16:
-          return encode_some<Half>(HostWarp{}, work, number, of);
-        case Codec::q8:
-          return encode_some<Byte>(HostWarp{}, work, number, of);
-        case Codec::q4:
-          return encode_some<Nibble>(HostWarp{}, work, number, of);
-        case Codec::none:
-          break;
-      }
-    });
+  return for_encode(call, [&]<class Code>(const EncodeWork& work) {
+    for_warps(warps, [&](unsigned number, unsigned of) { encode_some<Code>(HostWarp{}, work, number, of); });
   });
-  return call.codec != Codec::none;
 }
 
 inline bool fold(unsigned warps, const SeawayFold& call) {

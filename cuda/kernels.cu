@@ -55,23 +55,10 @@ cudaError_t launched(bool is_defined) { return is_defined ? cudaGetLastError() :
 }  // namespace
 
 cudaError_t encode(const Where& where, const SeawayEncode& call) {
-  for_encode(call, [&](const EncodeWork& work) {
+  return launched(for_encode(call, [&]<class Code>(const EncodeWork& work) {
     const unsigned blocks = blocks_for(where, (work.end_tile - work.first_tile) * kLanes);
-    switch (call.codec) {
-      case Codec::bf16:
-        encode_kernel<Half><<<blocks, kThreads, 0, where.stream>>>(work);
-        break;
-      case Codec::q8:
-        encode_kernel<Byte><<<blocks, kThreads, 0, where.stream>>>(work);
-        break;
-      case Codec::q4:
-        encode_kernel<Nibble><<<blocks, kThreads, 0, where.stream>>>(work);
-        break;
-      case Codec::none:
-        break;
-    }
-  });
-  return launched(call.codec != Codec::none);
+    encode_kernel<Code><<<blocks, kThreads, 0, where.stream>>>(work);
+  }));
 }
 
 cudaError_t fold(const Where& where, const SeawayFold& call) {

@@ -33,9 +33,30 @@ inline std::uint64_t fill_spans(Spans& table, const SeawaySpan* spans, std::size
   return end;
 }
 
-// launch(an EncodeWork) for so many tiles as the tables hold, until there are none left.
+// f(how the codec lies in memory). False: there is no such codec.
+template <class F>
+bool with_code(Codec codec, const F& f) {
+  switch (codec) {
+    case Codec::none:
+      f(Plain{});
+      return true;
+    case Codec::bf16:
+      f(Half{});
+      return true;
+    case Codec::q8:
+      f(Byte{});
+      return true;
+    case Codec::q4:
+      f(Nibble{});
+      return true;
+  }
+  return false;
+}
+
+// launch<how the codec lies in memory>(an EncodeWork) for so many tiles as the tables hold, until there are none left. False: it is a
+// codec that does not encode.
 template <class Launch>
-void for_encode(const SeawayEncode& call, const Launch& launch) {
+bool for_encode(const SeawayEncode& call, const Launch& launch) {
   EncodeWork work;
   work.dst = bytes_of(call.dst);
   work.count = call.count;
@@ -50,8 +71,13 @@ void for_encode(const SeawayEncode& call, const Launch& launch) {
     end = std::min(end, fill_spans(work.residual, call.residual, call.residual_spans, first, call.count));
     work.first_tile = tile;
     work.end_tile = end == call.count ? tiles : end / kTile;
-    launch(work);
+    with_code(call.codec, [&](auto code) {
+      if constexpr (decltype(code)::kRowBytes != Plain::kRowBytes) {
+        launch.template operator()<decltype(code)>(work);
+      }
+    });
   }
+  return call.codec != Codec::none;
 }
 
 // False: more than a table holds.
@@ -67,28 +93,7 @@ bool fill_sources(Work& work, const SeawaySource* sources, std::size_t count) {
   return true;
 }
 
-// launch(a FoldWork, the codec of the sources, that of the sum, whether it is an average) as types. False: it cannot be done.
-template <class Code, class CodedBy, class Launch>
-void launch_fold(const FoldWork& work, bool is_avg, const Launch& launch) {
-  if (is_avg) {
-    launch.template operator()<Code, CodedBy, true>(work);
-  } else {
-    launch.template operator()<Code, CodedBy, false>(work);
-  }
-}
-template <class Code, class Launch>
-void launch_fold(const FoldWork& work, const SeawayFold& call, const Launch& launch) {
-  switch (call.coded_by) {
-    case Codec::none:
-      return launch_fold<Code, Plain>(work, call.is_avg, launch);
-    case Codec::bf16:
-      return launch_fold<Code, Half>(work, call.is_avg, launch);
-    case Codec::q8:
-      return launch_fold<Code, Byte>(work, call.is_avg, launch);
-    case Codec::q4:
-      return launch_fold<Code, Nibble>(work, call.is_avg, launch);
-  }
-}
+// launch<codec of the sources, that of the sum, whether it is an average>(a FoldWork). False: it cannot be done.
 template <class Launch>
 bool for_fold(const SeawayFold& call, const Launch& launch) {
   FoldWork work;
@@ -99,21 +104,17 @@ bool for_fold(const SeawayFold& call, const Launch& launch) {
   if (!fill_sources<FoldWork, float>(work, call.sources, call.source_count)) {
     return false;
   }
-  switch (call.codec) {
-    case Codec::none:
-      launch_fold<Plain>(work, call, launch);
-      return true;
-    case Codec::bf16:
-      launch_fold<Half>(work, call, launch);
-      return true;
-    case Codec::q8:
-      launch_fold<Byte>(work, call, launch);
-      return true;
-    case Codec::q4:
-      launch_fold<Nibble>(work, call, launch);
-      return true;
-  }
-  return false;
+  bool is_codec = true;
+  const bool is_sources = with_code(call.codec, [&](auto code) {
+    is_codec = with_code(call.coded_by, [&](auto coded_by) {
+      if (call.is_avg) {
+        launch.template operator()<decltype(code), decltype(coded_by), true>(work);
+      } else {
+        launch.template operator()<decltype(code), decltype(coded_by), false>(work);
+      }
+    });
+  });
+  return is_sources && is_codec;
 }
 
 // launch<Operation, elements of a pack>(a ReduceWork): packs as far as they go, single elements behind them.

@@ -49,17 +49,10 @@ std::byte* pinned(std::size_t bytes) {
 }
 
 std::size_t coded(Codec codec, std::size_t count) {
-  switch (codec) {
-    case Codec::bf16:
-      return code_bytes<Half>(count);
-    case Codec::q8:
-      return scale_bytes<Byte>(count) + code_bytes<Byte>(count);
-    case Codec::q4:
-      return scale_bytes<Nibble>(count) + code_bytes<Nibble>(count);
-    case Codec::none:
-      break;
-  }
-  return count * sizeof(float);
+  std::size_t bytes = 0;
+  cuda::with_code(codec,
+                  [&](auto code) { bytes = scale_bytes<decltype(code)>(count) + code_bytes<decltype(code)>(count); });
+  return bytes;
 }
 
 // The median of some rounds, in seconds.

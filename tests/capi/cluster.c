@@ -127,6 +127,22 @@ static seaway_view_info info_of(seaway_comm* comm) {
   return info;
 }
 
+int are_everybodys(seaway_comm* comm, const float* x, size_t count) {
+  uint64_t sums[2] = {0, 0};
+  const seaway_buffer least = {&sums[0], 1, SEAWAY_U64, SEAWAY_HOST};
+  const seaway_buffer most = {&sums[1], 1, SEAWAY_U64, SEAWAY_HOST};
+  size_t i;
+  for (i = 0; i < count; ++i) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    sums[0] = sums[0] * 31 + bits;
+  }
+  sums[1] = sums[0];
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &least, 1, SEAWAY_MIN, NULL));
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &most, 1, SEAWAY_MAX, NULL));
+  return sums[0] == sums[1];
+}
+
 uint64_t self_of(seaway_comm* comm) { return info_of(comm).self; }
 uint32_t rank_of(seaway_comm* comm) { return info_of(comm).rank; }
 uint32_t world_of(seaway_comm* comm) { return info_of(comm).world_size; }

@@ -40,6 +40,9 @@ void each(struct cluster* cluster, void (*program)(struct member*), void* argume
 void cluster_last_leaves(struct cluster* cluster);
 void cluster_stop(struct cluster* cluster);
 
+/* Whether all members have these bits. A collective call. */
+int are_everybodys(seaway_comm* comm, const float* x, size_t count);
+
 /* The incarnation, and the rank, of a member. */
 uint64_t self_of(seaway_comm* comm);
 uint32_t rank_of(seaway_comm* comm);

@@ -52,23 +52,6 @@ static int all_sums(const float* x, int members) {
   return i == COUNT;
 }
 
-/* Whether all members have these bits, wherever they lie. */
-static int are_everybodys(seaway_comm* comm, const float* x) {
-  uint64_t sums[2] = {0, 0};
-  const seaway_buffer least = {&sums[0], 1, SEAWAY_U64, SEAWAY_HOST};
-  const seaway_buffer most = {&sums[1], 1, SEAWAY_U64, SEAWAY_HOST};
-  int i;
-  for (i = 0; i < COUNT; ++i) {
-    uint32_t bits;
-    memcpy(&bits, &x[i], sizeof bits);
-    sums[0] = sums[0] * 31 + bits;
-  }
-  sums[1] = sums[0];
-  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &least, 1, SEAWAY_MIN, NULL));
-  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &most, 1, SEAWAY_MAX, NULL));
-  return sums[0] == sums[1];
-}
-
 /* Out of place, in two pieces and in place, and over a codec: the bits are those of the host's members. */
 static void reduce(struct member* member) {
   const int32_t codec = *(const int32_t*)member->argument;
@@ -95,8 +78,8 @@ static void reduce(struct member* member) {
   }
   CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, in, 2, SEAWAY_SUM, &options));
   CHECK(codec != SEAWAY_CODEC_NONE || all_sums(x.view, members));
-  CHECK(are_everybodys(member->comm, y.view));
-  CHECK(are_everybodys(member->comm, x.view));
+  CHECK(are_everybodys(member->comm, y.view, COUNT));
+  CHECK(are_everybodys(member->comm, x.view, COUNT));
   CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
   deallocate(&x);
   deallocate(&y);
@@ -140,7 +123,7 @@ static void come_late(struct member* member) {
   pthread_cond_broadcast(&come_changed);
   pthread_mutex_unlock(&come_mutex);
   CHECK(x.view[999] > 2.9F * 999 && x.view[999] < 3.1F * 999);
-  CHECK(are_everybodys(member->comm, x.view));
+  CHECK(are_everybodys(member->comm, x.view, COUNT));
   CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
   deallocate(&x);
 }
@@ -238,7 +221,7 @@ static void blocks(struct member* member) {
   for (i = 0; i < COUNT && i < count; ++i) {
     x.view[i] = y.view[i];
   }
-  CHECK(count < COUNT || are_everybodys(member->comm, x.view));
+  CHECK(count < COUNT || are_everybodys(member->comm, x.view, COUNT));
   CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
   deallocate(&x);
   deallocate(&y);
@@ -384,7 +367,7 @@ static void sync_state(struct member* member) {
     CHECK(bias.view[i] == (float)i);
   }
   CHECK(weights.view[LEAF + 5] == (float)((LEAF + 5) % 1000 * 2));
-  CHECK(are_everybodys(member->comm, weights.view));
+  CHECK(are_everybodys(member->comm, weights.view, COUNT));
   /* Of a megabyte and a half: hashes, a leaf out at one member and in at another. */
   CHECK(fake_device_crossed() - crossed < 3 * LEAF * sizeof(float));
   CHECK_OK(member->comm, seaway_state_sync(state, &result, 4, &options, PATIENCE));

@@ -49,21 +49,6 @@ static void close_vector(struct vector* v) {
   free(v->here);
 }
 
-static int are_everybodys(seaway_comm* comm, const float* x) {
-  uint64_t sums[2] = {0, 0};
-  const seaway_buffer least = {&sums[0], 1, SEAWAY_U64, SEAWAY_HOST}, most = {&sums[1], 1, SEAWAY_U64, SEAWAY_HOST};
-  int i;
-  for (i = 0; i < COUNT; ++i) {
-    uint32_t bits;
-    memcpy(&bits, &x[i], sizeof bits);
-    sums[0] = sums[0] * 31 + bits;
-  }
-  sums[1] = sums[0];
-  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &least, 1, SEAWAY_MIN, NULL));
-  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &most, 1, SEAWAY_MAX, NULL));
-  return sums[0] == sums[1];
-}
-
 static void reduce(struct member* member) {
   const int members = member->cluster->count;
   struct vector x, y;
@@ -85,10 +70,10 @@ static void reduce(struct member* member) {
     for (i = 0; codec == SEAWAY_CODEC_NONE && i < COUNT; ++i) {
       CHECK(y.here[i] == (float)((i % 2003 - 1000) * (members * (members + 1) / 2)));
     }
-    CHECK(are_everybodys(member->comm, y.here));
+    CHECK(are_everybodys(member->comm, y.here, COUNT));
     CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &x.buffer, 1, SEAWAY_AVG, &options));
     get(&x);
-    CHECK(are_everybodys(member->comm, x.here));
+    CHECK(are_everybodys(member->comm, x.here, COUNT));
   }
   close_vector(&x);
   close_vector(&y);
@@ -122,7 +107,7 @@ static void sync_state(struct member* member) {
   CHECK(result.bytes_changed == (member->index == 2 ? 256 * 1024 : 0));
   get(&x);
   CHECK(x.here[COUNT / 2] == (float)(COUNT / 2));
-  CHECK(are_everybodys(member->comm, x.here));
+  CHECK(are_everybodys(member->comm, x.here, COUNT));
   CHECK_STATUS(SEAWAY_OK, seaway_state_free(state));
   close_vector(&x);
 }
