@@ -3,11 +3,16 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <new>
 
+#include "cuda/context.h"
 #include "cuda/kernels.h"
 
 namespace {
+
+using seaway::cuda::device_to_ask;
+using seaway::cuda::On;
 
 struct Queue {
   int device = 0;
@@ -15,30 +20,18 @@ struct Queue {
   int processors = 0;
 };
 
-// The calling thread's device, put back when it goes: the caller has one of his own.
-class On {
- public:
-  explicit On(int device) {
-    error_ = cudaGetDevice(&before_);
-    if (error_ == cudaSuccess && device != before_) {
-      error_ = cudaSetDevice(device);
-      changed_ = error_ == cudaSuccess;
-    }
-  }
-  ~On() {
-    if (changed_) {
-      static_cast<void>(cudaSetDevice(before_));
-    }
-  }
-  On(const On&) = delete;
-  On& operator=(const On&) = delete;
-  cudaError_t error() const { return error_; }
-
- private:
-  int before_ = 0;
-  bool changed_ = false;
-  cudaError_t error_ = cudaSuccess;
+struct Mark {
+  int device = 0;
+  cudaEvent_t event = nullptr;
 };
+
+// Whose context pins the host's memory: the first device that was opened, which this process uses.
+std::atomic<int> pinning_device = -1;
+
+int device_that_pins() {
+  const int device = pinning_device;
+  return device >= 0 ? device : device_to_ask();
+}
 
 int done(cudaError_t error) {
   static_cast<void>(cudaGetLastError());  // one that can be forgotten is not to be found by somebody else
@@ -49,26 +42,35 @@ const char* text(int error) { return cudaGetErrorString(static_cast<cudaError_t>
 
 int count(int* devices) { return done(cudaGetDeviceCount(devices)); }
 
-int device_of(const void* memory, int* device) {
-  cudaPointerAttributes attributes{};
-  const cudaError_t error = cudaPointerGetAttributes(&attributes, memory);
-  const bool is_devices = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
-  *device = error == cudaSuccess && is_devices ? attributes.device : -1;
-  return done(error);
+// What `call` gives, made on a device.
+template <class Call>
+int made_on(int device, const Call& call) {
+  const On on(device);
+  return done(on.error() != cudaSuccess ? on.error() : call());
 }
 
-int allocate(std::size_t bytes, void** memory) { return done(cudaHostAlloc(memory, bytes, cudaHostAllocPortable)); }
+int device_of(const void* memory, int* device) {
+  cudaPointerAttributes attributes{};
+  const int error = made_on(device_to_ask(), [&] { return cudaPointerGetAttributes(&attributes, memory); });
+  const bool is_devices = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+  *device = error == 0 && is_devices ? attributes.device : -1;
+  return error;
+}
 
-int deallocate(void* memory) { return done(cudaFreeHost(memory)); }
+int allocate(std::size_t bytes, void** memory) {
+  return made_on(device_that_pins(), [&] { return cudaHostAlloc(memory, bytes, cudaHostAllocPortable); });
+}
+
+int deallocate(void* memory) {
+  return made_on(device_that_pins(), [&] { return cudaFreeHost(memory); });
+}
 
 int allocate_on(int device, std::size_t bytes, void** memory) {
-  const On on(device);
-  return done(on.error() != cudaSuccess ? on.error() : cudaMalloc(memory, bytes));
+  return made_on(device, [&] { return cudaMalloc(memory, bytes); });
 }
 
 int deallocate_on(int device, void* memory) {
-  const On on(device);
-  return done(on.error() != cudaSuccess ? on.error() : cudaFree(memory));
+  return made_on(device, [&] { return cudaFree(memory); });
 }
 
 int open(int device, void** queue) {
@@ -88,6 +90,8 @@ int open(int device, void** queue) {
     delete made;
     return done(error);
   }
+  int none = -1;
+  pinning_device.compare_exchange_strong(none, device);
   *queue = made;
   return 0;
 }
@@ -105,8 +109,7 @@ int close(void* queue) {
 template <class Put>
 int put_into(void* queue, const Put& put) {
   const auto* const used = static_cast<Queue*>(queue);
-  const On on(used->device);
-  return done(on.error() != cudaSuccess ? on.error() : put(seaway::cuda::Where{used->stream, used->processors}));
+  return made_on(used->device, [&] { return put(seaway::cuda::Where{used->stream, used->processors}); });
 }
 
 int copy(void* queue, void* to, const void* from, std::size_t bytes) {
@@ -143,21 +146,25 @@ int squares(void* queue, const SeawaySquares* vectors, std::size_t count) {
 }
 
 int mark_stream(int device, void* stream, void** mark) {
-  const On on(device);
-  if (on.error() != cudaSuccess) {
-    return done(on.error());
+  auto* const made = new (std::nothrow) Mark{device};
+  if (made == nullptr) {
+    return done(cudaErrorMemoryAllocation);
   }
-  cudaEvent_t event = nullptr;
-  cudaError_t error = cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync);
-  if (error == cudaSuccess) {
-    error = cudaEventRecord(event, static_cast<cudaStream_t>(stream));
+  const int error = made_on(device, [&] {
+    const cudaError_t created = cudaEventCreateWithFlags(&made->event, cudaEventDisableTiming | cudaEventBlockingSync);
+    const cudaError_t recorded =
+        created == cudaSuccess ? cudaEventRecord(made->event, static_cast<cudaStream_t>(stream)) : created;
+    if (recorded != cudaSuccess && made->event != nullptr) {
+      static_cast<void>(cudaEventDestroy(made->event));
+    }
+    return recorded;
+  });
+  if (error != 0) {
+    delete made;
+    return error;
   }
-  if (error != cudaSuccess && event != nullptr) {
-    static_cast<void>(cudaEventDestroy(event));
-    event = nullptr;
-  }
-  *mark = event;
-  return done(error);
+  *mark = made;
+  return 0;
 }
 
 int mark(void* queue, void** mark) {
@@ -167,18 +174,29 @@ int mark(void* queue, void** mark) {
 
 int follow(void* queue, void* mark) {
   return put_into(
-      queue, [&](const auto& where) { return cudaStreamWaitEvent(where.stream, static_cast<cudaEvent_t>(mark), 0); });
+      queue, [&](const auto& where) { return cudaStreamWaitEvent(where.stream, static_cast<Mark*>(mark)->event, 0); });
 }
 
-int wait(void* mark) { return done(cudaEventSynchronize(static_cast<cudaEvent_t>(mark))); }
+int wait(void* mark) {
+  const auto* const waited = static_cast<Mark*>(mark);
+  return made_on(waited->device, [&] { return cudaEventSynchronize(waited->event); });
+}
 
 int passed(void* mark, int* is_passed) {
-  const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(mark));
-  *is_passed = error == cudaSuccess ? 1 : 0;
-  return done(error == cudaErrorNotReady ? cudaSuccess : error);
+  const auto* const asked = static_cast<Mark*>(mark);
+  return made_on(asked->device, [&] {
+    const cudaError_t error = cudaEventQuery(asked->event);
+    *is_passed = error == cudaSuccess ? 1 : 0;
+    return error == cudaErrorNotReady ? cudaSuccess : error;
+  });
 }
 
-int forget(void* mark) { return done(cudaEventDestroy(static_cast<cudaEvent_t>(mark))); }
+int forget(void* mark) {
+  const auto* const forgotten = static_cast<Mark*>(mark);
+  const int error = made_on(forgotten->device, [&] { return cudaEventDestroy(forgotten->event); });
+  delete forgotten;
+  return error;
+}
 
 constexpr SeawayDeviceTable kTable = {
     .version = kSeawayDeviceVersion,

@@ -1,0 +1,111 @@
+// In whose context a call runs. The run time works in the one that is current to the thread, and where there is none it makes that of
+// GPU 0: some hundred MB there for a process that uses another GPU, of every thread that has not chosen. So each call here makes the
+// context of its own device current for as long as it takes, and never one that nobody has asked for.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+
+#include <map>
+#include <mutex>
+
+namespace seaway::cuda {
+
+// What the run time has not: of the driver, which it has opened itself. Both number their errors alike.
+struct Driver {
+  decltype(&cuCtxGetCurrent) current;
+  decltype(&cuCtxPushCurrent) push;
+  decltype(&cuCtxPopCurrent) pop;
+  decltype(&cuDevicePrimaryCtxRetain) retain;
+  decltype(&cuDevicePrimaryCtxGetState) state;
+
+  // Null where there is none, or one that is too old.
+  static const Driver* get() {
+    static const Driver driver = open();
+    return driver.state == nullptr ? nullptr : &driver;
+  }
+
+ private:
+  static Driver open() {
+    int devices = 0;
+    void* const library = cudaGetDeviceCount(&devices) == cudaSuccess ? dlopen("libcuda.so.1", RTLD_NOW) : nullptr;
+    Driver driver{};
+    const bool is_whole = library != nullptr && find(library, "cuCtxGetCurrent", driver.current) &&
+                          find(library, "cuCtxPushCurrent_v2", driver.push) &&
+                          find(library, "cuCtxPopCurrent_v2", driver.pop) &&
+                          find(library, "cuDevicePrimaryCtxRetain", driver.retain) &&
+                          find(library, "cuDevicePrimaryCtxGetState", driver.state);
+    return is_whole ? driver : Driver{};
+  }
+  template <class Function>
+  static bool find(void* library, const char* name, Function& function) {
+    function = reinterpret_cast<Function>(dlsym(library, name));
+    return function != nullptr;
+  }
+};
+
+// The context of a device, which stays until the process ends, as the run time's own use of it does.
+inline cudaError_t context_of(const Driver& driver, int device, CUcontext& context) {
+  static std::mutex mutex;
+  static std::map<int, CUcontext> contexts;
+  const std::lock_guard lock(mutex);
+  CUcontext& known = contexts[device];
+  const CUresult result = known == nullptr ? driver.retain(&known, device) : CUDA_SUCCESS;
+  context = known;
+  return static_cast<cudaError_t>(result);
+}
+
+// The calling thread works on a device, until this ends.
+class On {
+ public:
+  explicit On(int device) {
+    const Driver* const driver = Driver::get();
+    CUcontext context = nullptr;
+    error_ = driver == nullptr ? cudaErrorInsufficientDriver : context_of(*driver, device, context);
+    CUcontext before = nullptr;
+    if (error_ == cudaSuccess && (driver->current(&before) != CUDA_SUCCESS || before != context)) {
+      error_ = static_cast<cudaError_t>(driver->push(context));
+      is_pushed_ = error_ == cudaSuccess;
+    }
+  }
+  ~On() {
+    CUcontext popped = nullptr;
+    if (is_pushed_) {
+      static_cast<void>(Driver::get()->pop(&popped));
+    }
+  }
+  On(const On&) = delete;
+  On& operator=(const On&) = delete;
+
+  cudaError_t error() const { return error_; }
+
+ private:
+  bool is_pushed_ = false;
+  cudaError_t error_ = cudaSuccess;
+};
+
+// For a question that any device's context answers: the thread's, else one that is there already.
+inline int device_to_ask() {
+  const Driver* const driver = Driver::get();
+  int device = 0;
+  CUcontext context = nullptr;
+  if (driver == nullptr) {
+    return device;
+  }
+  if (driver->current(&context) == CUDA_SUCCESS && context != nullptr) {
+    return cudaGetDevice(&device) == cudaSuccess ? device : 0;
+  }
+  int devices = 0;
+  static_cast<void>(cudaGetDeviceCount(&devices));
+  for (; device < devices; ++device) {
+    unsigned flags = 0;
+    int is_active = 0;
+    if (driver->state(device, &flags, &is_active) == CUDA_SUCCESS && is_active != 0) {
+      return device;
+    }
+  }
+  return 0;
+}
+
+}  // namespace seaway::cuda
