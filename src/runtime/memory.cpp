@@ -61,8 +61,9 @@ void Memory::add(OpHandle op, Sides sides) {
   // What was held for it is there already, and holds the result: where the device reaches it, if there is one.
   const auto make = [&](Own& own, std::uint64_t length, const Place& place) {
     if (own.block && has_device) {
-      Block held = std::exchange(own.block, allocated(own.bytes, crossing));
-      std::memcpy(own.block.get(), held.get(), own.bytes);
+      Own held = std::exchange(own, {own.bytes, nullptr, crossing});
+      std::memcpy(this->own(own), held.block.get(), held.bytes);
+      give_back(held);
     }
     own.place = own.block ? own.block.get_deleter().place : place;
     own.bytes = own.block ? own.bytes : length;
@@ -122,14 +123,27 @@ Memory::Block Memory::spare_for(Own& own) {
   return block;
 }
 
+void Memory::take(Own& own) {
+  own.block = spare_for(own);
+  if (!own.block) {
+    own.block = allocate(own.bytes, own.place);
+  }
+  Spare& spares = spare_[own.place];
+  if (!own.block && !spares.blocks.empty()) {
+    spares.blocks.clear();
+    spares.bytes = 0;
+    own.block = allocate(own.bytes, own.place);
+  }
+  if (own.block) {
+    spares.used += own.bytes;
+    spares.most = std::max(spares.most, spares.used);
+  }
+}
+
 // Whether it is on a device. That may have no memory left which its user does not need: then the host's serves, and the jobs run there.
 bool Memory::is_there(Own& own) {
   if (own.place.kind == Place::Kind::device && !own.block) {
-    own.block = spare_for(own);
-    own.block = own.block ? std::move(own.block) : allocate(own.bytes, own.place);
-    if (!own.block && spare_.erase(own.place) > 0) {
-      own.block = allocate(own.bytes, own.place);
-    }
+    take(own);
     own.place = own.block ? own.place : Place{Place::Kind::pinned, device::kHost};
   }
   return own.place.kind == Place::Kind::device;
@@ -137,8 +151,7 @@ bool Memory::is_there(Own& own) {
 
 std::byte* Memory::own(Own& own) {
   if (!is_there(own) && !own.block) {
-    own.block = spare_for(own);
-    own.block = own.block ? std::move(own.block) : allocate(own.bytes, own.place);
+    take(own);
     if (!own.block) {
       throw std::bad_alloc();
     }
@@ -148,12 +161,16 @@ std::byte* Memory::own(Own& own) {
 
 // The larger ones are dearer to make anew.
 void Memory::give_back(Own& own) {
-  // Pinning, and a device's allocations, stop who asks for them: one is kept however large it is.
-  const std::uint64_t keep = own.place.kind == Place::Kind::host ? keep_ : std::max(keep_, own.bytes);
-  if (!own.block || own.bytes > keep) {
+  if (!own.block) {
     return;
   }
   Spare& spares = spare_[own.place];
+  spares.used -= own.bytes;
+  // Pinning memory, unpinning it and freeing a device's hold up the device's other work: ops that come again have what they had.
+  const std::uint64_t keep = own.place.kind == Place::Kind::host ? keep_ : std::max(keep_, spares.most);
+  if (own.bytes > keep) {
+    return;
+  }
   while (spares.bytes + own.bytes > keep && spares.blocks.begin()->first < own.bytes) {
     spares.bytes -= spares.blocks.begin()->first;
     spares.blocks.erase(spares.blocks.begin());
@@ -209,7 +226,8 @@ void Memory::free_slot(SlotId id) {
     return;  // named and never touched
   }
   const bool is_usual = it->second.length == chunk_bytes_ && it->second.block.get_deleter().place == slot_place_;
-  if (is_usual && (spare_slots_.size() + 1) * std::uint64_t{chunk_bytes_} <= keep_) {
+  const bool is_pinned = slot_place_.kind == Place::Kind::pinned;
+  if (is_usual && (is_pinned || (spare_slots_.size() + 1) * std::uint64_t{chunk_bytes_} <= keep_)) {
     spare_slots_.push_back(std::move(it->second.block));
   }
   slots_.erase(it);

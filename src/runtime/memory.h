@@ -36,7 +36,7 @@ class Memory {
   using Block = std::unique_ptr<std::byte, Free>;
 
   // Up to `keep` bytes of freed slots, and as many of what ops took, are kept for the next: fresh pages cost more than the
-  // reduction.
+  // reduction. Of what is pinned, or on a device, as much as was in use at once.
   Memory(std::uint32_t chunk_bytes, std::uint64_t keep) : chunk_bytes_(chunk_bytes), keep_(keep) {}
 
   // The caller's pieces for one side of an op, which the engine sees as one buffer. Of `blocks` above 1 each piece has so many,
@@ -108,15 +108,18 @@ class Memory {
     std::uint32_t length = 0;
   };
 
-  // What ops took, by size.
+  // What ops took and gave back, by size.
   struct Spare {
     std::multimap<std::uint64_t, Block> blocks;
     std::uint64_t bytes = 0;
+    std::uint64_t used = 0;  // by the ops that there are
+    std::uint64_t most = 0;  // that were used at once
   };
 
   static Block allocate(std::uint64_t bytes, const Place& place);  // null: there is none left
   static Block allocated(std::uint64_t bytes, const Place& place);
   Block spare_for(Own& own);
+  void take(Own& own);  // none: there is none left
   static const Pieces& side_of(const Buffers& buffers, collective::Buffer buffer);
   void callers_pieces(const Pieces& side, const collective::Region& region, std::uint32_t from,
                       std::vector<iovec>& list);

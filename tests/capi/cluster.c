@@ -7,6 +7,7 @@
 #include "check.h"
 
 const char* const* cluster_sites;
+uint64_t cluster_kept_bytes;
 
 /* Everything is tested as it is used, encrypted, and once more in plaintext. */
 static int in_plaintext(void) { return getenv("SEAWAY_TEST_PLAINTEXT") != NULL; }
@@ -36,6 +37,7 @@ static seaway_comm* made(struct cluster* cluster, uint32_t min_world, const char
   config.advertise_count = advertise != NULL;
   config.min_world = min_world;
   config.site = site;
+  config.kept_bytes = cluster_kept_bytes == 0 ? config.kept_bytes : cluster_kept_bytes;
   CHECK_OK(comm, seaway_create(&comm, &config));
   return comm;
 }
@@ -59,6 +61,7 @@ int cluster_start(struct cluster* cluster, int count) {
     cluster->comms[i] = made(cluster, (uint32_t)count, NULL, cluster_sites == NULL ? NULL : cluster_sites[i]);
   }
   cluster_sites = NULL;
+  cluster_kept_bytes = 0;
   each(cluster, join, NULL);
   for (i = 0; i < count; ++i) {
     if (world_of(cluster->comms[i]) != (uint32_t)count) {

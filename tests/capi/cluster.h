@@ -29,6 +29,8 @@ struct member {
 
 /* The labels of their sites that the members of the next cluster state, in turn; NULL: none. Reset when it has started. */
 extern const char* const* cluster_sites;
+/* Their seaway_config.kept_bytes; 0: the default. Reset likewise. */
+extern uint64_t cluster_kept_bytes;
 /* Starts a master and lets `count` members join, all in the first roster. 1 if all went well. */
 int cluster_start(struct cluster* cluster, int count);
 /* A communicator for this run that has not joined. */

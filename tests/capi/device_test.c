@@ -152,6 +152,52 @@ CASE(an_all_reduce_when_the_device_is_full) {
   cluster_stop(&c);
 }
 
+/* Some at once, again and again, and the requests for memory of each round. */
+static void repeat(struct member* member) {
+  enum { AT_ONCE = 3, ROUNDS = 6 };
+  size_t* const requests = member->argument;
+  struct memory x[AT_ONCE];
+  seaway_op* ops[AT_ONCE];
+  seaway_options options;
+  int i, round;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = options.codec_down = SEAWAY_CODEC_Q8;
+  for (i = 0; i < AT_ONCE; ++i) {
+    x[i] = allocate(member, COUNT);
+  }
+  for (round = 0; round < ROUNDS; ++round) {
+    for (i = 0; i < AT_ONCE; ++i) {
+      const seaway_buffer buffer = {x[i].data, COUNT, SEAWAY_F32, x[i].device};
+      options.tag = (uint64_t)i;
+      CHECK_OK(member->comm, seaway_all_reduce_start(member->comm, &ops[i], NULL, &buffer, 1, SEAWAY_AVG, &options));
+    }
+    CHECK_STATUS(SEAWAY_OK, seaway_wait(ops, AT_ONCE, SEAWAY_ALL, PATIENCE));
+    for (i = 0; i < AT_ONCE; ++i) {
+      CHECK_STATUS(SEAWAY_OK, seaway_test(ops[i], NULL));
+      seaway_free(ops[i]);
+    }
+    CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+    if (x[0].device == SEAWAY_CUDA) {
+      requests[round] = fake_device_requests();
+    }
+  }
+  for (i = 0; i < AT_ONCE; ++i) {
+    deallocate(&x[i]);
+  }
+}
+
+/* Also where more is in use at once than is kept of the host's. */
+CASE(ops_that_come_again_take_no_new_memory) {
+  struct cluster c;
+  size_t requests[6] = {0};
+  cluster_kept_bytes = 1;
+  REQUIRE(cluster_start(&c, 2));
+  each(&c, repeat, requests);
+  cluster_stop(&c);
+  CHECK(requests[0] > 0);
+  CHECK(requests[5] - requests[2] <= 2); /* as many are not at work at once in every round */
+}
+
 static void other_ops(struct member* member) {
   const int members = member->cluster->count;
   struct memory x = allocate(member, COUNT), all = allocate(member, (size_t)COUNT * (size_t)members);

@@ -32,6 +32,7 @@ std::map<const std::byte*, std::size_t> pinned;
 std::atomic<long> calls_left = -1;
 std::atomic<std::size_t> crossed = 0;
 std::atomic<bool> is_full = false;
+std::atomic<std::size_t> requests = 0;
 constexpr double kDelay = 1e-4;
 std::atomic<double> delay = kDelay;
 
@@ -144,6 +145,7 @@ int device_of(const void* memory, int* device) {
 }
 
 int allocate(std::size_t bytes, void** memory) {
+  ++requests;
   *memory = std::malloc(bytes);
   const std::lock_guard lock(mutex);
   pinned[static_cast<std::byte*>(*memory)] = bytes;
@@ -160,6 +162,7 @@ int deallocate(void* memory) {
 }
 
 int allocate_on(int /*device*/, std::size_t bytes, void** memory) {
+  ++requests;
   if (bytes > std::size_t{1} << 40 || is_full) {
     return kFailed;
   }
@@ -403,6 +406,8 @@ void fake_device_fails_after(long calls) { calls_left = calls; }
 void fake_device_delays(double seconds) { delay = seconds > 0 ? seconds : kDelay; }
 
 void fake_device_is_full(int full) { is_full = full != 0; }
+
+std::size_t fake_device_requests(void) { return requests; }
 
 size_t fake_device_crossed(void) { return crossed; }
 }

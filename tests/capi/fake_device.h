@@ -26,6 +26,8 @@ void fake_device_fails_after(long calls);
 void fake_device_delays(double seconds);
 /* Whether the library gets no memory there. */
 void fake_device_is_full(int full);
+/* How often the library has asked for memory there, and for pinned memory of the host's. */
+size_t fake_device_requests(void);
 /* Bytes that have gone from the host to the device or back, copied or reached by kernels. */
 size_t fake_device_crossed(void);
 
