@@ -304,6 +304,11 @@ typedef enum seaway_reduction {
  * much as the result and what is encoded of the input, which is kept for the next op; where it has none left, the host's serves. */
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
 
+/* Whether buffers there can be used in this process; of SEAWAY_HOST they always can. *error, unless NULL, is filled if not: its
+ * text says what was looked for, and what was in the way. Once looked for, it is not looked for again.
+ * Returns: OK; NO_DEVICE; INVALID (device is no seaway_device, *error has not the struct_size of a seaway_error); NO_MEMORY. */
+SEAWAY_API seaway_status seaway_device_check(int32_t device, seaway_error* error);
+
 /* A piece of memory: `count` elements. Any alignment on the host. Several pieces of one call are one op with one commit; all have one dtype.
  * All members must have the same counts, one by one (but of seaway_exchange).
  * Pieces that are written must not overlap (those of a broadcast's root neither, so that all members may make the same call). At

@@ -1,8 +1,9 @@
-// Statuses, errors, the version.
+// Statuses, errors, the version, what this process can use.
 #include <seaway/seaway.h>
 
 #include "capi/entry.h"
 #include "capi/objects.h"
+#include "capi/request.h"
 #include "capi/statuses.h"
 #include "capi/structs.h"
 
@@ -41,5 +42,21 @@ seaway_status seaway_error_get(seaway_comm* comm, seaway_op* op, seaway_error* e
     }
     give(error, filled);
     return SEAWAY_OK;
+  });
+}
+
+seaway_status seaway_device_check(int32_t device, seaway_error* error) {
+  return entry([&] {
+    const bool can_tell = error == nullptr || is_size_of<seaway_error>(error->struct_size);
+    if (!can_tell || (device != SEAWAY_HOST && device != SEAWAY_CUDA)) {
+      return SEAWAY_INVALID;
+    }
+    const Error why = check_device(device);
+    if (why.status != Status::ok && error != nullptr) {
+      seaway_error filled{};
+      fill(filled, why);
+      give(error, filled);
+    }
+    return to_c(why.status);
   });
 }

@@ -41,6 +41,9 @@ Error transaction_request(runtime::OpRequest& request, const seaway_options* opt
 
 seaway_options default_options();
 
+// Whether buffers there can be used.
+Error check_device(std::int32_t device);
+
 // One buffer of a shared state.
 Error check_state_buffer(const seaway_buffer* buffer, DType& dtype, int& device);
 // The point at which a stream of the device is now; null: its default stream.

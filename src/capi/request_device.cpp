@@ -12,8 +12,8 @@ namespace seaway::capi {
 namespace {
 
 Error no_device(const std::string& why) {
-  return make_error(Status::no_device, "a buffer's device is SEAWAY_CUDA, and libseaway_cuda.so cannot be used: " +
-                                           why + ". Give memory of the host's");
+  return make_error(Status::no_device, "SEAWAY_CUDA needs libseaway_cuda.so, which cannot be used: " + why +
+                                           ". Give memory of the host's");
 }
 
 // Where a piece lies, as its buffer says and its address confirms.
@@ -22,11 +22,11 @@ Error locate(const Piece& piece, int& device) {
   if (piece.device == SEAWAY_HOST) {
     return {};
   }
+  if (Error error = check_device(piece.device); error.status != Status::ok) {
+    return error;
+  }
   std::string why;
   const SeawayDeviceTable* const table = device::table(why);
-  if (table == nullptr) {
-    return no_device(why);
-  }
   if (std::string problem = device::device_of(*table, piece.data, device); !problem.empty()) {
     return no_device(problem);
   }
@@ -37,6 +37,11 @@ Error locate(const Piece& piece, int& device) {
 }
 
 }  // namespace
+
+Error check_device(std::int32_t device) {
+  std::string why;
+  return device == SEAWAY_HOST || device::table(why) != nullptr ? Error{} : no_device(why);
+}
 
 Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces) {
   for (const Piece& piece : pieces) {

@@ -494,6 +494,16 @@ static void refuse(struct member* member) {
   CHECK_INVALID(comm, "not aligned", seaway_all_reduce(comm, NULL, NULL, buffers, 1, SEAWAY_SUM, NULL));
 }
 
+CASE(whether_there_is_a_device) {
+  seaway_error error;
+  error.struct_size = sizeof error;
+  CHECK_STATUS(SEAWAY_OK, seaway_device_check(SEAWAY_HOST, &error));
+  CHECK_STATUS(SEAWAY_OK, seaway_device_check(SEAWAY_CUDA, NULL));
+  CHECK_STATUS(SEAWAY_INVALID, seaway_device_check(2, NULL));
+  error.struct_size = 8;
+  CHECK_STATUS(SEAWAY_INVALID, seaway_device_check(SEAWAY_CUDA, &error));
+}
+
 CASE(what_is_not_possible_with_a_device) {
   struct cluster c;
   REQUIRE(cluster_start(&c, 1));

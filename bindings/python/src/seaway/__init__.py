@@ -16,7 +16,7 @@ by who has to act: CallError, GroupError, LinkError, InternalError.
 """
 
 from seaway._arithmetic import lincomb, outer_step
-from seaway._buffers import Array
+from seaway._buffers import Array, device_check
 from seaway._communicator import Communicator
 from seaway._errors import (
     Aborted,
@@ -85,6 +85,7 @@ __all__ = [
     "Transaction",
     "Undecided",
     "View",
+    "device_check",
     "lincomb",
     "outer_step",
     "wait",

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from seaway._errors import InvalidError
-from seaway._library import ffi, lib
+from seaway._errors import InvalidError, error_from_struct
+from seaway._library import OK, ffi, lib
 
 #: A numpy array, a torch tensor on the CPU or a CUDA device, an object with __cuda_array_interface__ (as CuPy's arrays), or any with the
 #: buffer protocol (array.array, bytearray, memoryview).
@@ -157,6 +157,26 @@ def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any, in
         raise _read_only(name)
     pointer = _from_buffer(view)
     return pointer, view.nbytes // view.itemsize, code, pointer, lib.SEAWAY_HOST
+
+
+_DEVICES: dict[str, int] = {"cpu": lib.SEAWAY_HOST, "cuda": lib.SEAWAY_CUDA}
+
+
+def device_check(device: str) -> None:
+    """Returns if arrays on such a device can be used in this process.
+
+    Args:
+        device: "cuda", or "cpu", which always can.
+
+    Raises NoDevice, which says what was looked for, and what was in the way. Once looked for, it is not looked for again.
+    """
+    if device not in _DEVICES:
+        raise InvalidError(f"device is {device!r}; give one of {', '.join(_DEVICES)}")
+    error = ffi.new("seaway_error *")
+    error.struct_size = ffi.sizeof("seaway_error")
+    status = lib.seaway_device_check(_DEVICES[device], error)
+    if status != OK:
+        raise error_from_struct(status, "device_check", error)
 
 
 def dtype_code(name: str) -> int:

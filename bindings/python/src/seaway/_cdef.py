@@ -132,6 +132,7 @@ typedef enum seaway_reduction {
   SEAWAY_PROD = 5
 } seaway_reduction;
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
+seaway_status seaway_device_check(int32_t device, seaway_error* error);
 typedef struct seaway_buffer {
   void* data;
   uint64_t count;
