@@ -33,6 +33,11 @@ class OnDevice:
 
 @pytest.mark.skipif("SEAWAY_CUDA_LIBRARY" in os.environ or pathlib.Path("/dev/nvidia0").exists(), reason="there is a device")
 def test_without_a_device_its_arrays_are_refused(master: seaway.Master) -> None:
+    seaway.device_check("cpu")
+    with pytest.raises(seaway.NoDevice, match="libseaway_cuda.so"):
+        seaway.device_check("cuda")
+    with pytest.raises(seaway.InvalidError, match="one of cpu, cuda"):
+        seaway.device_check("mps")
     with join(master) as comm:
         memory = ctypes.create_string_buffer(64)
         with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
@@ -157,3 +162,14 @@ def test_whoever_is_evicted_while_the_device_is_at_work_hears_of_it(tmp_path: pa
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "may hold a part of the result" in done.stdout
+
+
+@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+def test_torch_tensors_on_a_device_are_taken_where_they_are() -> None:
+    pytest.importorskip("torch")
+    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "torch_device.py"],
+        env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout

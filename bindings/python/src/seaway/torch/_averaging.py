@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from seaway.torch._buffers import local
 from seaway.torch._errors import invalid
 from seaway.torch._lane import Lane, digest
+from seaway.torch._staging import moved, place_of
 from seaway.torch._transaction import StepTransaction
 from seaway.torch._work import Work
 
@@ -63,7 +64,8 @@ class Average:
             names.append(name)
             shapes += [name, tuple(grad.shape), grad.dtype]
         for dtype, row in flags.items():
-            tensors.append(torch.tensor(row, dtype=dtype))
+            place = place_of(grad for grad in tensors if grad.dtype == dtype)
+            tensors.append(moved(torch.tensor(row, dtype=dtype), place))
             names.append(f"(flags of {dtype})")
         rows = {flag.dtype: flag for flag in tensors[len(named) :]}
         self._missing = [(parameter, grad, rows[dtype][i]) for parameter, grad, dtype, i in places]

@@ -36,21 +36,26 @@ def has_plain_memory(t: Tensor) -> bool:
     return t.is_contiguous() and not t.is_conj() and not t.is_neg()
 
 
-def buffer(t: Tensor, name: str = "the tensor") -> tuple[int, int, int]:
-    """Where the local part of t lies: its address, its bytes, its dtype as seaway.h numbers it (SEAWAY_F32 is 1).
+def is_reduced(dtype: torch.dtype) -> bool:
+    """Whether the library knows numbers of this dtype."""
+    try:
+        return (_known.get(dtype) or _torch_code(dtype, "it")) > 0
+    except InvalidError:
+        return False
 
-    The address is that of the first element, offsets of views included; it holds until t's memory is given to something else, and
-    keeps nothing alive. An empty tensor, or an empty shard of a DTensor, has 0 bytes and may have the address 0.
 
-    Raises InvalidError, which begins with `name`, for what is not memory of the host that can be written as it is: a tensor on
-    another device (meta too), sparse, not contiguous (channels_last and expanded included), a conj() or neg() view, a
-    subclass of Tensor that hides its memory, a dtype that seaway does not reduce.
-    """
-    x = local(t)
+def as_bytes(t: Tensor) -> Tensor:
+    """For what is copied and not reduced: a tensor of a dtype that the library does not know, as its bytes; others as they are."""
+    x = local(t).detach()
+    return x if is_reduced(x.dtype) or not has_plain_memory(x) else x.reshape(-1).view(torch.uint8)
+
+
+def memory_of(x: Tensor, name: str, place: torch.device) -> tuple[int, int, int]:
+    """As `buffer`, of a local tensor that is to lie at `place`."""
     if x.layout is not torch.strided:
         raise invalid(f"{name} is {x.layout}; give a dense tensor, such as {name}.to_dense()")
-    if x.device.type != "cpu":
-        raise invalid(f"{name} is on {x.device}; this version takes tensors on the CPU")
+    if x.device != place:
+        raise invalid(f"{name} is on {x.device}; give a tensor on {place}")
     try:
         code = _known.get(x.dtype) or _torch_code(x.dtype, name)
     except InvalidError as error:
@@ -61,3 +66,16 @@ def buffer(t: Tensor, name: str = "the tensor") -> tuple[int, int, int]:
     if size and not address:
         raise invalid(f"{name} is a {type(x).__name__} that does not show its memory; give the plain tensor in it")
     return address, size, code
+
+
+def buffer(t: Tensor, name: str = "the tensor") -> tuple[int, int, int]:
+    """Where the local part of t lies: its address, its bytes, its dtype as seaway.h numbers it (SEAWAY_F32 is 1).
+
+    The address is that of the first element, offsets of views included; it holds until t's memory is given to something else, and
+    keeps nothing alive. An empty tensor, or an empty shard of a DTensor, has 0 bytes and may have the address 0.
+
+    Raises InvalidError, which begins with `name`, for what is not memory of the host that can be written as it is: a tensor on
+    another device (meta too), sparse, not contiguous (channels_last and expanded included), a conj() or neg() view, a
+    subclass of Tensor that hides its memory, a dtype that seaway does not reduce.
+    """
+    return memory_of(local(t), name, torch.device("cpu"))

@@ -29,9 +29,10 @@ from seaway._communicator import Communicator
 from seaway._errors import Error
 from seaway._operation import Operation
 from seaway._view import Member, View
+from seaway.torch._buffers import as_bytes
 from seaway.torch._completion import Completion
 from seaway.torch._errors import SeawayError, invalid, other, translate
-from seaway.torch._staging import Prepared, as_bytes
+from seaway.torch._staging import Prepared
 from seaway.torch._tags import NAMES, USER_TAGS
 from seaway.torch._transaction import StepTransaction
 from seaway.torch._work import Task, Work
@@ -76,7 +77,8 @@ class Lane:
         comm: the communicator.
         on_loss: as given.
         skipped: why the last `step` was skipped on this rank; None if it was not, or not because of this rank.
-        staged_bytes: bytes that were copied because a tensor was not contiguous or not on the CPU; 0 is what one wants.
+        staged_bytes: bytes that were copied because a tensor was not contiguous, or on a device that the library does not reach;
+            0 is what one wants.
     """
 
     def __init__(self, comm: Communicator, *, on_loss: str = "resume", timeout: float | None = None) -> None:
@@ -158,8 +160,10 @@ class Lane:
         commit. They are the library's until the Work is over.
 
         Args:
-            tensors: on every member as many, of the same sizes and dtypes. Of a DTensor the local shard is reduced. What is not
-                contiguous or not on the CPU is copied, there and back (`staged_bytes`).
+            tensors: on every member as many, of the same sizes and dtypes. Of a DTensor the local shard is reduced. On CUDA
+                devices they are read where they are, after torch's current stream, and written there; when the Work is over the
+                result is there for every stream. What is not contiguous, or where the library does not reach, is copied, there
+                and back (`staged_bytes`).
             op: "avg" (over exactly those that contribute), "sum", "min", "max" or "prod".
             weight: of this replica's tensors, for "avg": the mean is sum(weight * x) / sum(weight).
             tag: below 2**60; ops of one tag match by their order.

@@ -27,9 +27,10 @@ from torch import Tensor
 from seaway._communicator import Communicator, _integer_from_environment
 from seaway._operation import Operation
 from seaway.torch import _tags
+from seaway.torch._buffers import as_bytes
 from seaway.torch._errors import SeawayError, invalid
 from seaway.torch._lane import Lane
-from seaway.torch._staging import as_bytes, put
+from seaway.torch._staging import place_of, put
 from seaway.torch._work import Work
 
 _OPS = {
@@ -162,10 +163,11 @@ class ProcessGroup(dist.ProcessGroup):
             for target, source in zip(targets, ins, strict=True):
                 size = self._block_size(source, len(order), "input")
                 given = source.detach().reshape(len(order), size)
-                laid = torch.zeros(len(blocks), size, dtype=source.dtype)
+                place = place_of([source])
+                laid = torch.zeros(len(blocks), size, dtype=source.dtype, device=place)
                 for row, peer in enumerate(order):
                     laid[blocks.index(peer)] = given[row]
-                result = torch.empty(size, dtype=source.dtype)
+                result = torch.empty(size, dtype=source.dtype, device=place)
                 started.append(
                     self.lane.comm.reduce_scatter_async(laid, result, op=op, tag=self._tag, on_loss="fail", **self._options(opts))
                 )
@@ -217,7 +219,7 @@ class ProcessGroup(dist.ProcessGroup):
                 if len(row) != len(order):
                     raise invalid(f"there is room for {len(row)} members' tensors, and the lane has {len(order)} members")
                 mine = self.lane._prepare([as_bytes(source.contiguous())]).by_dtype[0][0].reshape(-1)
-                theirs = torch.empty(len(blocks), mine.numel(), dtype=mine.dtype)
+                theirs = torch.empty(len(blocks), mine.numel(), dtype=mine.dtype, device=mine.device)
                 started.append(
                     self.lane.comm.all_gather_async(mine, theirs, tag=self._tag, on_loss="fail", **self._options(opts))
                 )

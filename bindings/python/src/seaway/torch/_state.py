@@ -15,6 +15,7 @@ from seaway._errors import InvalidError
 from seaway.torch._buffers import local
 from seaway.torch._optimizer import NamedOptimizer
 from seaway.torch._pack import pack
+from seaway.torch._staging import CPU, lies_at
 
 # What torch.compile, activation checkpointing and FSDP put into names.
 _WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
@@ -90,14 +91,15 @@ def _registered(model: Module) -> Iterator[tuple[str, Tensor]]:
 
 
 class Hosted:
-    """A tensor as memory that a sync can read and write: its own, or a copy on the host that `put_back` copies back."""
+    """A tensor as memory that a sync can read and write: its own, on the CPU or at `place`, or a copy on the CPU that `put_back` copies
+    back."""
 
-    def __init__(self, name: str, tensor: Tensor) -> None:
+    def __init__(self, name: str, tensor: Tensor, place: torch.device = CPU) -> None:
         if tensor.layout is not torch.strided or tensor.is_meta:
             where = f"{tensor.layout} tensor on {tensor.device}"
             raise InvalidError(f"{name} is a {where}; only dense tensors with memory can be shared")
         self.dtype, self.count = str(tensor.dtype).removeprefix("torch."), tensor.numel()
-        own = tensor.device.type == "cpu" and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
+        own = lies_at(tensor, CPU) or lies_at(tensor, place)
         self._tensor = None if own else tensor
         self._host = tensor if own else tensor.cpu().resolve_conj().resolve_neg().contiguous()
         # Bytes, as some dtypes are none that seaway reduces: a copy is the same bits.

@@ -32,6 +32,7 @@ from seaway._view import View
 from seaway.torch._keeping import exchange
 from seaway.torch._pack import pack, unpack
 from seaway.torch._replica import Elected, Replica, communicator_of
+from seaway.torch._staging import place_of
 from seaway.torch._state import OPTIONS, Hosted, named_state, optimizer_of
 from seaway.torch._vote import leave
 
@@ -185,7 +186,8 @@ class _Shared:
 
     def _hosted(self) -> dict[str, Hosted]:
         tensors = named_state(self._model, self._optimizer, self._extra)
-        return {name: Hosted(name, tensor) for name, tensor in tensors if name != OPTIONS}
+        place = place_of(tensor for _, tensor in tensors)
+        return {name: Hosted(name, tensor, place) for name, tensor in tensors if name != OPTIONS}
 
     def _facts(self) -> dict[str, Any]:
         named = optimizer_of(self._model, self._optimizer) if self._optimizer is not None else None

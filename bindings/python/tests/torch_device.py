@@ -1,0 +1,179 @@
+"""seaway.torch with tensors on a CUDA device, on the device that only looks like one (tests/capi/fake_device.h): this torch may know no
+CUDA, so a subclass of Tensor says that it lies there. Run by test_device.py: its memory kills a process that touches it.
+
+Replica 0 is on the device, replica 1 on the CPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+import seaway
+import seaway.torch
+from seaway.torch import _staging
+from seaway.torch._state import Hosted
+
+fake = ctypes.CDLL(os.environ["SEAWAY_CUDA_LIBRARY"])
+for name in ("allocate", "view"):
+    getattr(fake, f"fake_device_{name}").restype = ctypes.c_void_p
+fake.fake_stream_open.restype = ctypes.c_void_p
+
+CUDA = torch.device("cuda", 0)
+SECONDS = 30.0
+
+
+class OnDevice(torch.Tensor):
+    """Its memory is the device's, and cannot be touched."""
+
+    device = CUDA
+    is_cuda = True
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__ in ("copy_", "__setitem__", "item"):  # what a device does itself
+            result = func(*(seen(x) if isinstance(x, torch.Tensor) else x for x in args), **(kwargs or {}))
+            return args[0] if func.__name__ == "copy_" else result
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+def on_device(values: torch.Tensor) -> torch.Tensor:
+    address = fake.fake_device_allocate(ctypes.c_size_t(values.nbytes))
+    memory = (ctypes.c_uint8 * values.nbytes).from_address(address)
+    x = torch.frombuffer(memory, dtype=values.dtype).view(values.shape).as_subclass(OnDevice)
+    seen(x).copy_(values)
+    return x
+
+
+def seen(x: torch.Tensor) -> torch.Tensor:
+    """What lies there."""
+    if not isinstance(x, OnDevice):
+        return x
+    memory = (ctypes.c_uint8 * x.nbytes).from_address(fake.fake_device_view(ctypes.c_void_p(x.data_ptr())))
+    return torch.frombuffer(memory, dtype=x.dtype).view(x.shape)
+
+
+def allocating(make: Any) -> Any:
+    def made(*args: Any, device: Any = None, pin_memory: bool = False, **kwargs: Any) -> torch.Tensor:
+        x: torch.Tensor = make(*args, **kwargs)
+        return on_device(x) if device == CUDA else x
+
+    return made
+
+
+# What torch with CUDA does.
+stream = fake.fake_stream_open()
+torch.cuda.current_stream = lambda device=None: types.SimpleNamespace(cuda_stream=stream)
+torch.accelerator.current_stream = lambda device=None: types.SimpleNamespace(synchronize=lambda: None)
+torch.empty, torch.zeros = allocating(torch.empty), allocating(torch.zeros)
+
+
+def together(program: Callable[[int, seaway.torch.Lane], None]) -> None:
+    def member(replica: int) -> None:
+        try:
+            comm = seaway.Communicator(master.join, listen="127.0.0.1:0", replica=replica, min_world=2, timeout=SECONDS)
+            lane = seaway.torch.Lane(comm, timeout=SECONDS)
+            program(replica, lane)
+            comm.barrier()
+            lane.close()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # the other waits for this one
+
+    with seaway.Master() as master:
+        threads = [threading.Thread(target=member, args=(replica,)) for replica in range(2)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+
+
+def placed(replica: int, values: torch.Tensor) -> torch.Tensor:
+    return on_device(values) if replica == 0 else values
+
+
+def reductions(replica: int, lane: seaway.torch.Lane) -> None:
+    """Themselves, after the stream that writes them; one on the CPU beside them is copied to where they lie."""
+    x = placed(replica, torch.full((1000,), 3.0))
+    if replica == 0:  # what the stream has still to write
+        fake.fake_stream_fill(
+            ctypes.c_void_p(stream), ctypes.c_void_p(x.data_ptr()), ctypes.c_size_t(1000), ctypes.c_float(1), ctypes.c_double(0.1)
+        )
+    y, z = placed(replica, torch.ones(3, 5, dtype=torch.float64)), placed(replica, torch.arange(7))
+    lane.all_reduce([x, y, z], op="sum").wait()
+    assert (seen(x) == 4).all() and (seen(y) == 2).all() and (seen(z) == 2 * torch.arange(7)).all()
+    assert lane.staged_bytes == 0
+    if replica == 1:
+        seen(z).fill_(9)
+    flags = placed(replica, torch.tensor([True, False]) if replica == 0 else torch.tensor([False, True]))
+    lane.broadcast([z, flags], 0).wait()
+    assert seen(z).tolist() == [2 * i for i in range(7)] and seen(flags).tolist() == [True, False]
+    assert lane.staged_bytes == 0
+    here = torch.ones(3)
+    lane.all_reduce([x, here], op="sum").wait()
+    assert (seen(x) == 8).all() and (here == 2).all()
+    assert lane.staged_bytes == (12 if replica == 0 else 0)
+
+
+def groups(replica: int, lane: seaway.torch.Lane) -> None:
+    """The process group's ops that have blocks: what they lay out is where the tensors are."""
+    group = seaway.torch.ProcessGroup(lane, on_error="raise")
+    mine = placed(replica, torch.full((4,), float(replica)))
+    group.send([mine], 1).wait() if replica == 0 else group.recv([mine], 0).wait()
+    assert (seen(mine) == 0).all()
+    blocks = placed(replica, torch.arange(8.0))
+    group.reduce_scatter_single(mine, blocks, dist.ReduceOp.AVG).wait()
+    assert seen(mine).tolist() == [4.0 * replica + i for i in range(4)]
+    group.all_gather_single(blocks, mine).wait()
+    assert seen(blocks).tolist() == list(range(8))
+    assert lane.staged_bytes == 0
+
+
+def gradients(replica: int, lane: seaway.torch.Lane) -> None:
+    """Averaged where they are, with the flags of who has which beside them."""
+    parameters = [nn.Parameter(torch.zeros(6)) for _ in range(2)]
+    given = [placed(replica, torch.full((6,), float(replica))), placed(replica, torch.ones(6))]
+
+    class Seen:  # a parameter whose gradient is on the device
+        def __init__(self, grad: torch.Tensor | None) -> None:
+            self.grad, self.requires_grad = grad, True
+
+    named = [("a", Seen(given[0])), ("b", Seen(given[1] if replica == 0 else None))]
+    zeros = torch.zeros_like
+    torch.zeros_like = lambda x, **_: zeros(parameters[1])
+    try:
+        average = seaway.torch._averaging.Average(lane, named, 1.0, transaction := lane._begin())
+        transaction.close()
+        assert average.wait(), lane.error()
+    finally:
+        torch.zeros_like = zeros
+    assert (seen(given[0]) == 0.5).all()
+    grad = named[1][1].grad
+    assert grad is not None and (seen(grad) == 0.5).all()
+    assert lane.staged_bytes == 0
+
+
+def states(replica: int, lane: seaway.torch.Lane) -> None:
+    """Hashed and written where they are; bytes of a dtype that is not reduced, too."""
+    x = placed(replica, torch.full((5000,), float(replica)))
+    halves = placed(replica, torch.full((300,), replica, dtype=torch.bool))
+    step = torch.tensor(3.0)
+    hosted = {name: Hosted(name, t, _staging.place_of([x, halves])) for name, t in (("x", x), ("halves", halves), ("step", step))}
+    assert hosted["x"].array.is_cuda == (replica == 0) and not hosted["step"].array.is_cuda
+    synced = lane.comm.sync_state({name: each.array for name, each in hosted.items()}, replica)
+    for each in hosted.values():
+        each.put_back()
+    assert (seen(x) == 1).all() and seen(halves).all()
+    assert synced.bytes_changed == (0 if replica == 1 else 20300), synced
+
+
+for program in (reductions, groups, gradients, states):
+    together(program)
+    print(program.__name__)
