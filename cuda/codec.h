@@ -83,6 +83,32 @@ SEAWAY_HD inline void store_scale(unsigned char* to, std::uint16_t scale) {
   to[1] = static_cast<unsigned char>(scale >> 8);
 }
 
+// Whether the tile at `first` is whole and in the one span at `hint`, as almost all are: its elements need not be looked up.
+SEAWAY_HD inline bool is_in_one(const Spans& spans, std::uint64_t first, std::uint32_t hint) {
+  return hint + 1 >= spans.count || spans.at[hint + 1].first >= first + kTile;
+}
+
+// The elements of a tile for one thread, which takes them in their order.
+template <bool kInOne>
+class Elements {
+ public:
+  SEAWAY_HD Elements(const Spans& spans, std::uint64_t first, std::uint32_t hint)
+      : spans_(&spans), first_(first), hint_(hint), begin_(spans.at[hint].data + (first - spans.at[hint].first)) {}
+  SEAWAY_HD float& operator[](unsigned at) {
+    if constexpr (kInOne) {
+      return begin_[at];
+    } else {
+      return *element_of(*spans_, first_ + at, hint_);
+    }
+  }
+
+ private:
+  const Spans* spans_;
+  std::uint64_t first_;
+  std::uint32_t hint_;
+  float* begin_;
+};
+
 // --- Encoding a tile -------------------------------------------------------------------------------------------------
 
 struct Draws {
@@ -116,11 +142,12 @@ SEAWAY_HD inline std::uint32_t draw_of(const Drawn<Warp>& drawn, unsigned row, u
   return lane < 16 ? word & 0xffffu : word >> 16;
 }
 
-// Encodes the tile of `count` elements at `first` of its chunk; x is 0 behind them. `sent`: what the codes say.
-template <class Code, class Warp>
+// Encodes the tile of `count` elements at `first` of its chunk; x is 0 behind them. `sent`: what the codes say. kWhole: count is kTile.
+template <class Code, bool kWhole, class Warp>
 SEAWAY_HD inline void encode_tile(const Warp& warp, unsigned char* dst, std::uint64_t chunk, std::uint64_t first,
                                   unsigned count, const Draws& draws, const Rows<Warp>& x, Rows<Warp>& sent) {
   unsigned char* const codes = dst + scale_bytes<Code>(chunk);
+  const auto is_there = [&](unsigned row, unsigned lane) { return kWhole || row * kLanes + lane < count; };
   Drawn<Warp> drawn;
   draw(warp, draws, first, drawn);
   if constexpr (Code::kBlock == 0) {
@@ -130,7 +157,7 @@ SEAWAY_HD inline void encode_tile(const Warp& warp, unsigned char* dst, std::uin
         const std::uint16_t code = draws.is_stochastic ? math::bf16_stochastic(value, draw_of<Warp>(drawn, row, lane))
                                                        : math::f32_to_bf16(value);
         sent[row][lane] = math::bf16_to_f32(code);
-        if (row * kLanes + lane < count) {
+        if (is_there(row, lane)) {
           reinterpret_cast<std::uint16_t*>(codes)[first + row * kLanes + lane] = code;
         }
       }
@@ -150,7 +177,7 @@ SEAWAY_HD inline void encode_tile(const Warp& warp, unsigned char* dst, std::uin
       const std::uint16_t scale = math::scale_of<Code>(warp.max(magnitude));
       const float inverse = math::inverse_of(scale);
       warp.each([&](unsigned lane) {
-        if (lane == 0 && begin * kLanes < count) {
+        if (lane == 0 && is_there(begin, 0)) {
           store_scale(dst + (first + begin * kLanes) / Code::kBlock * 2, scale);
         }
       });
@@ -165,14 +192,14 @@ SEAWAY_HD inline void encode_tile(const Warp& warp, unsigned char* dst, std::uin
         });
         if constexpr (Code::kRowBytes == Byte::kRowBytes) {
           warp.each([&](unsigned lane) {
-            if (row * kLanes + lane < count) {
+            if (is_there(row, lane)) {
               codes[first + row * kLanes + lane] = static_cast<unsigned char>(code[lane]);
             }
           });
         } else {
           const auto high = warp.crossed(code, 16);
           warp.each([&](unsigned lane) {
-            if (lane < 16 && row * kLanes + lane < count) {
+            if (lane < 16 && is_there(row, lane)) {
               codes[(first / kLanes + row) * Code::kRowBytes + lane] =
                   static_cast<unsigned char>((code[lane] & 15) | ((high[lane] & 15) << 4));
             }
@@ -183,52 +210,59 @@ SEAWAY_HD inline void encode_tile(const Warp& warp, unsigned char* dst, std::uin
   }
 }
 
-template <class Code, class Warp>
-SEAWAY_HD inline void encode_one(const Warp& warp, const EncodeWork& work, std::uint64_t tile) {
-  const std::uint64_t first = tile * kTile;
+template <class Code, bool kInOne, class Warp>
+SEAWAY_HD inline void encode_one(const Warp& warp, const EncodeWork& work, std::uint64_t first, std::uint32_t in,
+                                 std::uint32_t in_residual) {
   const std::uint64_t left = work.count - first;
-  const unsigned count = left < kTile ? static_cast<unsigned>(left) : kTile;
-  const std::uint32_t in = span_of(work.src, first);
-  const std::uint32_t in_residual = span_of(work.residual, first);
+  const unsigned count = kInOne || left >= kTile ? kTile : static_cast<unsigned>(left);
+  const auto is_there = [&](unsigned at) { return kInOne || at < count; };
   Rows<Warp> x;
   Rows<Warp> sent;
   warp.each([&](unsigned lane) {
-    std::uint32_t hint = in;
+    Elements<kInOne> from(work.src, first, in);
     SEAWAY_UNROLL for (unsigned row = 0; row < kTileRows; ++row) {
       const unsigned at = row * kLanes + lane;
-      x[row][lane] = at < count ? *element_of(work.src, first + at, hint) : 0.0f;
+      x[row][lane] = is_there(at) ? from[at] : 0.0f;
     }
   });
   if (work.residual.count > 0) {
     warp.each([&](unsigned lane) {
-      std::uint32_t hint = in_residual;
+      Elements<kInOne> residual(work.residual, first, in_residual);
       SEAWAY_UNROLL for (unsigned row = 0; row < kTileRows; ++row) {
         const unsigned at = row * kLanes + lane;
-        if (at < count) {
-          x[row][lane] = x[row][lane] + *element_of(work.residual, first + at, hint);
+        if (is_there(at)) {
+          x[row][lane] = x[row][lane] + residual[at];
         }
       }
     });
   }
-  encode_tile<Code>(warp, work.dst, work.count, first, count, {work.key, work.stream, work.is_stochastic}, x, sent);
+  encode_tile<Code, kInOne>(warp, work.dst, work.count, first, count, {work.key, work.stream, work.is_stochastic}, x,
+                            sent);
   if (work.keeps_lost) {
     warp.each([&](unsigned lane) {
-      std::uint32_t hint = in_residual;
+      Elements<kInOne> residual(work.residual, first, in_residual);
       SEAWAY_UNROLL for (unsigned row = 0; row < kTileRows; ++row) {
         const unsigned at = row * kLanes + lane;
-        if (at < count) {
-          *element_of(work.residual, first + at, hint) = math::lost(x[row][lane], sent[row][lane]);
+        if (is_there(at)) {
+          residual[at] = math::lost(x[row][lane], sent[row][lane]);
         }
       }
     });
   }
 }
 
-// The tiles of warp number `warp_number` of so many.
+// The tiles of warp `number` of so many.
 template <class Code, class Warp>
 SEAWAY_HD inline void encode_some(const Warp& warp, const EncodeWork& work, std::uint64_t number, std::uint64_t warps) {
   for (std::uint64_t tile = work.first_tile + number; tile < work.end_tile; tile += warps) {
-    encode_one<Code>(warp, work, tile);
+    const std::uint64_t first = tile * kTile;
+    const std::uint32_t in = span_of(work.src, first);
+    const std::uint32_t in_residual = span_of(work.residual, first);
+    if (work.count - first >= kTile && is_in_one(work.src, first, in) && is_in_one(work.residual, first, in_residual)) {
+      encode_one<Code, true>(warp, work, first, in, in_residual);
+    } else {
+      encode_one<Code, false>(warp, work, first, in, in_residual);
+    }
   }
 }
 
@@ -299,7 +333,7 @@ SEAWAY_HD inline void fold_one(const Warp& warp, const FoldWork& work, std::uint
   });
   if constexpr (CodedBy::kRowBytes != Plain::kRowBytes) {
     Rows<Warp> sent;
-    encode_tile<CodedBy>(warp, work.coded, work.count, first, count, {0, 0, false}, sum, sent);
+    encode_tile<CodedBy, false>(warp, work.coded, work.count, first, count, {0, 0, false}, sum, sent);
     warp.each([&](unsigned lane) {
       SEAWAY_UNROLL for (unsigned row = 0; row < kTileRows; ++row) {
         sum[row][lane] = math::canonical(sent[row][lane]);

@@ -291,17 +291,22 @@ std::string hashes(Machine& machine, int rounds) {
   Random random(76);
   std::vector<std::size_t> lengths;
   for (std::size_t bytes = 241; bytes <= 2200; bytes += rounds >= 10 ? 1 : 97) lengths.push_back(bytes);
-  for (std::size_t blocks = 3; blocks < 38; ++blocks) {
+  std::vector<std::size_t> kilobytes = {63, 64, 65,  95,
+                                        96, 97, 128, 130};  // around what a block of threads takes at once
+  for (std::size_t some = 3; some < 38; ++some) kilobytes.push_back(some);
+  for (const std::size_t blocks : kilobytes) {
     for (const std::size_t rest : {0, 1, 63, 64, 65, 1023}) lengths.push_back(blocks * 1024 + rest);
   }
-  const Bytes data = draw(DType::u8, 40000, random);
+  while (lengths.size() <= cuda::kMostLeaves) lengths.push_back(241);  // of two launches
+  const Bytes data = draw(DType::u8, 140000, random);
   const Piece there(machine, data);
   const Piece digests(machine, Bytes(lengths.size() * sizeof(SeawayHash)));
   std::vector<SeawayHash> right(lengths.size());
   std::vector<SeawayLeaf> right_leaves;
   std::vector<SeawayLeaf> leaves;
   for (std::size_t i = 0; i < lengths.size(); ++i) {
-    const std::size_t at = random.below(data.size() - lengths[i]);
+    std::size_t at = random.below(data.size() - lengths[i]);
+    at -= random.one_in(2) ? at % 8 : 0;
     right_leaves.push_back({data.data() + at, lengths[i], &right[i]});
     leaves.push_back({there.data() + at, lengths[i], reinterpret_cast<SeawayHash*>(digests.data()) + i});
   }
