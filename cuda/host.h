@@ -50,12 +50,8 @@ inline bool lincomb(unsigned threads, const SeawayLincomb& call) {
                                   : call.dtype == DType::f32 && for_lincomb<float>(call, launch);
 }
 
-inline bool squares(const SeawaySquares* vectors, std::size_t count) {
-  for_squares(vectors, count, [&](const SquaresWork& work) {
-    for (std::uint32_t i = 0; i < work.vector_count; ++i) {
-      squares_of(HostWarp{}, work.vectors[i]);
-    }
-  });
+inline bool squares(unsigned warps, const SeawaySquares& call) {
+  for_warps(warps, [&](unsigned number, unsigned of) { squares_some(HostWarp{}, work_of(call), number, of); });
   return true;
 }
 

@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(kThreads) lincomb_kernel(const __grid_constant
   lincomb_some(work, thread_number(), thread_count());
 }
 
-__global__ void __launch_bounds__(kLanes) squares_kernel(const __grid_constant__ SquaresWork work) {
-  squares_of(DeviceWarp{}, work.vectors[blockIdx.x]);
+__global__ void __launch_bounds__(kThreads) squares_kernel(const __grid_constant__ SquaresWork work) {
+  squares_some(DeviceWarp{}, work, thread_number() / kLanes, thread_count() / kLanes);
 }
 
 // Blocks for so many threads, but no more than keep the device busy: each goes on with the next elements.
@@ -91,9 +91,9 @@ cudaError_t lincomb(const Where& where, const SeawayLincomb& call) {
                                              : false);
 }
 
-cudaError_t squares(const Where& where, const SeawaySquares* vectors, std::size_t count) {
-  for_squares(vectors, count,
-              [&](const SquaresWork& work) { squares_kernel<<<work.vector_count, kLanes, 0, where.stream>>>(work); });
+cudaError_t squares(const Where& where, const SeawaySquares& call) {
+  const SquaresWork work = work_of(call);
+  squares_kernel<<<blocks_for(where, work.blocks() * kLanes), kThreads, 0, where.stream>>>(work);
   return launched(true);
 }
 

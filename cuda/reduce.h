@@ -1,5 +1,5 @@
-// The bodies of reductions and linear combinations, by element: no thread needs another. A pack is what a thread takes at once, 16
-// bytes where all pointers are aligned to that.
+// The bodies of reductions and of the arithmetic on vectors, by element: no thread needs another, but for squares. A pack is what a
+// thread takes at once, 16 bytes where all pointers are aligned to that.
 #pragma once
 
 #include <cstddef>
@@ -158,32 +158,28 @@ SEAWAY_HD inline void lincomb_some(const LincombWork<Real>& work, std::uint64_t 
   }
 }
 
-inline constexpr unsigned kMostVectors = 128;
-
 struct SquaresWork {
-  std::uint32_t vector_count;
-  struct Vector {
-    const float* x;
-    std::uint64_t count;
-    double* sum;
-  } vectors[kMostVectors];
+  const float* x;
+  std::uint64_t count;
+  double* sums;
+  std::uint64_t blocks() const { return (count + math::kSquaresBlock - 1) / math::kSquaresBlock; }
 };
 
-// A vector to a warp: lane l is partial sum l of the definition, which adds one after the other.
+// Of one block, by a warp: lane l is partial sum l of the definition, which adds one after the other.
 template <class Warp>
-SEAWAY_HD inline void squares_of(const Warp& warp, const SquaresWork::Vector& vector) {
+SEAWAY_HD inline void squares_of_block(const Warp& warp, const float* x, std::uint64_t count, double* of_block) {
   typename Warp::template Each<double> sum;
   warp.each([&](unsigned lane) {
     constexpr unsigned kAhead = 8;  // loads that are under way while sums are added
     double partial = 0;
     std::uint64_t at = lane;
-    for (; at + (kAhead - 1) * kLanes < vector.count; at += kAhead * kLanes) {
+    for (; at + (kAhead - 1) * kLanes < count; at += kAhead * kLanes) {
       float ahead[kAhead];
-      SEAWAY_UNROLL for (unsigned i = 0; i < kAhead; ++i) { ahead[i] = vector.x[at + i * kLanes]; }
+      SEAWAY_UNROLL for (unsigned i = 0; i < kAhead; ++i) { ahead[i] = x[at + i * kLanes]; }
       SEAWAY_UNROLL for (unsigned i = 0; i < kAhead; ++i) { partial += math::square(ahead[i]); }
     }
-    for (; at < vector.count; at += kLanes) {
-      partial += math::square(vector.x[at]);
+    for (; at < count; at += kLanes) {
+      partial += math::square(x[at]);
     }
     sum[lane] = partial;
   });
@@ -193,9 +189,19 @@ SEAWAY_HD inline void squares_of(const Warp& warp, const SquaresWork::Vector& ve
   }
   warp.each([&](unsigned lane) {
     if (lane == 0) {
-      *vector.sum = math::canonical(sum[lane]);
+      *of_block = math::canonical(sum[lane]);
     }
   });
+}
+
+template <class Warp>
+SEAWAY_HD inline void squares_some(const Warp& warp, const SquaresWork& work, std::uint64_t number,
+                                   std::uint64_t warps) {
+  for (std::uint64_t block = number; block * math::kSquaresBlock < work.count; block += warps) {
+    const std::uint64_t at = block * math::kSquaresBlock;
+    const std::uint64_t left = work.count - at;
+    squares_of_block(warp, work.x + at, left < math::kSquaresBlock ? left : math::kSquaresBlock, work.sums + block);
+  }
 }
 
 }  // namespace seaway::cuda

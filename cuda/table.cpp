@@ -141,8 +141,8 @@ int lincomb(void* queue, const SeawayLincomb* call) {
   return put_into(queue, [&](const auto& where) { return seaway::cuda::lincomb(where, *call); });
 }
 
-int squares(void* queue, const SeawaySquares* vectors, std::size_t count) {
-  return put_into(queue, [&](const auto& where) { return seaway::cuda::squares(where, vectors, count); });
+int squares(void* queue, const SeawaySquares* call) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::squares(where, *call); });
 }
 
 int mark_stream(int device, void* stream, void** mark) {

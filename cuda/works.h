@@ -173,17 +173,8 @@ bool for_lincomb(const SeawayLincomb& call, const Launch& launch) {
   return true;
 }
 
-template <class Launch>
-void for_squares(const SeawaySquares* vectors, std::size_t count, const Launch& launch) {
-  SquaresWork work;
-  for (std::size_t at = 0; at < count; at += work.vector_count) {
-    work.vector_count = static_cast<std::uint32_t>(std::min<std::size_t>(count - at, kMostVectors));
-    for (std::uint32_t i = 0; i < work.vector_count; ++i) {
-      const SeawaySquares& vector = vectors[at + i];
-      work.vectors[i] = {static_cast<const float*>(vector.x), vector.count, vector.sum};
-    }
-    launch(work);
-  }
+inline SquaresWork work_of(const SeawaySquares& call) {
+  return {static_cast<const float*>(call.x), call.count, call.sums};
 }
 
 }  // namespace seaway::cuda

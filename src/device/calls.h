@@ -74,7 +74,7 @@ struct SeawayLeaf {
   SeawayHash* hash;
 };
 
-// reduce/vector.h: linear combinations of f32 or f64, and squared norms of f32.
+// reduce/vector.h: linear combinations of f32 or f64.
 struct SeawayTerm {
   const void* x;
   double factor;
@@ -86,9 +86,11 @@ struct SeawayLincomb {
   std::size_t term_count;
   std::uint64_t count;
 };
+
+// What a squared norm of f32 is the sum of: those of the blocks of math::kSquaresBlock elements, one after the other.
 struct SeawaySquares {
   const void* x;
   std::uint64_t count;
-  double* sum;
+  double* sums;
 };
 }

@@ -12,7 +12,7 @@
 
 extern "C" {
 
-inline constexpr std::uint32_t kSeawayDeviceVersion = 2;
+inline constexpr std::uint32_t kSeawayDeviceVersion = 3;
 
 struct SeawayDeviceTable {
   std::uint32_t version;  // kSeawayDeviceVersion
@@ -35,7 +35,7 @@ struct SeawayDeviceTable {
   int (*reduce)(void* queue, const SeawayReduce* call);
   int (*hash)(void* queue, const SeawayLeaf* leaves, std::size_t count);
   int (*lincomb)(void* queue, const SeawayLincomb* call);
-  int (*squares)(void* queue, const SeawaySquares* vectors, std::size_t count);
+  int (*squares)(void* queue, const SeawaySquares* call);
 
   // A mark is a point of a queue, or of a stream of the caller's (a cudaStream_t), at which all before it has been done.
   int (*mark)(void* queue, void** mark);

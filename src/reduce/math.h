@@ -282,6 +282,9 @@ struct IntegerMax : IntegerOperation<I> {
 SEAWAY_HD inline float canonical(float value) { return F32::widen(canonical<F32>(F32::narrow(value))); }
 SEAWAY_HD inline double canonical(double value) { return F64::widen(canonical<F64>(F64::narrow(value))); }
 
+// A squared norm is the sum of those of blocks, each of which one warp of a GPU can add up.
+inline constexpr std::uint64_t kSquaresBlock = 16384;
+
 // Exact: 24 digits twice are 48.
 SEAWAY_HD inline double square(float value) { return static_cast<double>(value) * static_cast<double>(value); }
 

@@ -45,8 +45,9 @@ using OuterStepArgs = OuterStepOf<float>;
 struct VectorKernels {
   const char* name;
   void (*lincomb)(const LincombArgs&);
-  // The sum of the squares, in f64. Element i belongs to partial sum i % 32; these add up as a tree, halves onto halves:
-  // j + 16 to j, then j + 8, 4, 2, 1. So the bits do not depend on the variant.
+  // The sum of the squares, in f64, by blocks of math::kSquaresBlock elements. Of a block, element i belongs to partial sum i % 32;
+  // these add up as a tree, halves onto halves: j + 16 to j, then j + 8, 4, 2, 1. The blocks' sums add up one after the other. So
+  // the bits depend neither on the variant nor on who computes which block.
   double (*sqnorm)(const void* x, std::size_t count);
   void (*outer_step)(const OuterStepArgs&);
 };
@@ -55,6 +56,9 @@ const VectorKernels& scalar_vector_kernels();                        // "scalar"
 const VectorKernels* avx2_vector_kernels();                          // "avx2": needs AVX2; null when not compiled in
 const VectorKernels* avx512_vector_kernels();                        // "avx512": needs F and DQ; null likewise
 const VectorKernels* vector_kernels_by_name(std::string_view name);  // null for a name that is not compiled in
+
+// The squared norm of a vector whose blocks have these sums, which a device has computed.
+double sqnorm_of_blocks(std::span<const double> sums);
 
 void lincomb_f64(const LincombOf<double>& args);
 void outer_step_f64(const OuterStepOf<double>& args);

@@ -1,4 +1,4 @@
-// The vector arithmetic of f64: math.h, element by element.
+// The vector arithmetic of f64: math.h, element by element. And what is left to the host of a device's squared norm.
 #include <cstddef>
 #include <cstring>
 
@@ -32,6 +32,14 @@ void store(void* to, std::size_t at, double value) {
   }
 }
 
+[[gnu::noinline]] double sum_all(std::span<const double> sums) {
+  double sum = 0;
+  for (const double each : sums) {
+    sum += each;
+  }
+  return math::canonical(sum);
+}
+
 [[gnu::noinline]] void outer_step_all(const OuterStepOf<double>& args) {
   for (std::size_t at = 0; at < args.count; ++at) {
     const math::OuterState<double> next = math::outer_step<double>(
@@ -47,6 +55,11 @@ void lincomb_f64(const LincombOf<double>& args) {
   SEAWAY_ASSERT(!args.terms.empty(), "a linear combination needs at least one term");
   const FpEnvironment environment;
   lincomb_all(args);
+}
+
+double sqnorm_of_blocks(std::span<const double> sums) {
+  const FpEnvironment environment;
+  return sum_all(sums);
 }
 
 void outer_step_f64(const OuterStepOf<double>& args) {

@@ -64,10 +64,10 @@ void lincomb_with(const LincombArgs& args) {
 }
 
 template <class Lanes>
-[[gnu::noinline]] double sqnorm_all(const void* x, std::size_t count) {
+[[gnu::always_inline]] inline double squares_of_block(const void* x, std::size_t begin, std::size_t end) {
   typename Lanes::Sums sums{};
-  for (std::size_t at = 0; at < count; at += kVectorRow) {
-    sums = Lanes::add_squares(sums, load_row<Lanes>(x, at, count - at));
+  for (std::size_t at = begin; at < end; at += kVectorRow) {
+    sums = Lanes::add_squares(sums, load_row<Lanes>(x, at, end - at));
   }
   double partial[kVectorRow];
   Lanes::store_sums(partial, sums);
@@ -76,7 +76,18 @@ template <class Lanes>
       partial[j] += partial[j + half];
     }
   }
-  return math::F64::widen(math::canonical<math::F64>(math::F64::narrow(partial[0])));
+  return partial[0];
+}
+
+template <class Lanes>
+[[gnu::noinline]] double sqnorm_all(const void* x, std::size_t count) {
+  constexpr std::size_t kBlock = math::kSquaresBlock;
+  static_assert(kBlock % kVectorRow == 0);
+  double sum = 0;
+  for (std::size_t at = 0; at < count; at += kBlock) {
+    sum += squares_of_block<Lanes>(x, at, count - at < kBlock ? count : at + kBlock);
+  }
+  return math::canonical(sum);
 }
 
 template <class Lanes>

@@ -296,12 +296,11 @@ int lincomb(void* queue, const SeawayLincomb* call) {
   });
 }
 
-int squares(void* queue, const SeawaySquares* vectors, std::size_t count) {
-  std::vector<SeawaySquares> reached(vectors, vectors + count);
-  for (SeawaySquares& vector : reached) {
-    vector = {by_kernel(vector.x, vector.count * sizeof(float)), vector.count, by_kernel(vector.sum, sizeof(double))};
-  }
-  return put(queue, [reached] { seaway::cuda::host::squares(reached.data(), reached.size()); });
+int squares(void* queue, const SeawaySquares* call) {
+  const std::size_t bytes = seaway::cuda::work_of(*call).blocks() * sizeof(double);
+  const SeawaySquares reached{by_kernel(call->x, call->count * sizeof(float)), call->count,
+                              by_kernel(call->sums, bytes)};
+  return put(queue, [reached] { seaway::cuda::host::squares(5, reached); });
 }
 
 int mark(void* queue, void** mark) {

@@ -321,7 +321,7 @@ std::string hashes(Machine& machine, int rounds) {
   return "";
 }
 
-std::string vectors(Machine& machine, int rounds) {
+std::string linear_combinations(Machine& machine, int rounds) {
   Random random(77);
   for (int round = 0; round < 30 * rounds; ++round) {
     machine.forget();
@@ -334,24 +334,16 @@ std::string vectors(Machine& machine, int rounds) {
     }
     std::vector<Term> right_terms;
     std::vector<SeawayTerm> terms;
-    std::vector<SeawaySquares> squares;
-    std::vector<double> norms;
-    const Piece sums(machine, Bytes(x.size() * sizeof(double)));
     for (std::size_t i = 0; i < x.size(); ++i) {
       const float factor = random.one_in(4) ? 0.0f : static_cast<float>(random.below(1000)) / 7.0f;
       right_terms.push_back({x[i].data(), factor});
       terms.push_back({pieces[i].data(), static_cast<double>(factor)});
-      squares.push_back({pieces[i].data(), count, reinterpret_cast<double*>(sums.data()) + i});
-      norms.push_back(scalar_vector_kernels().sqnorm(x[i].data(), count));
     }
     std::vector<float> right(count);
     scalar_vector_kernels().lincomb({right.data(), right_terms, count});
     const Piece dst(machine, Bytes(count * 4), 4);
     if (!machine.lincomb({DType::f32, dst.data(), terms.data(), terms.size(), count}) || !dst.holds(bytes_of(right))) {
       return "a linear combination of " + std::to_string(terms.size()) + ", " + std::to_string(count) + " elements";
-    }
-    if (!machine.squares(squares) || !sums.holds(bytes_of(norms))) {
-      return "squared norms of " + std::to_string(count) + " elements";
     }
   }
   machine.forget();
@@ -365,6 +357,33 @@ std::string vectors(Machine& machine, int rounds) {
   return machine.lincomb({DType::i32, y.data(), terms, 2, 3}) ? "a linear combination of i32 was taken" : "";
 }
 
+// The sums of the blocks are the squared norms of the blocks, and add up to that of the vector.
+std::string squared_norms(Machine& machine, int rounds) {
+  constexpr std::size_t kBlock = math::kSquaresBlock;
+  Random random(78);
+  std::vector<std::size_t> counts{0, 1, kBlock - 1, kBlock, kBlock + 1, 2 * kBlock, 30 * kBlock + 77};
+  for (int round = 0; round < 4 * rounds; ++round) counts.push_back(random.below(6 * kBlock));
+  for (const std::size_t count : counts) {
+    machine.forget();
+    const std::vector<float> x = draw_floats(count, random);
+    std::vector<double> right;
+    for (std::size_t at = 0; at < count; at += kBlock) {
+      right.push_back(scalar_vector_kernels().sqnorm(x.data() + at, std::min(count - at, kBlock)));
+    }
+    const Piece there(machine, bytes_of(x), 4);
+    const Piece sums(machine, Bytes(right.size() * sizeof(double)));
+    if (!machine.squares({there.data(), count, reinterpret_cast<double*>(sums.data())}) ||
+        !sums.holds(bytes_of(right))) {
+      return "the blocks of " + std::to_string(count) + " elements";
+    }
+    const double norms[] = {sqnorm_of_blocks(right), scalar_vector_kernels().sqnorm(x.data(), count)};
+    if (std::memcmp(&norms[0], &norms[1], sizeof norms[0]) != 0) {
+      return "the sum of the blocks of " + std::to_string(count) + " elements";
+    }
+  }
+  return "";
+}
+
 constexpr KernelCase kCases[] = {
     {"encode, every length of a block", encode_lengths},
     {"encode, of more pieces than a table has", encode_pieces},
@@ -372,7 +391,8 @@ constexpr KernelCase kCases[] = {
     {"fold, of as many sources as a roster can have", fold_many},
     {"reduce, every dtype and reduction", reductions},
     {"hash, around the borders of stripes and blocks", hashes},
-    {"linear combinations and squared norms", vectors},
+    {"linear combinations", linear_combinations},
+    {"squared norms, by blocks", squared_norms},
 };
 
 }  // namespace

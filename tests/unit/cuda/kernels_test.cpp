@@ -29,9 +29,7 @@ class Host : public test::Machine {
   bool reduce(const SeawayReduce& call) override { return cuda::host::reduce(grid(), call); }
   bool hash(std::span<const SeawayLeaf> leaves) override { return cuda::host::hash(leaves.data(), leaves.size()); }
   bool lincomb(const SeawayLincomb& call) override { return cuda::host::lincomb(grid(), call); }
-  bool squares(std::span<const SeawaySquares> vectors) override {
-    return cuda::host::squares(vectors.data(), vectors.size());
-  }
+  bool squares(const SeawaySquares& call) override { return cuda::host::squares(grid(), call); }
 
  private:
   unsigned grid() { return static_cast<unsigned>(random_.between(1, 9)); }

@@ -171,15 +171,30 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) { return bits(x) == bits(y); });
 }
 
-// One element after the other.
-double sqnorm_reference(const std::vector<float>& x) {
-  std::vector<double> partial(32, 0.0);
-  for (std::size_t i = 0; i < x.size(); ++i) partial[i % 32] += math::square(x[i]);
-  for (std::size_t half = 16; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) partial[j] += partial[j + half];
+// One element after the other; the sums of the blocks.
+std::vector<double> sums_reference(const std::vector<float>& x) {
+  std::vector<std::vector<double>> blocks;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (i % 16384 == 0) blocks.emplace_back(32, 0.0);
+    blocks.back()[i % 32] += math::square(x[i]);
   }
-  return std::isnan(partial[0]) ? std::numeric_limits<double>::quiet_NaN() : partial[0];
+  std::vector<double> sums;
+  for (std::vector<double>& partial : blocks) {
+    for (std::size_t half = 16; half > 0; half /= 2) {
+      for (std::size_t j = 0; j < half; ++j) partial[j] += partial[j + half];
+    }
+    sums.push_back(partial[0]);
+  }
+  return sums;
 }
+
+double sqnorm_reference(const std::vector<float>& x) {
+  double sum = 0;
+  for (const double each : sums_reference(x)) sum += each;
+  return std::isnan(sum) ? std::numeric_limits<double>::quiet_NaN() : sum;
+}
+
+std::uint64_t bits(double value) { return std::bit_cast<std::uint64_t>(value); }
 
 void check_all(std::size_t count, unsigned environment, Random& random) {
   const std::vector<std::vector<float>> x{draw(count, random), draw(count, random), draw(count, random)};
@@ -212,7 +227,7 @@ void check_all(std::size_t count, unsigned environment, Random& random) {
     CHECK(left == environment);
 #endif
     CHECK(same(got, sum));
-    CHECK(std::bit_cast<std::uint64_t>(got_norm) == std::bit_cast<std::uint64_t>(norm));
+    CHECK(bits(got_norm) == bits(norm));
     CHECK(same(y[0], theta));
     CHECK(same(y[1], buf));
     CHECK(same(y[2], x[2]));
@@ -226,6 +241,27 @@ TEST_CASE("vector: every variant gives the bits of math.h, in any floating-point
     for (std::size_t count = 0; count <= 100; ++count) check_all(count, environment, random);
     for (int round = 0; round < 10; ++round) check_all(random.between(101, 3000), environment, random);
   }
+}
+
+TEST_CASE("vector: sqnorm is that of blocks of 16384 elements, one after the other") {
+  constexpr std::size_t kBlock = 16384;
+  static_assert(math::kSquaresBlock == kBlock);
+  Random random(52);
+  for (const std::size_t count : {kBlock - 1, kBlock, kBlock + 1, kBlock + 33, 2 * kBlock, 3 * kBlock + 77}) {
+    for (int round = 0; round < 4; ++round) check_all(count, round % 2 == 0 ? 0x1f80u : 0x5f80u, random);
+    const std::vector<float> x = draw(count, random);
+    CHECK(bits(sqnorm_of_blocks(sums_reference(x))) == bits(sqnorm_reference(x)));
+  }
+  for (const VectorKernels* k : runnable()) {
+    CAPTURE(k->name);
+    // 2^54 in the first block, two ones in each of two others: that is a tie twice. Added up first they would be more than that.
+    std::vector<float> x(2 * kBlock + 2, 0.0f);
+    x[0] = 0x1p27f;
+    x[kBlock] = x[kBlock + 1] = x[2 * kBlock] = x[2 * kBlock + 1] = 1;
+    CHECK(k->sqnorm(x.data(), x.size()) == 0x1p54);
+    CHECK(k->sqnorm(x.data() + 1, x.size() - 1) == 4);
+  }
+  CHECK(sqnorm_of_blocks({}) == 0);
 }
 
 TEST_CASE("vector: variants by name") {
