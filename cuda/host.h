@@ -43,11 +43,15 @@ inline bool hash(const SeawayLeaf* leaves, std::size_t count) {
 }
 
 inline bool lincomb(unsigned threads, const SeawayLincomb& call) {
-  const auto launch = [&]<class Real>(const LincombWork<Real>& work) {
+  return for_lincomb(call, [&]<class Real>(const LincombWork<Real>& work) {
     for_warps(threads, [&](unsigned number, unsigned of) { lincomb_some(work, number, of); });
-  };
-  return call.dtype == DType::f64 ? for_lincomb<double>(call, launch)
-                                  : call.dtype == DType::f32 && for_lincomb<float>(call, launch);
+  });
+}
+
+inline bool outer_step(unsigned threads, const SeawayOuterStep& call) {
+  return for_outer_step(call, [&]<class Real>(const OuterStepWork<Real>& work) {
+    for_warps(threads, [&](unsigned number, unsigned of) { outer_step_some(work, number, of); });
+  });
 }
 
 inline bool squares(unsigned warps, const SeawaySquares& call) {

@@ -39,6 +39,11 @@ __global__ void __launch_bounds__(kThreads) lincomb_kernel(const __grid_constant
   lincomb_some(work, thread_number(), thread_count());
 }
 
+template <class Real>
+__global__ void __launch_bounds__(kThreads) outer_step_kernel(const __grid_constant__ OuterStepWork<Real> work) {
+  outer_step_some(work, thread_number(), thread_count());
+}
+
 __global__ void __launch_bounds__(kThreads) squares_kernel(const __grid_constant__ SquaresWork work) {
   squares_some(DeviceWarp{}, work, thread_number() / kLanes, thread_count() / kLanes);
 }
@@ -83,12 +88,16 @@ cudaError_t hash(const Where& where, const SeawayLeaf* leaves, std::size_t count
 
 cudaError_t lincomb(const Where& where, const SeawayLincomb& call) {
   const unsigned blocks = blocks_for(where, call.count);
-  const auto launch = [&]<class Real>(const LincombWork<Real>& work) {
+  return launched(for_lincomb(call, [&]<class Real>(const LincombWork<Real>& work) {
     lincomb_kernel<Real><<<blocks, kThreads, 0, where.stream>>>(work);
-  };
-  return launched(call.dtype == DType::f64   ? for_lincomb<double>(call, launch)
-                  : call.dtype == DType::f32 ? for_lincomb<float>(call, launch)
-                                             : false);
+  }));
+}
+
+cudaError_t outer_step(const Where& where, const SeawayOuterStep& call) {
+  const unsigned blocks = blocks_for(where, call.count);
+  return launched(for_outer_step(call, [&]<class Real>(const OuterStepWork<Real>& work) {
+    outer_step_kernel<Real><<<blocks, kThreads, 0, where.stream>>>(work);
+  }));
 }
 
 cudaError_t squares(const Where& where, const SeawaySquares& call) {

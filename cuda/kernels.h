@@ -21,6 +21,7 @@ cudaError_t fold(const Where& where, const SeawayFold& call);
 cudaError_t reduce(const Where& where, const SeawayReduce& call);
 cudaError_t hash(const Where& where, const SeawayLeaf* leaves, std::size_t count);
 cudaError_t lincomb(const Where& where, const SeawayLincomb& call);
+cudaError_t outer_step(const Where& where, const SeawayOuterStep& call);
 cudaError_t squares(const Where& where, const SeawaySquares& call);
 
 }  // namespace seaway::cuda

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cuda/codec.h"
+#include "device/calls.h"
 #include "reduce/math.h"
 
 namespace seaway::cuda {
@@ -134,8 +135,6 @@ bool with_operation(DType dtype, Reduction reduction, const F& f) {
 
 // --- Vectors (reduce/vector.h) ---------------------------------------------------------------------------------------
 
-inline constexpr unsigned kMostTerms = 256;
-
 template <class Real>
 struct LincombWork {
   Real* dst;
@@ -144,7 +143,7 @@ struct LincombWork {
   struct Term {
     const Real* x;
     Real factor;
-  } terms[kMostTerms];
+  } terms[kSeawayMostTerms];
 };
 
 template <class Real>
@@ -155,6 +154,27 @@ SEAWAY_HD inline void lincomb_some(const LincombWork<Real>& work, std::uint64_t 
       sum += math::product(work.terms[i].x[at], work.terms[i].factor);
     }
     work.dst[at] = math::canonical(sum);
+  }
+}
+
+template <class Real>
+struct OuterStepWork {
+  Real* theta;
+  Real* buf;
+  const Real* gradient;
+  std::uint64_t count;
+  Real rate;
+  Real momentum;
+  bool nesterov;
+};
+
+template <class Real>
+SEAWAY_HD inline void outer_step_some(const OuterStepWork<Real>& work, std::uint64_t number, std::uint64_t threads) {
+  for (std::uint64_t at = number; at < work.count; at += threads) {
+    const math::OuterState<Real> next = math::outer_step<Real>({work.theta[at], work.buf[at]}, work.gradient[at],
+                                                               work.rate, work.momentum, work.nesterov);
+    work.theta[at] = next.theta;
+    work.buf[at] = next.buf;
   }
 }
 

@@ -18,6 +18,7 @@ struct Queue {
   int device = 0;
   cudaStream_t stream = nullptr;
   int processors = 0;
+  bool is_borrowed = false;
 };
 
 struct Mark {
@@ -96,8 +97,22 @@ int open(int device, void** queue) {
   return 0;
 }
 
+int borrow(int device, void* stream, void** queue) {
+  int processors = 0;
+  const cudaError_t error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  auto* const made = error == cudaSuccess ? new (std::nothrow)
+                                                Queue{device, static_cast<cudaStream_t>(stream), processors, true}
+                                          : nullptr;
+  *queue = made;
+  return done(error == cudaSuccess && made == nullptr ? cudaErrorMemoryAllocation : error);
+}
+
 int close(void* queue) {
   auto* const closed = static_cast<Queue*>(queue);
+  if (closed->is_borrowed) {
+    delete closed;
+    return 0;
+  }
   const On on(closed->device);
   const cudaError_t waited = cudaStreamSynchronize(closed->stream);
   const cudaError_t destroyed = cudaStreamDestroy(closed->stream);
@@ -139,6 +154,10 @@ int hash(void* queue, const SeawayLeaf* leaves, std::size_t count) {
 
 int lincomb(void* queue, const SeawayLincomb* call) {
   return put_into(queue, [&](const auto& where) { return seaway::cuda::lincomb(where, *call); });
+}
+
+int outer_step(void* queue, const SeawayOuterStep* call) {
+  return put_into(queue, [&](const auto& where) { return seaway::cuda::outer_step(where, *call); });
 }
 
 int squares(void* queue, const SeawaySquares* call) {
@@ -208,6 +227,7 @@ constexpr SeawayDeviceTable kTable = {
     .allocate_on = allocate_on,
     .deallocate_on = deallocate_on,
     .open = open,
+    .borrow = borrow,
     .close = close,
     .copy = copy,
     .zero = zero,
@@ -216,6 +236,7 @@ constexpr SeawayDeviceTable kTable = {
     .reduce = reduce,
     .hash = hash,
     .lincomb = lincomb,
+    .outer_step = outer_step,
     .squares = squares,
     .mark = mark,
     .mark_stream = mark_stream,

@@ -157,20 +157,39 @@ void for_leaves(const SeawayLeaf* leaves, std::size_t count, const Launch& launc
   }
 }
 
-template <class Real, class Launch>
+// f(a number of the vectors' dtype). False: there is no arithmetic on such vectors.
+template <class F>
+bool with_real(DType dtype, const F& f) {
+  if (dtype == DType::f32) {
+    f(float{});
+  } else if (dtype == DType::f64) {
+    f(double{});
+  }
+  return dtype == DType::f32 || dtype == DType::f64;
+}
+
+template <class Launch>
 bool for_lincomb(const SeawayLincomb& call, const Launch& launch) {
-  LincombWork<Real> work;
-  if (call.term_count == 0 || call.term_count > kMostTerms) {
-    return false;
-  }
-  work.dst = static_cast<Real*>(call.dst);
-  work.count = call.count;
-  work.term_count = static_cast<std::uint32_t>(call.term_count);
-  for (std::size_t i = 0; i < call.term_count; ++i) {
-    work.terms[i] = {static_cast<const Real*>(call.terms[i].x), static_cast<Real>(call.terms[i].factor)};
-  }
-  launch(work);
-  return true;
+  const bool is_some = call.term_count > 0 && call.term_count <= kSeawayMostTerms;
+  return is_some && with_real(call.dtype, [&]<class Real>(Real) {
+           LincombWork<Real> work;
+           work.dst = static_cast<Real*>(call.dst);
+           work.count = call.count;
+           work.term_count = static_cast<std::uint32_t>(call.term_count);
+           for (std::size_t i = 0; i < call.term_count; ++i) {
+             work.terms[i] = {static_cast<const Real*>(call.terms[i].x), static_cast<Real>(call.terms[i].factor)};
+           }
+           launch(work);
+         });
+}
+
+template <class Launch>
+bool for_outer_step(const SeawayOuterStep& call, const Launch& launch) {
+  return with_real(call.dtype, [&]<class Real>(Real) {
+    launch(OuterStepWork<Real>{static_cast<Real*>(call.theta), static_cast<Real*>(call.buf),
+                               static_cast<const Real*>(call.gradient), call.count, static_cast<Real>(call.rate),
+                               static_cast<Real>(call.momentum), call.nesterov});
+  });
 }
 
 inline SquaresWork work_of(const SeawaySquares& call) {

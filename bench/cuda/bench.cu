@@ -163,6 +163,9 @@ void kernels(const Memory& m) {
   const SeawayTerm terms[] = {{m.x, 0.5}, {m.residual, 0.25}};
   const SeawayLincomb lincomb{DType::f32, m.y, terms, 2, kCount};
   tell("a linear combination of two", 3 * kBytes, time_of([&] { return cuda::lincomb(where, lincomb); }));
+  const SeawayOuterStep outer_step{DType::f32, m.y, m.codes[0], m.residual, kCount, 0.7, 0.9, true};
+  CHECK(cudaMemsetAsync(m.codes[0], 0, kBytes, where.stream));
+  tell("an outer step", 5 * kBytes, time_of([&] { return cuda::outer_step(where, outer_step); }));
   const SeawaySquares squares{m.x, kCount, reinterpret_cast<double*>(m.near)};
   tell("a squared norm, but for the sum of its blocks", kBytes, time_of([&] { return cuda::squares(where, squares); }));
 }

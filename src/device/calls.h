@@ -74,7 +74,8 @@ struct SeawayLeaf {
   SeawayHash* hash;
 };
 
-// reduce/vector.h: linear combinations of f32 or f64.
+// reduce/vector.h: linear combinations and outer steps of f32 or f64.
+inline constexpr std::size_t kSeawayMostTerms = 256;
 struct SeawayTerm {
   const void* x;
   double factor;
@@ -85,6 +86,16 @@ struct SeawayLincomb {
   const SeawayTerm* terms;
   std::size_t term_count;
   std::uint64_t count;
+};
+struct SeawayOuterStep {
+  seaway::DType dtype;
+  void* theta;
+  void* buf;
+  const void* gradient;
+  std::uint64_t count;
+  double rate;
+  double momentum;
+  bool nesterov;
 };
 
 // What a squared norm of f32 is the sum of: those of the blocks of math::kSquaresBlock elements, one after the other.

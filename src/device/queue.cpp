@@ -10,8 +10,13 @@ std::unique_ptr<Queue> Queue::open(const SeawayDeviceTable& table, int device, s
   return problem.empty() ? std::unique_ptr<Queue>(new Queue(table, queue)) : nullptr;
 }
 
-Queue::Queue(const SeawayDeviceTable& table, void* queue)
-    : table_(&table), queue_(queue), server_([this] { serve(); }) {}
+std::unique_ptr<Queue> Queue::borrow(const SeawayDeviceTable& table, int device, void* stream, std::string& problem) {
+  void* queue = nullptr;
+  problem = device::problem(table, "using a stream of the device", table.borrow(device, stream, &queue));
+  return problem.empty() ? std::unique_ptr<Queue>(new Queue(table, queue)) : nullptr;
+}
+
+Queue::Queue(const SeawayDeviceTable& table, void* queue) : table_(&table), queue_(queue) {}
 
 Queue::~Queue() {
   {
@@ -19,7 +24,9 @@ Queue::~Queue() {
     closing_ = true;
   }
   changed_.notify_all();
-  server_.join();
+  if (server_.joinable()) {
+    server_.join();
+  }
   for (const Waiting& waiting : waiting_) {
     if (waiting.mark != nullptr) {
       table_->forget(waiting.mark);
@@ -59,6 +66,12 @@ void Queue::hash(std::span<const SeawayLeaf> leaves) {
   put("hashing on the device", table_->hash, leaves.data(), leaves.size());
 }
 
+void Queue::lincomb(const SeawayLincomb& call) { put("a linear combination on the device", table_->lincomb, &call); }
+
+void Queue::outer_step(const SeawayOuterStep& call) { put("an outer step on the device", table_->outer_step, &call); }
+
+void Queue::squares(const SeawaySquares& call) { put("a squared norm on the device", table_->squares, &call); }
+
 // Also after something has failed: what was put in before that is still to be waited for. Null if that fails, too.
 void* Queue::mark_here() {
   void* mark = nullptr;
@@ -80,6 +93,9 @@ void Queue::then(std::function<void(const std::string& problem)> done) {
   {
     const std::lock_guard lock(mutex_);
     waiting_.push_back({mark, problem_, std::move(done)});
+  }
+  if (!server_.joinable()) {
+    server_ = std::thread([this] { serve(); });
   }
   changed_.notify_all();
 }

@@ -1,4 +1,4 @@
-// Copies between the host and a device, and kernels there, in their order, beside the caller's own work.
+// Copies between the host and a device, and kernels there, in their order, beside the caller's own work; or in it.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +21,9 @@ class Queue {
  public:
   // Null, and the reason in `problem`, if the device cannot be used.
   static std::unique_ptr<Queue> open(const SeawayDeviceTable& table, int device, std::string& problem);
-  // Waits for what was put in. What has not been called by then is not called any more.
+  // A stream of the caller's, in whose order all is done then; null: the device's legacy default stream.
+  static std::unique_ptr<Queue> borrow(const SeawayDeviceTable& table, int device, void* stream, std::string& problem);
+  // Waits for what was put in, but not in a stream of the caller's. What has not been called by then is not called any more.
   ~Queue();
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
@@ -33,6 +35,10 @@ class Queue {
   void fold(const SeawayFold& call);
   void reduce(const SeawayReduce& call);
   void hash(std::span<const SeawayLeaf> leaves);
+  void lincomb(const SeawayLincomb& call);
+  void outer_step(const SeawayOuterStep& call);
+  void squares(const SeawaySquares& call);
+  const std::string& problem() const { return problem_; }  // what failed first of what was put in
   // Until all that was put in before is done: "", or what failed first.
   std::string wait();
   // Once all that was put in before is done: with "", or with what failed first.
@@ -59,7 +65,7 @@ class Queue {
   std::condition_variable changed_;
   std::deque<Waiting> waiting_;
   bool closing_ = false;
-  std::thread server_;
+  std::thread server_;  // from the first `then` on
 };
 
 }  // namespace seaway::device

@@ -1,8 +1,8 @@
 // What libseaway_cuda.so gives: one table of functions. It is opened at run time, so that libseaway needs no driver to be there.
 // C, so that the two may be built by different compilers; a table of another version is not used.
 //
-// Functions give 0, or an error whose words `text` has. None of them ends the process, and none uses a default stream. What is put
-// into a queue is done later: its errors may come with any call after it.
+// Functions give 0, or an error whose words `text` has. None of them ends the process, and none uses a default stream, unless it is
+// borrowed. What is put into a queue is done later: its errors may come with any call after it.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,9 @@ struct SeawayDeviceTable {
 
   // A queue of copies and kernels on a device, done in their order, beside whatever the process does there itself.
   int (*open)(int device, void** queue);
-  int (*close)(void* queue);                                                // waits for what was put in
+  // The same in a stream of the caller's (a cudaStream_t; null: the legacy default stream), in its order.
+  int (*borrow)(int device, void* stream, void** queue);
+  int (*close)(void* queue);  // waits for what was put in; of one that was borrowed: neither waits nor ends the stream
   int (*copy)(void* queue, void* to, const void* from, std::size_t bytes);  // from, to or on the device
   int (*zero)(void* queue, void* to, std::size_t bytes);
   int (*encode)(void* queue, const SeawayEncode* call);
@@ -35,6 +37,7 @@ struct SeawayDeviceTable {
   int (*reduce)(void* queue, const SeawayReduce* call);
   int (*hash)(void* queue, const SeawayLeaf* leaves, std::size_t count);
   int (*lincomb)(void* queue, const SeawayLincomb* call);
+  int (*outer_step)(void* queue, const SeawayOuterStep* call);
   int (*squares)(void* queue, const SeawaySquares* call);
 
   // A mark is a point of a queue, or of a stream of the caller's (a cudaStream_t), at which all before it has been done.

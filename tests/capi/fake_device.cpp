@@ -130,6 +130,17 @@ class Worker {
   std::thread thread_;
 };
 
+struct Queue {
+  Worker* worker;
+  bool is_borrowed;
+};
+
+// A stream of the caller's; null: the default one, which is there as long as the process.
+Worker& worker_of(void* stream) {
+  static Worker* const by_default = new Worker;
+  return stream == nullptr ? *by_default : *static_cast<Worker*>(stream);
+}
+
 const char* text(int error) {
   return error == kFailed ? "the fake device was told to fail, or to do what it cannot" : "no error";
 }
@@ -183,12 +194,24 @@ int open(int device, void** queue) {
   if (device != 0) {
     return kFailed;
   }
-  *queue = new Worker;
+  *queue = new Queue{new Worker, false};
+  return 0;
+}
+
+int borrow(int device, void* stream, void** queue) {
+  if (device != 0) {
+    return kFailed;
+  }
+  *queue = new Queue{&worker_of(stream), true};
   return 0;
 }
 
 int close(void* queue) {
-  delete static_cast<Worker*>(queue);
+  auto* const closed = static_cast<Queue*>(queue);
+  if (!closed->is_borrowed) {
+    delete closed->worker;
+  }
+  delete closed;
   return 0;
 }
 
@@ -198,7 +221,7 @@ int put(void* queue, std::function<void()> what) {
     calls_left = 0;
     return kFailed;
   }
-  static_cast<Worker*>(queue)->put([what = std::move(what)] {
+  static_cast<Queue*>(queue)->worker->put([what = std::move(what)] {
     std::this_thread::sleep_for(std::chrono::duration<double>(delay.load()));
     what();
   });
@@ -280,8 +303,10 @@ int hash(void* queue, const SeawayLeaf* leaves, std::size_t count) {
   return put(queue, [reached] { seaway::cuda::host::hash(reached.data(), reached.size()); });
 }
 
+bool is_real(seaway::DType dtype) { return dtype == seaway::DType::f32 || dtype == seaway::DType::f64; }
+
 int lincomb(void* queue, const SeawayLincomb* call) {
-  if (call->dtype != seaway::DType::f32 && call->dtype != seaway::DType::f64) {
+  if (!is_real(call->dtype) || call->term_count == 0 || call->term_count > kSeawayMostTerms) {
     return kFailed;
   }
   const std::size_t bytes = call->count * seaway::size_of(call->dtype);
@@ -296,6 +321,15 @@ int lincomb(void* queue, const SeawayLincomb* call) {
   });
 }
 
+int outer_step(void* queue, const SeawayOuterStep* call) {
+  const std::size_t bytes = call->count * seaway::size_of(call->dtype);
+  SeawayOuterStep reached = *call;
+  reached.theta = by_kernel(call->theta, bytes);
+  reached.buf = by_kernel(call->buf, bytes);
+  reached.gradient = by_kernel(call->gradient, bytes);
+  return is_real(call->dtype) ? put(queue, [reached] { seaway::cuda::host::outer_step(5, reached); }) : kFailed;
+}
+
 int squares(void* queue, const SeawaySquares* call) {
   const std::size_t bytes = seaway::cuda::work_of(*call).blocks() * sizeof(double);
   const SeawaySquares reached{by_kernel(call->x, call->count * sizeof(float)), call->count,
@@ -303,21 +337,19 @@ int squares(void* queue, const SeawaySquares* call) {
   return put(queue, [reached] { seaway::cuda::host::squares(5, reached); });
 }
 
-int mark(void* queue, void** mark) {
+int mark_worker(Worker& worker, void** mark) {
   auto made = std::make_unique<SharedMark>(std::make_shared<Mark>());
-  if (queue == nullptr) {
-    (*made)->pass();
-  } else {
-    static_cast<Worker*>(queue)->put([shared = *made] { shared->pass(); });
-  }
+  worker.put([shared = *made] { shared->pass(); });
   *mark = made.release();
   return 0;
 }
 
-int mark_stream(int /*device*/, void* stream, void** made) { return mark(stream, made); }
+int mark(void* queue, void** mark) { return mark_worker(*static_cast<Queue*>(queue)->worker, mark); }
+
+int mark_stream(int /*device*/, void* stream, void** mark) { return mark_worker(worker_of(stream), mark); }
 
 int follow(void* queue, void* mark) {
-  static_cast<Worker*>(queue)->put([shared = *static_cast<SharedMark*>(mark)] { shared->wait(); });
+  static_cast<Queue*>(queue)->worker->put([shared = *static_cast<SharedMark*>(mark)] { shared->wait(); });
   return 0;
 }
 
@@ -346,6 +378,7 @@ constexpr SeawayDeviceTable kTable = {
     .allocate_on = allocate_on,
     .deallocate_on = deallocate_on,
     .open = open,
+    .borrow = borrow,
     .close = close,
     .copy = copy,
     .zero = zero,
@@ -354,6 +387,7 @@ constexpr SeawayDeviceTable kTable = {
     .reduce = reduce,
     .hash = hash,
     .lincomb = lincomb,
+    .outer_step = outer_step,
     .squares = squares,
     .mark = mark,
     .mark_stream = mark_stream,
@@ -394,10 +428,21 @@ void* fake_stream_open(void) { return new Worker; }
 void fake_stream_close(void* stream) { delete static_cast<Worker*>(stream); }
 
 void fake_stream_fill(void* stream, float* memory, std::size_t count, float value, double seconds) {
-  static_cast<Worker*>(stream)->put([=] {
+  worker_of(stream).put([=] {
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     std::fill_n(reinterpret_cast<float*>(reachable(memory)), count, value);
   });
+}
+
+void* fake_stream_hold(void* stream) {
+  auto* const held = new SharedMark(std::make_shared<Mark>());
+  worker_of(stream).put([shared = *held] { shared->wait(); });
+  return held;
+}
+
+void fake_stream_release(void* held) {
+  const std::unique_ptr<SharedMark> mark(static_cast<SharedMark*>(held));
+  (*mark)->pass();
 }
 
 void fake_device_fails_after(long calls) { calls_left = calls; }

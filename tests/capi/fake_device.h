@@ -15,10 +15,13 @@ void* fake_device_allocate(size_t bytes);
 /* The same memory, where a test may look. */
 void* fake_device_view(const void* memory);
 
-/* A stream of the caller's: what is put in runs in its order, some time later. */
+/* A stream of the caller's: what is put in runs in its order, some time later. NULL below is the default one. */
 void* fake_stream_open(void);
 void fake_stream_close(void* stream); /* waits */
 void fake_stream_fill(void* stream, float* memory, size_t count, float value, double seconds);
+/* What is put in from now on runs once what this gives has been released. */
+void* fake_stream_hold(void* stream);
+void fake_stream_release(void* held);
 
 /* The copy or kernel after so many more fails, and each after it; -1: none. */
 void fake_device_fails_after(long calls);

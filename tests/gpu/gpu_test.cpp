@@ -57,9 +57,18 @@ class Gpu : public test::Machine {
     queue_->hash(leaves);
     return is_over();
   }
-  // These two have no caller in src/device yet.
-  bool lincomb(const SeawayLincomb& call) override { return with_raw_queue(table_->lincomb, &call); }
-  bool squares(const SeawaySquares& call) override { return with_raw_queue(table_->squares, &call); }
+  bool lincomb(const SeawayLincomb& call) override {
+    queue_->lincomb(call);
+    return is_over();
+  }
+  bool outer_step(const SeawayOuterStep& call) override {
+    queue_->outer_step(call);
+    return is_over();
+  }
+  bool squares(const SeawaySquares& call) override {
+    queue_->squares(call);
+    return is_over();
+  }
 
   device::Queue& queue() { return *queue_; }
 
@@ -75,15 +84,6 @@ class Gpu : public test::Machine {
       queue_ = device::Queue::open(*table_, 0, again);
     }
     return problem.empty();
-  }
-  template <class... Arguments>
-  bool with_raw_queue(int (*function)(void*, Arguments...), std::type_identity_t<Arguments>... arguments) {
-    void* queue = nullptr;
-    if (queue_->wait().empty() && table_->open(0, &queue) == 0) {
-      const int error = function(queue, arguments...);
-      return table_->close(queue) == 0 && error == 0;
-    }
-    return false;
   }
 
   const SeawayDeviceTable* table_;
@@ -124,6 +124,38 @@ std::string race(const SeawayDeviceTable& table, Gpu& gpu) {
     }
   }
   table.close(stream);
+  return wrong;
+}
+
+// Whoever borrows a stream, here the default one, works in its order, and what he put in is done after he has given it back.
+std::string borrowed(const SeawayDeviceTable& table, Gpu& gpu) {
+  constexpr std::size_t kCount = std::size_t{1} << 20;
+  gpu.forget();
+  auto* const x = reinterpret_cast<float*>(gpu.take(kCount * sizeof(float)));
+  auto* const y = reinterpret_cast<float*>(gpu.take(kCount * sizeof(float)));
+  const SeawayTerm twice{x, 2};
+  std::string wrong;
+  for (int round = 1; round <= 20 && wrong.empty(); ++round) {
+    const std::vector<float> fresh(kCount, static_cast<float>(round));
+    std::vector<float> seen(kCount);
+    const auto first = device::Queue::borrow(table, 0, nullptr, wrong);
+    const auto second = device::Queue::borrow(table, 0, nullptr, wrong);
+    auto third = device::Queue::borrow(table, 0, nullptr, wrong);
+    if (!first || !second || !third) {
+      return "it was not lent: " + wrong;
+    }
+    for (int i = 0; i < 8; ++i) {
+      first->zero(y, kCount * sizeof(float));
+    }
+    second->copy(x, fresh.data(), kCount * sizeof(float));
+    third->lincomb({seaway::DType::f32, y, &twice, 1, kCount});
+    third.reset();
+    first->copy(seen.data(), y, kCount * sizeof(float));
+    wrong = first->wait();
+    if (wrong.empty() && seen != std::vector<float>(kCount, static_cast<float>(2 * round))) {
+      wrong = "round " + std::to_string(round) + ": not in the order of the stream";
+    }
+  }
   return wrong;
 }
 
@@ -187,6 +219,7 @@ int main(int count, char** arguments) {
     run(kernel_case.name, [&] { return kernel_case.run(gpu, rounds); });
   }
   run("a queue follows a stream that is busy", [&] { return race(*table, gpu); });
+  run("a stream that is borrowed keeps its order", [&] { return borrowed(*table, gpu); });
   run("errors are statuses", [&] { return errors(*table, gpu); });
   std::printf("%s\n", failures == 0 ? "all passed" : "FAILED");
   return failures == 0 ? 0 : 1;

@@ -357,6 +357,44 @@ std::string linear_combinations(Machine& machine, int rounds) {
   return machine.lincomb({DType::i32, y.data(), terms, 2, 3}) ? "a linear combination of i32 was taken" : "";
 }
 
+void step(const OuterStepArgs& args) { scalar_vector_kernels().outer_step(args); }
+void step(const OuterStepOf<double>& args) { outer_step_f64(args); }
+
+template <class Real>
+std::string check_outer_step(Machine& machine, DType dtype, std::size_t count, Random& random) {
+  machine.forget();
+  std::vector<Real> right[3];
+  std::vector<Piece> pieces;
+  for (std::vector<Real>& x : right) {
+    const Bytes bytes = draw(dtype, count, random);
+    x.resize(count);
+    if (count > 0) std::memcpy(x.data(), bytes.data(), bytes.size());
+    pieces.emplace_back(machine, bytes, sizeof(Real));
+  }
+  const bool nesterov = random.one_in(2);
+  const Real rate = static_cast<Real>(0.7);
+  const Real momentum = random.one_in(3) ? Real{0} : static_cast<Real>(0.9);
+  step(OuterStepOf<Real>{right[0].data(), right[1].data(), right[2].data(), count, rate, momentum, nesterov});
+  const bool done = machine.outer_step(
+      {dtype, pieces[0].data(), pieces[1].data(), pieces[2].data(), count, rate, momentum, nesterov});
+  if (done && pieces[0].holds(bytes_of(right[0])) && pieces[1].holds(bytes_of(right[1])) &&
+      pieces[2].holds(bytes_of(right[2]))) {
+    return "";
+  }
+  return std::string(name_of(dtype)) + ", " + std::to_string(count) + " elements" + (nesterov ? ", Nesterov" : "");
+}
+
+std::string outer_steps(Machine& machine, int rounds) {
+  Random random(79);
+  for (int round = 0; round < 30 * rounds; ++round) {
+    std::string wrong = check_outer_step<float>(machine, DType::f32, random.below(700), random);
+    wrong = wrong.empty() ? check_outer_step<double>(machine, DType::f64, random.below(700), random) : wrong;
+    if (!wrong.empty()) return wrong;
+  }
+  std::byte* const there = machine.take(16);
+  return machine.outer_step({DType::i32, there, there, there, 0, 1, 0, false}) ? "an outer step of i32 was taken" : "";
+}
+
 // The sums of the blocks are the squared norms of the blocks, and add up to that of the vector.
 std::string squared_norms(Machine& machine, int rounds) {
   constexpr std::size_t kBlock = math::kSquaresBlock;
@@ -392,6 +430,7 @@ constexpr KernelCase kCases[] = {
     {"reduce, every dtype and reduction", reductions},
     {"hash, around the borders of stripes and blocks", hashes},
     {"linear combinations", linear_combinations},
+    {"outer steps", outer_steps},
     {"squared norms, by blocks", squared_norms},
 };
 

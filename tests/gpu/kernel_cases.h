@@ -26,6 +26,7 @@ class Machine {
   virtual bool reduce(const SeawayReduce& call) = 0;
   virtual bool hash(std::span<const SeawayLeaf> leaves) = 0;
   virtual bool lincomb(const SeawayLincomb& call) = 0;
+  virtual bool outer_step(const SeawayOuterStep& call) = 0;
   virtual bool squares(const SeawaySquares& call) = 0;
 };
 

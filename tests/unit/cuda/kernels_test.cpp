@@ -29,6 +29,7 @@ class Host : public test::Machine {
   bool reduce(const SeawayReduce& call) override { return cuda::host::reduce(grid(), call); }
   bool hash(std::span<const SeawayLeaf> leaves) override { return cuda::host::hash(leaves.data(), leaves.size()); }
   bool lincomb(const SeawayLincomb& call) override { return cuda::host::lincomb(grid(), call); }
+  bool outer_step(const SeawayOuterStep& call) override { return cuda::host::outer_step(grid(), call); }
   bool squares(const SeawaySquares& call) override { return cuda::host::squares(grid(), call); }
 
  private:
