@@ -299,7 +299,7 @@ typedef enum seaway_reduction {
 
 /* Where memory lies. SEAWAY_CUDA: on a GPU, which follows from the pointer. All buffers of one op, and its residual, lie on one. It
  * takes libseaway_cuda.so beside libseaway, or where SEAWAY_CUDA_LIBRARY in the environment says, and a driver; without them ops are
- * NO_DEVICE. Members may differ in it. Its data is aligned to its elements. Not for seaway_exchange and the arithmetic. With a codec
+ * NO_DEVICE. Members may differ in it. Its data is aligned to its elements. Not for seaway_exchange. With a codec
  * each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the device, as
  * much as the result and what is encoded of the input, which is kept for the next op; where it has none left, the host's serves. */
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
@@ -704,14 +704,26 @@ SEAWAY_API seaway_status seaway_event_fd(seaway_comm* comm, int* fd);
 SEAWAY_API seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
 
 /* ------------------------------------------------------------------------------------------------------------------ */
-/* Arithmetic                                                                                                          */
+/* Arithmetic and hashes                                                                                               */
 /* ------------------------------------------------------------------------------------------------------------------ */
 
 /* What members do alike to their copies of the shared state: the same input has the same bits on every machine, whatever its
- * processor and the thread's floating-point environment. Each operation is rounded once, to nearest, in the vectors' dtype; a
- * NaN is the canonical one. Both run on the caller's thread, need no communicator and leave nothing behind; any threads may call
- * them at once on different memory. Vectors are f32 or f64, all of one dtype and count, of any alignment; of several tensors
- * each has a call. There is no text for what is INVALID: the conditions below are all there are. */
+ * processor, on a GPU as on the host, in any floating-point environment of the thread. Each operation is rounded once, to nearest; a
+ * NaN is the canonical one. They need no communicator; any threads may call them at once on different memory. Of several tensors each
+ * has a call.
+ *
+ * On the host (device SEAWAY_HOST, of any alignment) they run on the caller's thread, and `stream` is NULL. On a GPU (SEAWAY_CUDA, all
+ * buffers of a call on one) `stream` is a cudaStream_t of that GPU, NULL its legacy default stream. What is to be done is put into that
+ * stream, as a kernel of the caller's own would be: it sees what was put in before, and what is put in later sees its result.
+ * seaway_outer_step and seaway_lincomb do not wait: OK says that it is in the stream, the buffers stay as they are until it is done,
+ * and what fails then is the stream's to tell. seaway_sqnorm and seaway_hash wait until they have their number; their thread keeps a
+ * MiB of the host's memory, pinned, for the next.
+ *
+ * There is no text. INVALID, of every function here: a pointer is NULL, a buffer is not valid (of a dtype or device that there is not,
+ * NULL with elements, above 2^50 bytes, on a GPU not aligned), is SEAWAY_CUDA and memory of the host's, or lies elsewhere than another
+ * one of the call; stream is not NULL and the buffers are the host's. Mend the call. NO_DEVICE: a buffer is SEAWAY_CUDA, and there is
+ * no libseaway_cuda.so, no driver or no GPU: give memory of the host's, or install them. Or the GPU failed, or the stream is not that
+ * GPU's: what was to be written is undefined; start the process anew. Vectors without elements are no error, wherever they lie. */
 
 /* One step of an outer optimizer, by element:
  *
@@ -719,19 +731,31 @@ SEAWAY_API seaway_status seaway_next_event(seaway_comm* comm, seaway_event* even
  *     theta = theta - lr * (nesterov ? momentum * buf + gradient : buf)
  *
  * momentum 0: SGD; nesterov 0: heavy ball; nesterov 1: Nesterov's, as PyTorch has it. buf starts as zeros. theta and buf are
- * written; none of the three may overlap another. lr and momentum become numbers of the vectors' dtype first.
- * Returns: OK; INVALID (a pointer is NULL, a buffer is not valid, they are not alike or overlap, lr or momentum is not finite,
- * nesterov is neither 0 nor 1): nothing was written. */
+ * written; none of the three may overlap another. They are f32 or f64, of one dtype and count; lr and momentum become numbers of that
+ * dtype first.
+ * Returns: OK; INVALID (see above; they are not alike or overlap, lr or momentum is not finite, nesterov is neither 0 nor 1): nothing
+ * was written; NO_DEVICE; NO_MEMORY (nothing was written). */
 SEAWAY_API seaway_status seaway_outer_step(const seaway_buffer* theta, const seaway_buffer* buf,
-                                           const seaway_buffer* gradient, double lr, double momentum, int32_t nesterov);
+                                           const seaway_buffer* gradient, double lr, double momentum, int32_t nesterov,
+                                           void* stream);
 
 /* out = factors[0] * x[0] + factors[1] * x[1] + ..., by element, from the first to the last. `factors` has as many as x, which
- * become numbers of the vectors' dtype first. A factor of 0 counts: 0 * NaN is NaN. out may be exactly one of x, or several
- * times the same, and overlaps none of them otherwise.
- * Returns: OK; INVALID (a pointer is NULL, count is 0 or above 2^20, a buffer is not valid, they are not alike, out overlaps in
- * part, a factor is not finite): nothing was written; NO_MEMORY (of a few bytes for each term). */
+ * become numbers of the vectors' dtype first, f32 or f64. Neither list is needed once it has returned. A factor of 0 counts: 0 * NaN is
+ * NaN. out may be exactly one of x, or several times the same, and overlaps none of them otherwise.
+ * Returns: OK; INVALID (see above; count is 0, above 2^20, or on a GPU above 256, they are not alike, out overlaps in part, a factor
+ * is not finite): nothing was written; NO_DEVICE; NO_MEMORY (of a few bytes for each term; nothing was written). */
 SEAWAY_API seaway_status seaway_lincomb(const seaway_buffer* out, const seaway_buffer* x, const double* factors,
-                                        size_t count);
+                                        size_t count, void* stream);
+
+/* *sum is that of the squares of x, which is f32, added up in f64 in an order that is part of the definition: 32 sums of a block of
+ * 16384 elements, then these, then the blocks.
+ * Returns: OK; INVALID (see above; x is not f32); NO_DEVICE; NO_MEMORY. *sum is written if it is OK. */
+SEAWAY_API seaway_status seaway_sqnorm(double* sum, const seaway_buffer* x, void* stream);
+
+/* The digest of x, of any dtype: as in the seaway_sync_result of a shared state that has x alone, XXH3-128 over the hashes of leaves of
+ * 256 KiB. It is of the bytes: equal values may differ in it, as 0 and -0 do.
+ * Returns: OK; INVALID; NO_DEVICE; NO_MEMORY (see above). `digest` is written if it is OK. */
+SEAWAY_API seaway_status seaway_hash(uint64_t digest[2], const seaway_buffer* x, void* stream);
 
 #ifdef __cplusplus
 }

@@ -16,7 +16,8 @@ Error no_device(const std::string& why) {
                                            ". Give memory of the host's");
 }
 
-// Where a piece lies, as its buffer says and its address confirms.
+}  // namespace
+
 Error locate(const Piece& piece, int& device) {
   device = device::kHost;
   if (piece.device == SEAWAY_HOST) {
@@ -35,8 +36,6 @@ Error locate(const Piece& piece, int& device) {
   }
   return {};
 }
-
-}  // namespace
 
 Error check_device(std::int32_t device) {
   std::string why;

@@ -39,6 +39,8 @@ Error check_buffer(const seaway_buffer& buffer, const Piece& piece, bool may_be_
 // Checks the list and adds it to the request's spans and to `pieces`.
 Error add_buffers(const seaway_buffer* buffers, std::size_t count, const char* list, bool written,
                   std::vector<runtime::Span>& spans, std::vector<Piece>& pieces);
+// Where a piece lies, as its buffer says and its address confirms.
+Error locate(const Piece& piece, int& device);
 // Where all of the request's buffers lie, those that the residual and the stream are of.
 Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces);
 // What is true of all pieces of a call together: they lie on one device, which the request gets, and none that is written overlaps.

@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "hash/math.h"
+#include "reduce/math.h"
+#include "reduce/vector.h"
 
 namespace seaway::runtime {
 
 namespace {
 constexpr std::size_t kAtOnce = 4096;
 constexpr std::size_t kDigestBytes = 256;  // two numbers, or a leaf that is so short that the host hashes it
+constexpr std::size_t kPinnedBytes = kAtOnce * kDigestBytes;
 }  // namespace
 
 bool DeviceTensors::failed(std::string problem) {
@@ -24,23 +27,44 @@ std::string DeviceTensors::follow(int device, const device::Mark& mark) {
   if (!queue_ || device != device_ || is_failed_) {
     std::string problem;
     const SeawayDeviceTable* const table = device::table(problem);
-    if (table != nullptr) {
-      queue_ = device::Queue::open(*table, device, problem);
-    }
+    auto queue = table == nullptr ? nullptr : device::Queue::open(*table, device, problem);
     if (!problem.empty()) {
       return problem;
     }
-    device_ = device;
-    is_failed_ = false;
+    use(std::move(queue), device);
   }
+  pin();
+  queue_->follow(mark);
+  return "";
+}
+
+std::string DeviceTensors::borrow(int device, void* stream) {
+  std::string problem;
+  const SeawayDeviceTable* const table = device::table(problem);
+  auto queue = table == nullptr ? nullptr : device::Queue::borrow(*table, device, stream, problem);
+  if (queue) {
+    use(std::move(queue), device::kHost);  // none that `follow` goes on with
+    pin();
+  }
+  return problem;
+}
+
+void DeviceTensors::use(std::unique_ptr<device::Queue> queue, int device) {
+  queue_ = std::move(queue);
+  if (is_failed_) {  // and was not waited for in a stream of the caller's: what is there may still write. Giving it back waits
+    digests_.reset();
+  }
+  device_ = device;
+  is_failed_ = false;
+}
+
+void DeviceTensors::pin() {
   if (!digests_) {
-    digests_.reset(static_cast<std::byte*>(device::allocate(kAtOnce * kDigestBytes)));
+    digests_.reset(static_cast<std::byte*>(device::allocate(kPinnedBytes)));
     if (!digests_) {
       throw std::bad_alloc();
     }
   }
-  queue_->follow(mark);
-  return "";
 }
 
 std::string DeviceTensors::hash(std::span<const std::span<const std::byte>> leaves, Hash128* hashes) {
@@ -72,6 +96,22 @@ std::string DeviceTensors::hash(std::span<const std::span<const std::byte>> leav
     }
     leaves = leaves.subspan(some.size());
   }
+  return "";
+}
+
+std::string DeviceTensors::sqnorm(const void* x, std::uint64_t count, double& norm) {
+  constexpr std::uint64_t kSums = kPinnedBytes / sizeof(double);
+  auto* const sums = reinterpret_cast<double*>(digests_.get());
+  std::vector<double> all;
+  for (std::uint64_t at = 0; at < count; at += kSums * math::kSquaresBlock) {
+    const std::uint64_t some = std::min(count - at, kSums * math::kSquaresBlock);
+    queue_->squares({static_cast<const float*>(x) + at, some, sums});
+    if (failed(queue_->wait())) {
+      return problem_;
+    }
+    all.insert(all.end(), sums, sums + (some + math::kSquaresBlock - 1) / math::kSquaresBlock);
+  }
+  norm = sqnorm_of_blocks(all);
   return "";
 }
 

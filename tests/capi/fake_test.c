@@ -244,3 +244,16 @@ CASE(a_master_that_cannot_be_started_for_lack_of_memory_throws_nothing) {
     CHECK(master == NULL);
   }
 }
+
+CASE(arithmetic_without_memory_writes_nothing) {
+  float x[2] = {1, 2}, y[2] = {3, 4};
+  const seaway_buffer a = {x, 2, SEAWAY_F32, SEAWAY_HOST}, b = {y, 2, SEAWAY_F32, SEAWAY_HOST};
+  const double factor = 1;
+  uint64_t digest[2] = {7, 8};
+  fail_allocation(1);
+  CHECK_STATUS(SEAWAY_NO_MEMORY, seaway_lincomb(&a, &b, &factor, 1, NULL));
+  fail_allocation(1);
+  CHECK_STATUS(SEAWAY_NO_MEMORY, seaway_hash(digest, &a, NULL));
+  fail_allocation(0);
+  CHECK(x[0] == 1 && x[1] == 2 && digest[0] == 7 && digest[1] == 8);
+}

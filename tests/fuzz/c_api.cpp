@@ -233,11 +233,18 @@ class Program {
       buffer.count = std::min<std::uint64_t>(buffer.count, 16);
       buffer.dtype = input_.one_in(4) ? static_cast<std::int32_t>(SEAWAY_F64) : buffer.dtype;
     }
-    const double numbers[] = {draw_seconds(), draw_seconds(), draw_seconds()};
+    double numbers[] = {draw_seconds(), draw_seconds(), draw_seconds()};
+    void* const stream = numbers[2] < 0 ? numbers : nullptr;
     if (x.size() == 3) {
-      call([&] { return seaway_outer_step(&x[0], &x[1], &x[2], numbers[0], numbers[1], input_.byte() & 3); });
+      call([&] { return seaway_outer_step(&x[0], &x[1], &x[2], numbers[0], numbers[1], input_.byte() & 3, stream); });
     }
-    call([&] { return seaway_lincomb(x.empty() ? nullptr : &x[0], pointer(x), numbers, x.size()); });
+    call([&] { return seaway_lincomb(x.empty() ? nullptr : &x[0], pointer(x), numbers, x.size(), stream); });
+    if (!x.empty()) {
+      double sum = 0;
+      std::uint64_t digest[2] = {};
+      call([&] { return seaway_sqnorm(&sum, &x[0], stream); });
+      call([&] { return seaway_hash(digest, &x[0], stream); });
+    }
   }
 
   void create() {

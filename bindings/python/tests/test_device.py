@@ -48,6 +48,15 @@ def test_without_a_device_its_arrays_are_refused(master: seaway.Master) -> None:
             comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, strides=(8,)))
         with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
             comm.sync_state({"x": OnDevice(ctypes.addressof(memory), 16)})
+        x = OnDevice(ctypes.addressof(memory), 16)
+        for call in (
+            lambda: seaway.lincomb(x, [(1, x)]),
+            lambda: seaway.outer_step(*(OnDevice(ctypes.addressof(memory) + at, 4) for at in (0, 16, 32))),
+            lambda: seaway.sqnorm(x),
+            lambda: seaway.hash(x),
+        ):
+            with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
+                call()
 
 
 _PROGRAM = textwrap.dedent(
@@ -102,6 +111,70 @@ def test_arrays_on_a_device_and_on_the_host() -> None:
     environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+_ARITHMETIC = textwrap.dedent(
+    """
+    import ctypes, os
+    import numpy as np
+    import seaway
+    from test_device import OnDevice
+
+    fake = ctypes.CDLL(os.environ["SEAWAY_CUDA_LIBRARY"])
+    for name in ("device_allocate", "device_view", "stream_open", "stream_hold"):
+        getattr(fake, f"fake_{name}").restype = ctypes.c_void_p
+    stream = fake.fake_stream_open()
+
+    def allocated(values, stream):
+        address = fake.fake_device_allocate(ctypes.c_size_t(values.nbytes))
+        view = fake.fake_device_view(ctypes.c_void_p(address))
+        array = OnDevice(address, values.size)
+        array.__cuda_array_interface__["stream"] = stream
+        seen = np.ctypeslib.as_array(ctypes.cast(view, ctypes.POINTER(ctypes.c_float)), (values.size,))
+        seen[:] = values
+        return array, seen
+
+    random = np.random.default_rng(5)
+    here = [random.standard_normal(100_000).astype(np.float32) for _ in range(3)]
+    for of in (stream, None):  # None: the default one
+        there = [allocated(x, of) for x in here]
+        x, y, z = (array for array, _ in there)
+        before = [seen.copy() for _, seen in there]
+        held = fake.fake_stream_hold(ctypes.c_void_p(of))
+        seaway.outer_step(x, y, z)
+        seaway.lincomb(z, [(0.5, x), (-2.0, z)])
+        assert all((seen == was).all() for (_, seen), was in zip(there, before))    # it did not wait
+        fake.fake_stream_release(ctypes.c_void_p(held))
+        digest, norm = seaway.hash(z), seaway.sqnorm(z)
+        right = [a.copy() for a in here]
+        seaway.outer_step(*right)
+        seaway.lincomb(right[2], [(0.5, right[0]), (-2.0, right[2])])
+        assert all((seen == host).all() for (_, seen), host in zip(there, right))
+        assert digest == seaway.hash(right[2]) and norm == seaway.sqnorm(right[2])
+
+    for wrong, words in (
+        (lambda: seaway.lincomb(z, [(1, allocated(here[0], stream)[0])]), "several CUDA streams"),
+        (lambda: seaway.outer_step(x, y, allocated(here[0], stream)[0]), "several CUDA streams"),
+        (lambda: seaway.lincomb(z, [(1, here[0])]), "on one GPU"),
+        (lambda: seaway.lincomb(z, [(1, x)] * 257), "at most 256"),
+        (lambda: seaway.sqnorm(OnDevice(x.__cuda_array_interface__["data"][0], 10, "<f8")), "float32"),
+    ):
+        try:
+            wrong()
+            raise SystemExit("it was taken: " + words)
+        except seaway.InvalidError as error:
+            assert words in str(error), error
+    """
+)
+
+
+@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+def test_arithmetic_on_a_device() -> None:
+    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _ARITHMETIC], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
 

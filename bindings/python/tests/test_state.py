@@ -16,6 +16,8 @@ def test_everybody_gets_the_newest_copy(master: seaway.Master) -> None:
         result = comm.sync_state({"weights": weights, "steps": steps}, comm.rank)
         assert (weights == weights[0]).all()
         again = comm.sync_state({"steps": steps, "weights": weights}, result.revision)
+        alone = comm.sync_state({"weights": weights}, result.revision)
+        assert seaway.hash(weights) == alone.digest != result.digest
         assert again.digest == result.digest and again.bytes_changed == 0 and len(again.donors) == 3
         return float(weights[0]), int(steps[0]), result
 

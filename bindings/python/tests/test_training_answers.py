@@ -81,6 +81,24 @@ def test_lincomb() -> None:
     assert a.tolist() == [2, 1, 0, -1, -2]
 
 
+def test_sqnorm_adds_up_by_blocks() -> None:
+    x = np.zeros(2 * 16384 + 2, np.float32)
+    x[0] = 2.0**27
+    x[16384:16386] = x[32768:] = 1
+    assert seaway.sqnorm(x) == 2.0**54 and seaway.sqnorm(x[1:]) == 4.0
+    assert seaway.sqnorm(np.zeros(0, np.float32)) == 0.0
+    for wrong in (np.zeros(3), np.zeros(3, np.int32)):
+        with pytest.raises(seaway.InvalidError, match="x must be float32"):
+            seaway.sqnorm(wrong)
+
+
+def test_hash_is_of_the_bytes() -> None:
+    x = np.arange(100_000, dtype=np.float64)
+    assert seaway.hash(x) == seaway.hash(x.view(np.uint8)) == seaway.hash(memoryview(x))
+    assert len(seaway.hash(x)) == 32 and seaway.hash(x) != seaway.hash(-x)
+    assert seaway.hash(b"") == "99aa06d3014798d86001c324468d497f"
+
+
 def test_arithmetic_says_what_it_wants() -> None:
     x, y, z = np.zeros(3, np.float32), np.zeros(3, np.float32), np.zeros(4, np.float32)
     for wrong in (
@@ -95,6 +113,9 @@ def test_arithmetic_says_what_it_wants() -> None:
     for wrong in (lambda: lincomb(x, []), lambda: lincomb(x, [(1, z)]), lambda: lincomb(z[1:], [(1, z[:3])])):
         with pytest.raises(seaway.InvalidError, match="at least one"):
             wrong()
+    for listed in (lambda: outer_step([x], y, x), lambda: lincomb(x, [(1, [])]), lambda: seaway.hash([x, y]), lambda: seaway.sqnorm(())):
+        with pytest.raises(seaway.InvalidError, match="give one array"):
+            listed()
     with pytest.raises(seaway.InvalidError, match="gradient is not contiguous"):
         outer_step(x, y, np.zeros(6, np.float32)[::2])
     x.flags.writeable = False

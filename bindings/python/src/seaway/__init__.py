@@ -15,7 +15,7 @@ Units: times are seconds. Threads: any call may be made from any thread, see Com
 by who has to act: CallError, GroupError, LinkError, InternalError.
 """
 
-from seaway._arithmetic import lincomb, outer_step
+from seaway._arithmetic import hash, lincomb, outer_step, sqnorm
 from seaway._buffers import Array, device_check
 from seaway._communicator import Communicator
 from seaway._errors import (
@@ -86,7 +86,9 @@ __all__ = [
     "Undecided",
     "View",
     "device_check",
+    "hash",
     "lincomb",
     "outer_step",
+    "sqnorm",
     "wait",
 ]

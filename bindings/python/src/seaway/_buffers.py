@@ -6,7 +6,7 @@ numpy and torch are looked at only if the program has imported them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from seaway._errors import InvalidError, error_from_struct
@@ -115,6 +115,15 @@ def stream_of(x: Any) -> int:
         return int(torch.cuda.current_stream(x.device).cuda_stream) if x.is_cuda else 0
     interface = getattr(x, "__cuda_array_interface__", None)
     return int(interface.get("stream") or 0) if isinstance(interface, dict) else 0
+
+
+def common_stream(described: Iterable[tuple[Array, Any]], names: str) -> Any:
+    """The one stream on which those of these arrays that are on a device were written, as a pointer; NULL: the default stream, or none
+    is. Each array comes with its seaway_buffer; `names` is what the caller knows them by."""
+    streams = {stream_of(x) for x, buffer in described if buffer[0].device != lib.SEAWAY_HOST}
+    if len(streams) > 1:
+        raise InvalidError(f"{names} were written on several CUDA streams; synchronize them, and use one")
+    return _cast("void *", streams.pop() if streams else 0)
 
 
 def _describe(x: Any, name: str, writable: bool) -> tuple[Any, int, int, Any, int]:

@@ -309,9 +309,12 @@ typedef struct seaway_event {
 seaway_status seaway_event_fd(seaway_comm* comm, int* fd);
 seaway_status seaway_next_event(seaway_comm* comm, seaway_event* event);
 seaway_status seaway_outer_step(const seaway_buffer* theta, const seaway_buffer* buf,
-                                           const seaway_buffer* gradient, double lr, double momentum, int32_t nesterov);
+                                           const seaway_buffer* gradient, double lr, double momentum, int32_t nesterov,
+                                           void* stream);
 seaway_status seaway_lincomb(const seaway_buffer* out, const seaway_buffer* x, const double* factors,
-                                        size_t count);
+                                        size_t count, void* stream);
+seaway_status seaway_sqnorm(double* sum, const seaway_buffer* x, void* stream);
+seaway_status seaway_hash(uint64_t digest[2], const seaway_buffer* x, void* stream);
 typedef struct seaway_master seaway_master;
 typedef struct seaway_master_config {
   size_t struct_size;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from seaway._buffers import Array, buffers, stream_of
+from seaway._buffers import Array, buffers, common_stream
 from seaway._errors import InvalidError, last_error, make_error
 from seaway._library import NULL, OK, PENDING, ffi, lib
 from seaway._waiting import in_slices
@@ -67,15 +67,6 @@ def _described(tensors: Mapping[str, Array]) -> list[tuple[str, Any, Any]]:
     return sorted(described, key=lambda each: each[0])
 
 
-def _stream(tensors: Mapping[str, Array], described: list[tuple[str, Any, Any]]) -> int:
-    """The stream on which those on a device were written; 0: the default stream, or none is on a device."""
-    on_device = {name for name, buffer, _ in described if buffer[0].device != lib.SEAWAY_HOST}
-    streams = {stream_of(tensors[name]) for name in on_device}
-    if len(streams) > 1:
-        raise InvalidError("the tensors were written on several CUDA streams; synchronize them, and use one")
-    return streams.pop() if streams else 0
-
-
 class State:
     """The shared state of one communicator. A seaway_state has tensors whose names, dtypes and counts never change; when they do
     there is another."""
@@ -109,7 +100,7 @@ class State:
         if role not in _ROLES:
             raise InvalidError(f"role is {role!r}; give one of {', '.join(_ROLES)}")
         options.role = _ROLES[role]
-        options.stream = ffi.cast("void *", _stream(tensors, self._keep))
+        options.stream = common_stream(((tensors[name], buffer) for name, buffer, _ in self._keep), "the tensors")
         if not isinstance(revision, int) or not 0 <= revision < 2**64:
             raise InvalidError(f"revision is {revision!r}; give a number from 0 to 2**64 - 1")
         struct = _new("seaway_sync_result *")
