@@ -1,4 +1,4 @@
-/* Whole ops between members whose buffers are on a GPU and members whose are on the host: all have the same bits. */
+/* Whole ops between members whose buffers are on a GPU and members whose are on the host, and the arithmetic: all have the same bits. */
 #include <seaway/seaway.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,4 +117,40 @@ CASE(a_shared_state_between_a_gpu_and_hosts) {
   REQUIRE(cluster_start(&c, 3));
   each(&c, sync_state, NULL);
   cluster_stop(&c);
+}
+
+/* In the default stream, which is waited for where a number is asked for. */
+CASE(arithmetic_has_the_bits_of_the_host) {
+  const double factors[3] = {1. / 3, -2.5, 1e-40};
+  struct vector x[3];
+  seaway_buffer here[3], there[3];
+  size_t i;
+  for (i = 0; i < 3; ++i) {
+    struct member member;
+    int at;
+    member.index = 0;
+    open_vector(&x[i], &member);
+    there[i] = here[i] = x[i].buffer;
+    here[i].data = x[i].here;
+    here[i].device = SEAWAY_HOST;
+    for (at = 0; at < COUNT; ++at) {
+      x[i].here[at] = (float)((at + (int)i) % 20011 * 7919 % 20011 - 10000) / 77;
+    }
+    put(&x[i]);
+  }
+  CHECK_STATUS(SEAWAY_OK, seaway_outer_step(&there[0], &there[1], &there[2], .7, .9, 1, NULL));
+  CHECK_STATUS(SEAWAY_OK, seaway_outer_step(&here[0], &here[1], &here[2], .7, .9, 1, NULL));
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&there[2], there, factors, 3, NULL));
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&here[2], here, factors, 3, NULL));
+  for (i = 0; i < 3; ++i) {
+    double sums[2] = {0, 1};
+    uint64_t digests[2][2] = {{0, 0}, {1, 1}};
+    CHECK_STATUS(SEAWAY_OK, seaway_sqnorm(&sums[0], &there[i], NULL));
+    CHECK_STATUS(SEAWAY_OK, seaway_sqnorm(&sums[1], &here[i], NULL));
+    CHECK(sums[0] == sums[1]);
+    CHECK_STATUS(SEAWAY_OK, seaway_hash(digests[0], &there[i], NULL));
+    CHECK_STATUS(SEAWAY_OK, seaway_hash(digests[1], &here[i], NULL));
+    CHECK(memcmp(digests[0], digests[1], sizeof digests[0]) == 0);
+    close_vector(&x[i]);
+  }
 }
