@@ -299,7 +299,7 @@ typedef enum seaway_reduction {
 
 /* Where memory lies. SEAWAY_CUDA: on a GPU, which follows from the pointer. All buffers of one op, and its residual, lie on one. It
  * takes libseaway_cuda.so beside libseaway, or where SEAWAY_CUDA_LIBRARY in the environment says, and a driver; without them ops are
- * NO_DEVICE. Members may differ in it. Its data is aligned to its elements. Not for seaway_exchange. With a codec
+ * NO_DEVICE. Members may differ in it. Its data is aligned to its elements. With a codec
  * each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the device, as
  * much as the result and what is encoded of the input, which is kept for the next op; where it has none left, the host's serves. */
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;

@@ -108,9 +108,6 @@ Error exchange_request(runtime::OpRequest& request, const seaway_share* receives
   if (Error error = check_pieces(request, pieces); error.status != Status::ok) {
     return error;
   }
-  if (request.device != device::kHost) {
-    return invalid("the buffers are on a GPU: an exchange is between memory of the hosts'");
-  }
   return apply_options(options, request, {});
 }
 

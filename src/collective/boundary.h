@@ -202,8 +202,14 @@ inline std::uint64_t coded_bytes(const Descriptor& d, Codec codec) {
 
 // Bytes of the copy of the input that travels; 0 of an op that has none.
 inline std::uint64_t copied_bytes(const Descriptor& d) {
-  const std::uint64_t blocks = d.kind == OpKind::reduce_scatter ? d.blocks : 1;
-  return d.up == Codec::none && d.on_device ? d.count * size_of(d.dtype) * blocks : coded_bytes(d, d.up);
+  if (d.up != Codec::none || !d.on_device) {
+    return coded_bytes(d, d.up);
+  }
+  std::uint64_t count = d.count * (d.kind == OpKind::reduce_scatter ? d.blocks : 1);
+  for (const Share& share : d.sends) {
+    count += share.count;
+  }
+  return count * size_of(d.dtype);
 }
 
 // How an op ran: see collective/plan.h.

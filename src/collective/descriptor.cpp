@@ -37,9 +37,6 @@ std::string what_is_wrong(const Descriptor& d) {
   if (has_blocks(d.kind) && d.in_place) {
     return "in_place: what goes in and what comes out differ in size";
   }
-  if (d.kind == OpKind::exchange && d.on_device) {
-    return "on_device: an exchange is between hosts' memory";
-  }
   if (!reduces(d.kind)) {
     return "";
   }

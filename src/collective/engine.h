@@ -261,7 +261,7 @@ class Engine {
   // engine_blocks.cpp: what is different in ops of blocks
   std::string wrong_blocks(const Descriptor& descriptor) const;
   std::vector<PlanMember> base_of(std::uint32_t generation) const;
-  Region input_region(const Op& op, std::uint32_t chunk) const;
+  Region input_region(const Op& op, std::uint32_t part) const;
   std::uint32_t chunk_from(const Op& op, PeerId sender, std::uint32_t number) const;
   bool fits(const Op& op, PeerId sender, std::uint32_t number, std::uint32_t length) const;  // a part
   bool try_gather(Op& op, std::uint32_t chunk);
@@ -277,8 +277,6 @@ class Engine {
   std::string who_is_gone(const Op& op) const;
   void plan_transfer(Op& op, std::vector<PlanMember> base, std::uint64_t bytes, std::uint32_t grain);
   void plan_exchange(Op& op, std::span<const PlanMember> base);
-  Region given_region(const Op& op, PeerId peer, std::uint32_t number) const;
-  Region sent_part_region(const Op& op, PeerId peer, std::uint32_t number) const;
   static void add_counts(const Descriptor& descriptor, PeerId peer, wire::Ready& ready);
   void ask_to_abort(Op& op, const std::string& reason);
   void look_for_lost(Op& op);
@@ -351,14 +349,14 @@ class Engine {
 
   // engine_codec.cpp: how contributions and results travel encoded
   static std::string wrong_codecs(const Descriptor& descriptor);
-  Region part_region(const Op& op, std::uint32_t chunk) const;
+  Region part_region(const Op& op, std::uint32_t part) const;
   Region sent_result_region(const Op& op, std::uint32_t chunk) const;
   bool is_mine_alone(const Op& op, std::uint32_t chunk) const;
   enum class Use : std::uint8_t { own, travel };
-  bool encode(Op& op, std::uint32_t chunk, Use use);
-  void encode_next(Op& op, const ChunkQueue& chunks);
+  bool encode(Op& op, std::uint32_t part, Use use);
+  void encode_next(Op& op, PeerId to, const ChunkQueue& chunks);
   Job encoding_job(const Op& op, std::uint32_t chunk) const;
-  void encoding_done(Op& op, std::uint32_t chunk);
+  void encoding_done(Op& op, std::uint32_t part);
   bool is_to_feed_back(const Op& op) const;
   void feed_back(Op& op);
 

@@ -45,10 +45,13 @@ std::vector<PlanMember> Engine::base_of(std::uint32_t generation) const {
   return members;
 }
 
-// What I contribute to a chunk. The input of an all-gather is my block alone.
-Region Engine::input_region(const Op& op, std::uint32_t chunk) const {
+// A part of mine (Op::own_parts), as it is in the input. That of an all-gather is my block alone.
+Region Engine::input_region(const Op& op, std::uint32_t part) const {
+  if (op.plan.blocks == Blocks::exchanged) {
+    return {Buffer::input, op.handle, op.given.offset_of(part), op.given.length_of(part)};
+  }
   const std::uint64_t start = op.plan.blocks == Blocks::gathered ? op.my_block : 0;
-  return {Buffer::input, op.handle, op.plan.offset_of(chunk) - start, op.plan.length_of(chunk)};
+  return {Buffer::input, op.handle, op.plan.offset_of(part) - start, op.plan.length_of(part)};
 }
 
 // The chunk to which a peer that posted what I did may send a part of this number; plan.chunks if it would not. Who collects
@@ -78,10 +81,11 @@ bool Engine::try_gather(Op& op, std::uint32_t chunk) {
     SEAWAY_MARK("a block of nobody who contributed is zeros");
     job.kind = MUTANT(lost_block_not_zeroed, JobKind::zero, JobKind::hash);
   } else if (owner == config_.self) {
-    if (!encode(op, chunk, Use::own)) {
+    const std::uint32_t own = op.own_part(owner, number);
+    if (!encode(op, own, Use::own)) {
       return false;
     }
-    job.sources.push_back({sent_part_region(op, owner, number), 1});
+    job.sources.push_back({part_region(op, own), 1});
   } else {
     const auto& parts = op.sides.at(owner).parts;
     const auto part = parts.find(number);

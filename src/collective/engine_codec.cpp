@@ -45,18 +45,20 @@ std::string Engine::wrong_codecs(const Descriptor& d) {
   return "";
 }
 
-// My contribution to a chunk, as it travels and is reduced.
-Region Engine::part_region(const Op& op, std::uint32_t chunk) const {
+// A part of mine, as it travels and is reduced. A copy lies as the input does.
+Region Engine::part_region(const Op& op, std::uint32_t part) const {
   const Codec codec = op.descriptor.up;
-  if (!travels_as_copy(op.descriptor) ||
-      MUTANT(sent_from_a_device, false, op.descriptor.on_device && codec == Codec::none)) {
-    return input_region(op, chunk);
+  if (codec == Codec::none) {
+    Region region = input_region(op, part);
+    const bool is_copy = MUTANT(sent_from_a_device, op.descriptor.on_device, false);
+    region.buffer = is_copy ? Buffer::coded_input : region.buffer;
+    return region;
   }
   std::uint64_t start = 0;
   if (op.plan.blocks == Blocks::gathered) {  // my block is all that I have
-    start = op.plan.coded_offset_of(codec, chunk / op.plan.block_chunks * op.plan.block_chunks);
+    start = op.plan.coded_offset_of(codec, part / op.plan.block_chunks * op.plan.block_chunks);
   }
-  return {Buffer::coded_input, op.handle, op.plan.coded_offset_of(codec, chunk) - start, op.part_length(chunk)};
+  return {Buffer::coded_input, op.handle, op.plan.coded_offset_of(codec, part) - start, op.part_length(part)};
 }
 
 Region Engine::sent_result_region(const Op& op, std::uint32_t chunk) const {
@@ -72,11 +74,11 @@ bool Engine::is_mine_alone(const Op& op, std::uint32_t chunk) const {
          op.plan.is_root(config_.self, chunk);
 }
 
-Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
+Job Engine::encoding_job(const Op& op, std::uint32_t part) const {
   Job job;
   job.kind = op.descriptor.up == Codec::none ? JobKind::copy : JobKind::encode;
-  job.dst = part_region(op, chunk);
-  const Region from = input_region(op, chunk);
+  job.dst = part_region(op, part);
+  const Region from = input_region(op, part);
   job.sources.push_back({from, 1});
   job.codec = op.descriptor.up;
   job.rounding = op.descriptor.rounding;
@@ -90,12 +92,12 @@ Job Engine::encoding_job(const Op& op, std::uint32_t chunk) const {
 }
 
 // Whether it is ready for this use; if not, it will be.
-bool Engine::encode(Op& op, std::uint32_t chunk, Use use) {
+bool Engine::encode(Op& op, std::uint32_t part, Use use) {
   if (!travels_as_copy(op.descriptor)) {
     return true;
   }
-  Encoding& encoding = op.encodings[chunk];
-  const bool stays = MUTANT(part_stays_that_travels, use == Use::own && is_mine_alone(op, chunk), true);
+  Encoding& encoding = op.encodings[part];
+  const bool stays = MUTANT(part_stays_that_travels, use == Use::own && is_mine_alone(op, part), true);
   if (encoding == Encoding::queued || encoding == Encoding::staying) {
     return false;
   }
@@ -107,43 +109,46 @@ bool Engine::encode(Op& op, std::uint32_t chunk, Use use) {
   }
   if (op.descriptor.on_device) {
     SEAWAY_MARK("a contribution comes from a device");
+    if (op.plan.blocks == Blocks::exchanged) {
+      SEAWAY_MARK("what an exchange gives comes from a device");
+    }
   }
   if (op.result.attempts > 1 && stays) {
     SEAWAY_MARK("after a loss a root encodes what only it needs");
   }
   encoding = stays ? Encoding::staying : MUTANT(part_sent_before_it_is_encoded, Encoding::queued, Encoding::done);
-  Job job = encoding_job(op, chunk);
+  Job job = encoding_job(op, part);
   job.stays = stays;
-  queue_job(op, chunk, std::move(job), JobFor::encoding);
-  return op.encoded(chunk);
+  queue_job(op, part, std::move(job), JobFor::encoding);
+  return op.encoded(part);
 }
 
 // Those that are next to go. Not all that were asked for: jobs run in their order, and what has come is to be reduced meanwhile.
-void Engine::encode_next(Op& op, const ChunkQueue& chunks) {
+void Engine::encode_next(Op& op, PeerId to, const ChunkQueue& chunks) {
   if (!travels_as_copy(op.descriptor)) {
     return;
   }
   constexpr std::ptrdiff_t kAhead = 32;  // a few times what one turn sends
   const std::uint32_t* const end = chunks.begin() + std::min(kAhead, chunks.end() - chunks.begin());
   for (const std::uint32_t* chunk = chunks.begin(); chunk != end; ++chunk) {
-    encode(op, *chunk, Use::travel);
+    encode(op, op.own_part(to, *chunk), Use::travel);
   }
 }
 
-void Engine::encoding_done(Op& op, std::uint32_t chunk) {
-  if (op.encodings[chunk] != Encoding::staying) {
-    op.encodings[chunk] = Encoding::done;
+void Engine::encoding_done(Op& op, std::uint32_t part) {
+  if (op.encodings[part] != Encoding::staying) {
+    op.encodings[part] = Encoding::done;
   } else {
-    op.encodings[chunk] = Encoding::stays;
+    op.encodings[part] = Encoding::stays;
     for (const auto& [peer, side] : op.sides) {
       for (const ChunkQueue* queue : {&side.wanted, &side.eager}) {
-        if (!queue->empty() && queue->front() == chunk) {
-          encode(op, chunk, Use::travel);
+        if (!queue->empty() && op.own_part(peer, queue->front()) == part) {
+          encode(op, part, Use::travel);
         }
       }
     }
   }
-  if (op.contributors) {
+  if (const std::uint32_t chunk = op.own_chunk(config_.self, part); op.contributors && chunk < op.plan.chunks) {
     op.candidates.push_back(chunk);
   }
   for (const auto& [peer, side] : op.sides) {

@@ -179,16 +179,6 @@ void Engine::plan_exchange(Op& op, std::span<const PlanMember> base) {
   op.plan.chunk_bytes = op.plan.portions.chunk_bytes;
 }
 
-Region Engine::given_region(const Op& op, PeerId peer, std::uint32_t number) const {
-  const std::uint32_t chunk = op.given.chunk_of(peer, number);
-  return {Buffer::input, op.handle, op.given.offset_of(chunk), op.given.length_of(chunk)};
-}
-
-// My contribution to what the peer has under this number.
-Region Engine::sent_part_region(const Op& op, PeerId peer, std::uint32_t number) const {
-  return op.plan.blocks == Blocks::exchanged ? given_region(op, peer, number) : part_region(op, number);
-}
-
 void Engine::add_counts(const Descriptor& descriptor, PeerId peer, wire::Ready& ready) {
   ready.gives = count_for(descriptor.sends, peer);
   ready.takes = count_for(descriptor.receives, peer);

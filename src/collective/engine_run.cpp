@@ -101,7 +101,7 @@ void Engine::start_attempt(Op& op, Time now) {
   collect(op);
   op.contributors.reset();
   op.chunks.resize(op.plan.chunks);
-  op.encodings.resize(travels_as_copy(op.descriptor) ? op.plan.chunks : 0);
+  op.encodings.resize(travels_as_copy(op.descriptor) ? op.own_parts() : 0);
   op.own_set.reset();
   op.hold_sent = false;
   op.mismatch = false;
@@ -301,7 +301,8 @@ void Engine::queue_job(Op& op, std::uint32_t chunk, Job job, JobFor purpose) {
   job.dtype = op.descriptor.dtype;
   job.reduction = op.descriptor.reduction;
   const std::size_t element = size_of(job.dtype);
-  job.count = element == 0 ? 0 : op.plan.length_of(chunk) / element;
+  const std::uint32_t length = purpose == JobFor::encoding ? input_region(op, chunk).length : op.plan.length_of(chunk);
+  job.count = element == 0 ? 0 : length / element;
   job.weight_sum = purpose == JobFor::sum ? 1 : op.weight_sum;
   RunningJob running{op.key, op.handle, chunk, op.attempt, purpose, {}};
   for (const JobSource& source : job.sources) {

@@ -34,7 +34,9 @@ bool has_queued_for(const Op& op, PeerId peer) {
            side->second.eager.empty());
 }
 
-bool may_go(const Op& op, const ChunkQueue& parts) { return !parts.empty() && op.encoded(parts.front()); }
+bool may_go(const Op& op, PeerId to, const ChunkQueue& parts) {
+  return !parts.empty() && op.encoded(op.own_part(to, parts.front()));
+}
 
 bool may_have_results(const Op& op, const Side& side) {
   return !side.results.empty() &&
@@ -142,8 +144,8 @@ bool Engine::has_data_for(const Op& op, PeerId peer, const Link& to) const {
     return false;
   }
   const Side& side = it->second;
-  return may_have_results(op, side) || !side.partials.empty() || may_go(op, side.wanted) ||
-         (may_go(op, side.eager) &&
+  return may_have_results(op, side) || !side.partials.empty() || may_go(op, peer, side.wanted) ||
+         (may_go(op, peer, side.eager) &&
           to.eager_used + op.sent_length(peer, side.eager.front()) <= config_.limits.eager_bytes);
 }
 
@@ -175,13 +177,13 @@ OutFrame Engine::next_data_of(Op& op, ConnId conn, PeerId peer, Link& to, Time n
     side.partials.pop_front();
     region = partial_region(op, header.chunk);
   } else {
-    const bool asked = may_go(op, side.wanted);
+    const bool asked = may_go(op, peer, side.wanted);
     ChunkQueue& parts = asked ? side.wanted : side.eager;
     header.type = FrameType::part;
     header.chunk = parts.front();
     parts.pop_front();
-    encode_next(op, parts);
-    region = sent_part_region(op, peer, header.chunk);
+    encode_next(op, peer, parts);
+    region = part_region(op, op.own_part(peer, header.chunk));
     side.sent[header.chunk] = true;
     if (!asked) {
       side.eager_bytes += region.length;
@@ -226,7 +228,7 @@ void Engine::queue_eager(Op& op) {
     side.sent.resize(op.parts_for(peer));
     if (!side.ready) {
       side.eager.append(parts_to(op, peer));
-      encode_next(op, side.eager);
+      encode_next(op, peer, side.eager);
       offer(op, peer);
     }
   }
@@ -271,11 +273,11 @@ void Engine::serve_want(Op& op, PeerId peer, const wire::Want& want, Cut attempt
       }
     }
   }
-  encode_next(op, side.wanted);
+  encode_next(op, peer, side.wanted);
   offer(op, peer);
   // What is asked for is not also sent without being asked.
   side.eager.remove_if([&](std::uint32_t chunk) { return side.sent[chunk]; });
-  encode_next(op, side.eager);
+  encode_next(op, peer, side.eager);
 }
 
 }  // namespace seaway::collective

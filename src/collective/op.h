@@ -119,8 +119,8 @@ struct Op {
   ChunkQueue candidates;  // chunks of mine that may have become ready to reduce
   std::vector<Chunk> chunks;
   std::uint32_t chunks_done = 0;
-  std::vector<Encoding>
-      encodings;  // by chunk; of no attempt, as the input is not. Empty where the input itself travels
+  // By part of mine; of no attempt, as the input is not. Empty where the input itself travels.
+  std::vector<Encoding> encodings;
 
   bool hold_sent = false;
   Value my_value;               // once I hold
@@ -153,10 +153,23 @@ struct Op {
   // Connections do not write to a device.
   bool lands_beside_a_device() const { return descriptor.on_device && MUTANT(result_lands_on_device, true, false); }
   bool is_owed_to_a_device() const { return lands_beside_a_device() && !descriptor.has_data; }
-  // Whether it is ready to travel.
-  bool encoded(std::uint32_t chunk) const { return !travels_as_copy(descriptor) || encodings[chunk] == Encoding::done; }
+  // Whether this part of mine is ready to travel.
+  bool encoded(std::uint32_t part) const { return !travels_as_copy(descriptor) || encodings[part] == Encoding::done; }
   std::uint32_t part_length(std::uint32_t chunk) const { return plan.coded_length_of(descriptor.up, chunk); }
   std::uint32_t result_length(std::uint32_t chunk) const { return plan.coded_length_of(down(), chunk); }
+  // What I contribute is in parts: one for each chunk, but of an exchange for each of what I give.
+  std::uint32_t own_parts() const { return plan.blocks == Blocks::exchanged ? given.chunks : plan.chunks; }
+  std::uint32_t own_part(PeerId to, std::uint32_t number) const {
+    const bool is_exchanged = MUTANT(exchanged_parts_by_number, plan.blocks == Blocks::exchanged, false);
+    return is_exchanged ? given.chunk_of(to, number) : number;
+  }
+  // The chunk of my own result that it is for; `plan.chunks` if it is for another's alone.
+  std::uint32_t own_chunk(PeerId self, std::uint32_t part) const {
+    const bool is_exchanged = plan.blocks == Blocks::exchanged;
+    return is_exchanged && given.peer_of(part) != self
+               ? plan.chunks
+               : plan.chunk_of(self, is_exchanged ? given.number_of(part) : part);
+  }
   // Of what goes to this member, by the number under which it travels.
   std::uint32_t parts_for(PeerId peer) const {
     return plan.blocks == Blocks::exchanged ? given.chunks_for(peer) : plan.chunks;

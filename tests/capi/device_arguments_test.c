@@ -11,7 +11,7 @@ static void refuse(struct member* member) {
   seaway_buffer buffers[2] = {{there, 4, SEAWAY_F32, SEAWAY_CUDA}, {here, 4, SEAWAY_F32, SEAWAY_HOST}};
   seaway_comm* const comm = member->comm;
   seaway_options options;
-  seaway_share share = {0, {there, 4, SEAWAY_F32, SEAWAY_CUDA}};
+  seaway_share share = {0, {there, 4, SEAWAY_F32, SEAWAY_CUDA}}, receive = {0, {here, 4, SEAWAY_F32, SEAWAY_HOST}};
   seaway_options_init(&options, sizeof options);
   CHECK_INVALID(comm, "in[1].device", seaway_all_reduce(comm, NULL, NULL, buffers, 2, SEAWAY_SUM, NULL));
   CHECK_INVALID(comm, "lie on one", seaway_all_reduce(comm, NULL, &buffers[1], &buffers[0], 1, SEAWAY_SUM, NULL));
@@ -25,8 +25,8 @@ static void refuse(struct member* member) {
   options.residual = NULL;
   options.stream = here;
   CHECK_INVALID(comm, "options.stream", seaway_all_reduce(comm, NULL, NULL, &buffers[1], 1, SEAWAY_SUM, &options));
-  share.peer = self_of(comm);
-  CHECK_INVALID(comm, "an exchange", seaway_exchange(comm, NULL, NULL, 0, &share, 1, SEAWAY_F32, NULL));
+  share.peer = receive.peer = self_of(comm);
+  CHECK_INVALID(comm, "lie on one", seaway_exchange(comm, NULL, &receive, 1, &share, 1, SEAWAY_F32, NULL));
   buffers[0].data = (char*)there + 1;
   CHECK_INVALID(comm, "not aligned", seaway_all_reduce(comm, NULL, NULL, buffers, 1, SEAWAY_SUM, NULL));
 }

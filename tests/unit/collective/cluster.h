@@ -89,6 +89,9 @@ class Cluster {
       memory.on_device = descriptor.on_device;
       const bool gathers = descriptor.kind == OpKind::all_gather;
       memory.output.resize(descriptor.count * (gathers ? descriptor.blocks : 1));
+      for (const Share& share : descriptor.receives) {
+        memory.output.resize(memory.output.size() + share.count);
+      }
       memory.scratch.resize(std::max(memory.input.size(), memory.output.size()));
       memory.residual.resize(descriptor.feeds_back ? memory.input.size() : 0, .25F);
     }

@@ -242,14 +242,42 @@ TEST_CASE("broadcasts, gathers and scatters from and to devices") {
       }
     }
   }
-  SUBCASE("an exchange is refused") {
+}
+
+// Member s gives 50 elements to each, itself included: those of its numbers from 50 r on to member r.
+TEST_CASE("an exchange between devices and hosts, of which a host is lost") {
+  constexpr std::size_t kEach = 50;
+  for (const bool loses : {false, true}) {
+    CAPTURE(loses);
     Cluster cluster(kMembers, Cluster::small_limits());
+    if (loses) {
+      cluster.hold_back(1, 0);
+    }
     Descriptor descriptor;
     descriptor.kind = OpKind::exchange;
-    descriptor.on_device = true;
-    const Posted posted = cluster.engine(0).post(descriptor, 0);
-    CHECK(posted.error == PostError::invalid);
-    CHECK(posted.text.find("on_device") == 0);
+    for (std::size_t i = 0; i < kMembers; ++i) {
+      descriptor.sends.push_back({Cluster::id(i), kEach});
+      descriptor.receives.push_back({Cluster::id(i), kEach});
+    }
+    const std::vector<OpHandle> ops = post(cluster, descriptor, kMembers * kEach);
+    cluster.run();
+    if (loses) {
+      cluster.resolve(lose_one(cluster, wire::Verdict::resume));
+      cluster.run();
+    }
+    for (std::size_t i = 0; i < kMembers; ++i) {
+      if (loses && i == 1) {
+        continue;
+      }
+      CAPTURE(i);
+      REQUIRE(is_committed(cluster, i));
+      for (std::size_t from = 0; from < kMembers; ++from) {
+        for (std::size_t at = 0; at < kEach; ++at) {
+          const float right = numbers(from, kMembers * kEach)[i * kEach + at];
+          CHECK(cluster.output(i, ops[i])[from * kEach + at] == (loses && from == 1 ? 0 : right));
+        }
+      }
+    }
   }
 }
 
