@@ -120,6 +120,9 @@ def reductions(replica: int, lane: seaway.torch.Lane) -> None:
     lane.all_reduce([x, here], op="sum").wait()
     assert (seen(x) == 8).all() and (here == 2).all()
     assert lane.staged_bytes == (12 if replica == 0 else 0)
+    empty = torch.empty(0).as_subclass(OnDevice) if replica == 0 else torch.empty(0)
+    lane.all_reduce([empty], op="sum").wait()
+    lane.broadcast([empty], 0).wait()
 
 
 def groups(replica: int, lane: seaway.torch.Lane) -> None:
