@@ -109,11 +109,18 @@ Memory::Buffers& Memory::buffers(OpHandle op) {
   return it->second;
 }
 
-// A spare one may be larger than what is asked for, but not so much that it would be missed elsewhere.
+// Pinning memory, unpinning it and freeing a device's hold up the device's other work: ops that come again have what they had.
+std::uint64_t Memory::kept_at(const Place& place, const Spare& spares) const {
+  return place.kind == Place::Kind::host ? keep_ : std::max(keep_, spares.most);
+}
+
+// A spare one may be larger than what is asked for, but not so much that it would be missed elsewhere: unless one that is made would not
+// be kept beside it, and would be made anew each time.
 Memory::Block Memory::spare_for(Own& own) {
   Spare& spares = spare_[own.place];
   const auto spare = spares.blocks.lower_bound(own.bytes);
-  if (spare == spares.blocks.end() || spare->first > own.bytes * 2) {
+  const bool is_kept = own.place.kind == Place::Kind::host || spares.bytes + own.bytes <= kept_at(own.place, spares);
+  if (spare == spares.blocks.end() || (spare->first > own.bytes * 2 && is_kept)) {
     return nullptr;
   }
   own.bytes = spare->first;
@@ -166,8 +173,7 @@ void Memory::give_back(Own& own) {
   }
   Spare& spares = spare_[own.place];
   spares.used -= own.bytes;
-  // Pinning memory, unpinning it and freeing a device's hold up the device's other work: ops that come again have what they had.
-  const std::uint64_t keep = own.place.kind == Place::Kind::host ? keep_ : std::max(keep_, spares.most);
+  const std::uint64_t keep = kept_at(own.place, spares);
   if (own.bytes > keep) {
     return;
   }

@@ -36,7 +36,7 @@ class Memory {
   using Block = std::unique_ptr<std::byte, Free>;
 
   // Up to `keep` bytes of freed slots, and as many of what ops took, are kept for the next: fresh pages cost more than the
-  // reduction. Of what is pinned, or on a device, as much as was in use at once.
+  // reduction. Of what is pinned, or on a device, as much as was in use at once, if that is more.
   Memory(std::uint32_t chunk_bytes, std::uint64_t keep) : chunk_bytes_(chunk_bytes), keep_(keep) {}
 
   // The caller's pieces for one side of an op, which the engine sees as one buffer. Of `blocks` above 1 each piece has so many,
@@ -118,6 +118,7 @@ class Memory {
 
   static Block allocate(std::uint64_t bytes, const Place& place);  // null: there is none left
   static Block allocated(std::uint64_t bytes, const Place& place);
+  std::uint64_t kept_at(const Place& place, const Spare& spares) const;
   Block spare_for(Own& own);
   void take(Own& own);  // none: there is none left
   static const Pieces& side_of(const Buffers& buffers, collective::Buffer buffer);

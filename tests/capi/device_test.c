@@ -198,6 +198,37 @@ CASE(ops_that_come_again_take_no_new_memory) {
   CHECK(requests[5] - requests[2] <= 2); /* as many are not at work at once in every round */
 }
 
+/* A large op once, then smaller ones again and again, one after the other. */
+static void repeat_smaller(struct member* member) {
+  enum { ROUNDS = 6 };
+  size_t* const requests = member->argument;
+  struct memory x = allocate(member, COUNT);
+  seaway_options options;
+  int round;
+  seaway_options_init(&options, sizeof options);
+  options.codec_up = options.codec_down = SEAWAY_CODEC_Q8;
+  for (round = 0; round < ROUNDS; ++round) {
+    const seaway_buffer buffer = {x.data, round == 0 ? COUNT : COUNT / 3, SEAWAY_F32, x.device};
+    CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, NULL, &buffer, 1, SEAWAY_AVG, &options));
+    CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+    if (x.device == SEAWAY_CUDA) {
+      requests[round] = fake_device_requests();
+    }
+  }
+  deallocate(&x);
+}
+
+CASE(smaller_ops_that_come_again_after_a_large_one_take_no_new_memory) {
+  struct cluster c;
+  size_t requests[6] = {0};
+  cluster_kept_bytes = 1;
+  REQUIRE(cluster_start(&c, 2));
+  each(&c, repeat_smaller, requests);
+  cluster_stop(&c);
+  CHECK(requests[0] > 0);
+  CHECK(requests[5] == requests[2]);
+}
+
 static void other_ops(struct member* member) {
   const int members = member->cluster->count;
   struct memory x = allocate(member, COUNT), all = allocate(member, (size_t)COUNT * (size_t)members);
