@@ -7,8 +7,9 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
-#include <map>
-#include <mutex>
+#include <array>
+#include <atomic>
+#include <cstddef>
 
 namespace seaway::cuda {
 
@@ -45,14 +46,19 @@ struct Driver {
   }
 };
 
-// The context of a device, which stays until the process ends, as the run time's own use of it does.
+// The context of a device, which stays until the process ends, as the run time's own use of it does. What is known of them is never
+// destroyed, nor locked: threads of the library work on while the process ends, and a process may be forked meanwhile. Two that ask at
+// once get the same.
 inline cudaError_t context_of(const Driver& driver, int device, CUcontext& context) {
-  static std::mutex mutex;
-  static std::map<int, CUcontext> contexts;
-  const std::lock_guard lock(mutex);
-  CUcontext& known = contexts[device];
-  const CUresult result = known == nullptr ? driver.retain(&known, device) : CUDA_SUCCESS;
-  context = known;
+  constexpr std::size_t kKnown = 64;
+  static std::array<std::atomic<CUcontext>, kKnown> contexts{};
+  std::atomic<CUcontext>* const known =
+      device >= 0 && static_cast<std::size_t>(device) < kKnown ? &contexts[static_cast<std::size_t>(device)] : nullptr;
+  context = known != nullptr ? known->load() : nullptr;
+  const CUresult result = context == nullptr ? driver.retain(&context, device) : CUDA_SUCCESS;
+  if (result == CUDA_SUCCESS && known != nullptr) {
+    known->store(context);
+  }
   return static_cast<cudaError_t>(result);
 }
 
