@@ -120,7 +120,7 @@ def stream_of(x: Any) -> int:
 def common_stream(described: Iterable[tuple[Array, Any]], names: str) -> Any:
     """The one stream on which those of these arrays that are on a device were written, as a pointer; NULL: the default stream, or none
     is. Each array comes with its seaway_buffer; `names` is what the caller knows them by."""
-    streams = {stream_of(x) for x, buffer in described if buffer[0].device != lib.SEAWAY_HOST}
+    streams = {stream_of(x) for x, buffer in described if buffer[0].device != lib.SEAWAY_HOST and buffer[0].count}
     if len(streams) > 1:
         raise InvalidError(f"{names} were written on several CUDA streams; synchronize them, and use one")
     return _cast("void *", streams.pop() if streams else 0)
