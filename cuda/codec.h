@@ -83,7 +83,7 @@ SEAWAY_HD inline void store_scale(unsigned char* to, std::uint16_t scale) {
   to[1] = static_cast<unsigned char>(scale >> 8);
 }
 
-// Whether the tile at `first` is whole and in the one span at `hint`, as almost all are: its elements need not be looked up.
+// Whether a whole tile at `first` is in the one span at `hint`, as almost all are: its elements need not be looked up.
 SEAWAY_HD inline bool is_in_one(const Spans& spans, std::uint64_t first, std::uint32_t hint) {
   return hint + 1 >= spans.count || spans.at[hint + 1].first >= first + kTile;
 }

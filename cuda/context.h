@@ -1,6 +1,6 @@
 // In whose context a call runs. The run time works in the one that is current to the thread, and where there is none it makes that of
 // GPU 0: some hundred MB there for a process that uses another GPU, of every thread that has not chosen. So each call here makes the
-// context of its own device current for as long as it takes, and never one that nobody has asked for.
+// context of its own device current for as long as it takes.
 #pragma once
 
 #include <cuda.h>
@@ -62,7 +62,8 @@ inline cudaError_t context_of(const Driver& driver, int device, CUcontext& conte
   return static_cast<cudaError_t>(result);
 }
 
-// The calling thread works on a device, until this ends.
+// The calling thread works on a device, until this ends. It may do so while another thread of the process captures a graph: what the
+// library allocates and asks is no part of that, and would end the capture in CUDA's own mode.
 class On {
  public:
   explicit On(int device) {
@@ -74,8 +75,15 @@ class On {
       error_ = static_cast<cudaError_t>(driver->push(context));
       is_pushed_ = error_ == cudaSuccess;
     }
+    if (error_ == cudaSuccess) {
+      error_ = cudaThreadExchangeStreamCaptureMode(&mode_);
+      is_relaxed_ = error_ == cudaSuccess;
+    }
   }
   ~On() {
+    if (is_relaxed_) {
+      static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_));
+    }
     CUcontext popped = nullptr;
     if (is_pushed_) {
       static_cast<void>(Driver::get()->pop(&popped));
@@ -87,6 +95,8 @@ class On {
   cudaError_t error() const { return error_; }
 
  private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;  // then the thread's
+  bool is_relaxed_ = false;
   bool is_pushed_ = false;
   cudaError_t error_ = cudaSuccess;
 };

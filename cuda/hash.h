@@ -12,15 +12,18 @@
 
 namespace seaway::cuda {
 
-// A block has one leaf, so that few leaves would leave most of a device idle.
+// Of one launch. A block has one leaf, so that few leaves leave most of a device idle; and a table is copied whole, so that a chunk of an
+// op has a short one.
 inline constexpr unsigned kMostLeaves = 1024;
+inline constexpr unsigned kFewLeaves = 8;
 // Kilobytes that a warp has under way at once, as memory is far away.
 inline constexpr unsigned kKilobytes = 4;
 inline constexpr unsigned kRound = kWarps * kKilobytes;
 
+template <unsigned kMost>
 struct HashWork {
   std::uint32_t leaf_count;
-  SeawayLeaf leaves[kMostLeaves];
+  SeawayLeaf leaves[kMost];
 };
 
 struct HashShared {
@@ -181,7 +184,6 @@ SEAWAY_HD inline void hash_leaf(Block& block, const SeawayLeaf& leaf) {
       }
     });
   });
-  block.sync();  // before the next leaf
 }
 
 }  // namespace seaway::cuda

@@ -33,7 +33,7 @@ inline bool reduce(unsigned threads, const SeawayReduce& call) {
 }
 
 inline bool hash(const SeawayLeaf* leaves, std::size_t count) {
-  for_leaves(leaves, count, [&](const HashWork& work) {
+  for_leaves(leaves, count, [&](const auto& work) {
     HostBlock<HashShared> block;
     for (std::uint32_t leaf = 0; leaf < work.leaf_count; ++leaf) {
       hash_leaf(block, work.leaves[leaf]);

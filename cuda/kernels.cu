@@ -26,12 +26,11 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(const __grid_constant_
   reduce_some<Operation, kPack>(work, thread_number(), thread_count());
 }
 
-__global__ void __launch_bounds__(kThreads) hash_kernel(const __grid_constant__ HashWork work) {
+template <unsigned kMost>
+__global__ void __launch_bounds__(kThreads) hash_kernel(const __grid_constant__ HashWork<kMost> work) {
   __shared__ HashShared shared;
   DeviceBlock<HashShared> block{shared};
-  for (unsigned leaf = blockIdx.x; leaf < work.leaf_count; leaf += gridDim.x) {
-    hash_leaf(block, work.leaves[leaf]);
-  }
+  hash_leaf(block, work.leaves[blockIdx.x]);
 }
 
 template <class Real>
@@ -81,8 +80,9 @@ cudaError_t reduce(const Where& where, const SeawayReduce& call) {
 }
 
 cudaError_t hash(const Where& where, const SeawayLeaf* leaves, std::size_t count) {
-  for_leaves(leaves, count,
-             [&](const HashWork& work) { hash_kernel<<<work.leaf_count, kThreads, 0, where.stream>>>(work); });
+  for_leaves(leaves, count, [&]<unsigned kMost>(const HashWork<kMost>& work) {
+    hash_kernel<kMost><<<work.leaf_count, kThreads, 0, where.stream>>>(work);
+  });
   return launched(true);
 }
 

@@ -39,15 +39,39 @@ int done(cudaError_t error) {
   return static_cast<int>(error);
 }
 
-const char* text(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+// 75 for 7.5; 0: it cannot be told. It takes no context.
+int capability_of(int device) {
+  int major = 0;
+  int minor = 0;
+  const bool is_known = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+                        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess;
+  return is_known ? major * 10 + minor : 0;
+}
 
-int count(int* devices) { return done(cudaGetDeviceCount(devices)); }
+const char* text(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
 // What `call` gives, made on a device.
 template <class Call>
 int made_on(int device, const Call& call) {
   const On on(device);
   return done(on.error() != cudaSuccess ? on.error() : call());
+}
+
+// What the kernels take: architectures as in CMakeLists.txt, and tables of some 20 kilobytes as parameters.
+constexpr int kLeastDriver = 12010;
+constexpr int kLeastCapability = 75;
+
+int count(int* devices) {
+  int version = 0;
+  cudaError_t error = cudaDriverGetVersion(&version);
+  if (error == cudaSuccess) {
+    error = version < kLeastDriver ? cudaErrorInsufficientDriver : cudaGetDeviceCount(devices);
+  }
+  bool is_usable = false;
+  for (int device = 0; error == cudaSuccess && device < *devices; ++device) {
+    is_usable = is_usable || capability_of(device) >= kLeastCapability;
+  }
+  return done(error == cudaSuccess && !is_usable ? cudaErrorNoKernelImageForDevice : error);
 }
 
 int device_of(const void* memory, int* device) {
@@ -75,21 +99,21 @@ int deallocate_on(int device, void* memory) {
 }
 
 int open(int device, void** queue) {
-  const On on(device);
-  if (on.error() != cudaSuccess) {
-    return done(on.error());
-  }
   auto* const made = new (std::nothrow) Queue{device};
   if (made == nullptr) {
     return done(cudaErrorMemoryAllocation);
   }
-  cudaError_t error = cudaDeviceGetAttribute(&made->processors, cudaDevAttrMultiProcessorCount, device);
-  if (error == cudaSuccess) {  // not the default stream's, nor held up by it
-    error = cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking);
-  }
-  if (error != cudaSuccess) {
+  const int error = made_on(device, [&] {
+    if (capability_of(device) < kLeastCapability) {
+      return cudaErrorNoKernelImageForDevice;
+    }
+    const cudaError_t known = cudaDeviceGetAttribute(&made->processors, cudaDevAttrMultiProcessorCount, device);
+    // Not the default stream's, nor held up by it.
+    return known != cudaSuccess ? known : cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking);
+  });
+  if (error != 0) {
     delete made;
-    return done(error);
+    return error;
   }
   int none = -1;
   pinning_device.compare_exchange_strong(none, device);
@@ -113,11 +137,13 @@ int close(void* queue) {
     delete closed;
     return 0;
   }
-  const On on(closed->device);
-  const cudaError_t waited = cudaStreamSynchronize(closed->stream);
-  const cudaError_t destroyed = cudaStreamDestroy(closed->stream);
+  const int error = made_on(closed->device, [&] {
+    const cudaError_t waited = cudaStreamSynchronize(closed->stream);
+    const cudaError_t destroyed = cudaStreamDestroy(closed->stream);
+    return waited != cudaSuccess ? waited : destroyed;
+  });
   delete closed;
-  return done(waited != cudaSuccess ? waited : destroyed);
+  return error;
 }
 
 // What `put` puts into the queue's stream, on its device.
@@ -164,15 +190,14 @@ int squares(void* queue, const SeawaySquares* call) {
   return put_into(queue, [&](const auto& where) { return seaway::cuda::squares(where, *call); });
 }
 
-int mark_stream(int device, void* stream, void** mark) {
+int record(int device, cudaStream_t stream, void** mark) {
   auto* const made = new (std::nothrow) Mark{device};
   if (made == nullptr) {
     return done(cudaErrorMemoryAllocation);
   }
   const int error = made_on(device, [&] {
     const cudaError_t created = cudaEventCreateWithFlags(&made->event, cudaEventDisableTiming | cudaEventBlockingSync);
-    const cudaError_t recorded =
-        created == cudaSuccess ? cudaEventRecord(made->event, static_cast<cudaStream_t>(stream)) : created;
+    const cudaError_t recorded = created == cudaSuccess ? cudaEventRecord(made->event, stream) : created;
     if (recorded != cudaSuccess && made->event != nullptr) {
       static_cast<void>(cudaEventDestroy(made->event));
     }
@@ -188,7 +213,19 @@ int mark_stream(int device, void* stream, void** mark) {
 
 int mark(void* queue, void** mark) {
   const auto* const used = static_cast<Queue*>(queue);
-  return mark_stream(used->device, used->stream, mark);
+  return record(used->device, used->stream, mark);
+}
+
+// Not of one that is being captured: the event would be a part of the caller's graph, and not to be asked.
+int mark_stream(int device, void* stream, void** mark) {
+  const auto marked = static_cast<cudaStream_t>(stream);
+  const int error = made_on(device, [&] {
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    const cudaError_t asked = cudaStreamIsCapturing(marked, &capture);
+    const bool is_captured = asked == cudaSuccess && capture != cudaStreamCaptureStatusNone;
+    return is_captured ? cudaErrorStreamCaptureUnsupported : asked;
+  });
+  return error != 0 ? error : record(device, marked, mark);
 }
 
 int follow(void* queue, void* mark) {

@@ -147,14 +147,20 @@ bool for_reduce(const SeawayReduce& call, const Launch& launch) {
   });
 }
 
-template <class Launch>
-void for_leaves(const SeawayLeaf* leaves, std::size_t count, const Launch& launch) {
-  HashWork work;
+template <unsigned kMost, class Launch>
+void for_leaves_by(const SeawayLeaf* leaves, std::size_t count, const Launch& launch) {
+  HashWork<kMost> work;
   for (std::size_t at = 0; at < count; at += work.leaf_count) {
-    work.leaf_count = static_cast<std::uint32_t>(std::min<std::size_t>(count - at, kMostLeaves));
+    work.leaf_count = static_cast<std::uint32_t>(std::min<std::size_t>(count - at, kMost));
     std::copy_n(leaves + at, work.leaf_count, work.leaves);
     launch(work);
   }
+}
+
+template <class Launch>
+void for_leaves(const SeawayLeaf* leaves, std::size_t count, const Launch& launch) {
+  count <= kFewLeaves ? for_leaves_by<kFewLeaves>(leaves, count, launch)
+                      : for_leaves_by<kMostLeaves>(leaves, count, launch);
 }
 
 // f(a number of the vectors' dtype). False: there is no arithmetic on such vectors.

@@ -1,4 +1,5 @@
 // Buffers on a device.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,7 +30,7 @@ Error locate(const Piece& piece, int& device) {
   std::string why;
   const SeawayDeviceTable* const table = device::table(why);
   if (std::string problem = device::device_of(*table, piece.data, device); !problem.empty()) {
-    return no_device(problem);
+    return make_error(Status::no_device, piece.name() + ".device is SEAWAY_CUDA, and the driver fails: " + problem);
   }
   if (device == device::kHost) {
     return invalid(piece.name() + ".device is SEAWAY_CUDA, and its data is memory of the host's");
@@ -68,7 +69,11 @@ Error find_device(runtime::OpRequest& request, const std::vector<Piece>& pieces)
 
 Error apply_stream(const seaway_options& options, runtime::OpRequest& request) {
   if (request.device == device::kHost) {
-    return options.stream == nullptr ? Error{} : invalid("options.stream is set, and no buffer is on a GPU");
+    // An empty shard lies nowhere, whatever stream its member has.
+    const auto has_bytes = [](const runtime::Span& span) { return span.bytes > 0; };
+    const bool is_hosts = std::ranges::any_of(request.in, has_bytes) || std::ranges::any_of(request.out, has_bytes);
+    return options.stream == nullptr || !is_hosts ? Error{}
+                                                  : invalid("options.stream is set, and no buffer is on a GPU");
   }
   std::string why;
   if (options.residual != nullptr) {

@@ -25,6 +25,8 @@ static void refuse(struct member* member) {
   options.residual = NULL;
   options.stream = here;
   CHECK_INVALID(comm, "options.stream", seaway_all_reduce(comm, NULL, NULL, &buffers[1], 1, SEAWAY_SUM, &options));
+  buffers[1].count = 0; /* lies nowhere */
+  CHECK_OK(comm, seaway_all_reduce(comm, NULL, NULL, &buffers[1], 1, SEAWAY_SUM, &options));
   share.peer = receive.peer = self_of(comm);
   CHECK_INVALID(comm, "lie on one", seaway_exchange(comm, NULL, &receive, 1, &share, 1, SEAWAY_F32, NULL));
   buffers[0].data = (char*)there + 1;
