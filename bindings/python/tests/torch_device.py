@@ -7,6 +7,7 @@ Replica 0 is on the device, replica 1 on the CPU.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 import traceback
@@ -27,9 +28,15 @@ fake = ctypes.CDLL(os.environ["SEAWAY_CUDA_LIBRARY"])
 for name in ("allocate", "view"):
     getattr(fake, f"fake_device_{name}").restype = ctypes.c_void_p
 fake.fake_stream_open.restype = ctypes.c_void_p
+fake.fake_device_crossed.restype = ctypes.c_size_t
 
 CUDA = torch.device("cuda", 0)
 SECONDS = 30.0
+
+
+pinned: set[int] = set()
+pending: list[Callable[[], Any]] = []  # copies that nobody has waited for
+hosted = 0  # calls of cpu()
 
 
 class OnDevice(torch.Tensor):
@@ -40,10 +47,22 @@ class OnDevice(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.__name__ in ("copy_", "__setitem__", "item"):  # what a device does itself
-            result = func(*(seen(x) if isinstance(x, torch.Tensor) else x for x in args), **(kwargs or {}))
-            return args[0] if func.__name__ == "copy_" else result
-        return super().__torch_function__(func, types, args, kwargs or {})
+        kwargs = kwargs or {}
+        name = func.__name__
+        if name == "copy_":
+            to, x = args
+            run = functools.partial(func, seen(to), seen(x))
+            # Between the device and pinned memory, it goes on when this returns.
+            crosses_later = isinstance(x, OnDevice) != isinstance(to, OnDevice) and not pinned.isdisjoint({id(to), id(x)})
+            pending.append(run) if kwargs.get("non_blocking") and crosses_later else run()
+            return to
+        if name == "cpu":
+            global hosted
+            hosted += 1
+            return seen(args[0]).clone()
+        if name in ("__setitem__", "item"):  # what a device does itself
+            return func(*(seen(x) if isinstance(x, torch.Tensor) else x for x in args), **kwargs)
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def on_device(values: torch.Tensor) -> torch.Tensor:
@@ -65,15 +84,28 @@ def seen(x: torch.Tensor) -> torch.Tensor:
 def allocating(make: Any) -> Any:
     def made(*args: Any, device: Any = None, pin_memory: bool = False, **kwargs: Any) -> torch.Tensor:
         x: torch.Tensor = make(*args, **kwargs)
+        if pin_memory:
+            pinned.add(id(x))
+            kept.append(x)
         return on_device(x) if device == CUDA else x
 
+    kept: list[torch.Tensor] = []  # so that no other gets its id
     return made
+
+
+def synchronize() -> None:
+    while pending:
+        pending.pop(0)()
+
+
+def crossed() -> int:
+    return int(fake.fake_device_crossed())
 
 
 # What torch with CUDA does.
 stream = fake.fake_stream_open()
 torch.cuda.current_stream = lambda device=None: types.SimpleNamespace(cuda_stream=stream)
-torch.accelerator.current_stream = lambda device=None: types.SimpleNamespace(synchronize=lambda: None)
+torch.accelerator.current_stream = lambda device=None: types.SimpleNamespace(synchronize=synchronize)
 torch.empty, torch.zeros = allocating(torch.empty), allocating(torch.zeros)
 
 
@@ -132,8 +164,10 @@ def groups(replica: int, lane: seaway.torch.Lane) -> None:
     group.send([mine], 1).wait() if replica == 0 else group.recv([mine], 0).wait()
     assert (seen(mine) == 0).all()
     blocks = placed(replica, torch.arange(8.0))
+    before = crossed()
     group.reduce_scatter_single(mine, blocks, dist.ReduceOp.AVG).wait()
     assert seen(mine).tolist() == [4.0 * replica + i for i in range(4)]
+    assert crossed() > before  # the library did it, and not a copy of torch's
     group.all_gather_single(blocks, mine).wait()
     assert seen(blocks).tolist() == list(range(8))
     assert lane.staged_bytes == 0
@@ -179,6 +213,25 @@ def states(replica: int, lane: seaway.torch.Lane) -> None:
     lane.comm.sync_state({"x": Hosted("x", empty, empty.device).array}, replica)
 
 
-for program in (reductions, groups, gradients, states):
+def training(replica: int, lane: seaway.torch.Lane) -> None:
+    """A newcomer's model, on its device, gets what the other has: written where it is."""
+    model = nn.Linear(50, 20, bias=False)
+    model.weight = nn.Parameter(placed(replica, torch.full((20, 50), float(replica))))
+    at = seaway.torch.sync_training_state(lane, model, step=replica)
+    assert at.step == 1 and (seen(model.weight.detach()) == 1).all()
+    assert at.sync is not None and at.sync.bytes_changed == (0 if replica == 1 else 4000)
+    assert hosted == 0
+
+
+def elsewhere(replica: int, lane: seaway.torch.Lane) -> None:
+    """Where the library cannot be used there: through pinned memory, which is waited for both ways."""
+    _staging._takes_cuda = lambda: False
+    x = placed(replica, torch.full((1000,), 3.0 + replica))
+    lane.all_reduce([x], op="sum").wait()
+    assert (seen(x) == 7).all() and not pending
+    assert lane.staged_bytes == (4000 if replica == 0 else 0)
+
+
+for program in (reductions, groups, gradients, states, training, elsewhere):
     together(program)
     print(program.__name__)

@@ -77,8 +77,8 @@ class Lane:
         comm: the communicator.
         on_loss: as given.
         skipped: why the last `step` was skipped on this rank; None if it was not, or not because of this rank.
-        staged_bytes: bytes that were copied because a tensor was not contiguous, or on a device that the library does not reach;
-            0 is what one wants.
+        staged_bytes: bytes that were copied because a tensor was not contiguous, on a device that the library does not reach, or
+            elsewhere than others of its dtype; 0 is what one wants.
     """
 
     def __init__(self, comm: Communicator, *, on_loss: str = "resume", timeout: float | None = None) -> None:

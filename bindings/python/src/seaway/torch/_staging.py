@@ -75,7 +75,7 @@ class Prepared:
                 self._copies.append((x, copy))
                 self.staged_bytes += x.nbytes
                 x = copy
-            memory_of(x, name, place)
+            memory_of(x, name, x.device if _overlaps_itself(x) else place)
             prepared.append(x)
         return prepared
 
