@@ -301,9 +301,9 @@ typedef enum seaway_reduction {
  * takes libseaway_cuda.so beside libseaway, or where SEAWAY_CUDA_LIBRARY in the environment says, a GPU of compute capability 7.5 or
  * later and a driver of CUDA 12.1 or later (of CUDA 13 where that built the library); without them ops are NO_DEVICE. Memory and
  * streams are those of the GPU's primary context, as the CUDA run time's are. Members may differ in it. Its data is aligned to its
- * elements. With a codec
- * each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the device, as
- * much as the result and what is encoded of the input, which is kept for the next op; where it has none left, the host's serves. */
+ * elements. With a codec each way it is encoded, added up and hashed there, and only encodings cross the bus. That takes memory of the
+ * device, as much as the result and what is encoded of the input, which is kept for the next op; where it has none left, the host's
+ * serves. */
 typedef enum seaway_device { SEAWAY_HOST = 0, SEAWAY_CUDA = 1 } seaway_device;
 
 /* Whether buffers there can be used in this process; of SEAWAY_HOST they always can. *error, unless NULL, is filled if not: its

@@ -53,9 +53,10 @@ Opened open_library() {
   return {table, ""};
 }
 
+// Never destroyed: threads of the library work on while a process ends.
 const Opened& opened() {
-  static const Opened once = open_library();
-  return once;
+  static const Opened* const once = new Opened(open_library());
+  return *once;
 }
 
 }  // namespace
