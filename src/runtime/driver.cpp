@@ -3,11 +3,15 @@
 #include <exception>
 #include <utility>
 
+#include "reduce/fp_environment.h"
+
 namespace seaway::runtime {
 
-// What `what` returns; false when it throws.
+// What `what` returns; false when it throws. Sums of weights and plans are the same on all members, whatever the rounding of the
+// caller whose thread this is.
 template <class What>
 bool Driver::guarded(What&& what) {
+  const FpEnvironment environment;
   try {
     return what();
   } catch (const std::exception& error) {

@@ -1,4 +1,5 @@
 /* Ops that commit, in real clusters inside this process. */
+#include <fenv.h>
 #include <poll.h>
 #include <seaway/seaway.h>
 #include <stdlib.h>
@@ -239,6 +240,29 @@ static void many_tags(struct member* member) {
     CHECK(data[i] == (float)(2 * i));
     seaway_free(ops[i]);
   }
+}
+
+/* .1 and .7, added up, are rounded: a caller who waits does what the library has to, in his own thread. */
+static void average_rounded(struct member* member) {
+  const int mode = member->index == 0 ? FE_UPWARD : FE_TONEAREST;
+  double x[3] = {1, 2, 3}, y[3] = {0, 0, 0};
+  const seaway_buffer in = {x, 3, SEAWAY_F64, SEAWAY_HOST}, out = {y, 3, SEAWAY_F64, SEAWAY_HOST};
+  seaway_options options;
+  seaway_options_init(&options, sizeof options);
+  options.weighted = 1;
+  options.weight = member->index == 0 ? .1 : .7;
+  options.deadline = 20;
+  fesetround(mode);
+  CHECK_OK(member->comm, seaway_all_reduce(member->comm, NULL, &out, &in, 1, SEAWAY_AVG, &options));
+  CHECK(fegetround() == mode);
+  fesetround(FE_TONEAREST);
+}
+
+CASE(a_callers_rounding_changes_no_result) {
+  struct cluster c;
+  REQUIRE(cluster_start(&c, 2));
+  each(&c, average_rounded, NULL);
+  cluster_stop(&c);
 }
 
 CASE(ops_of_different_tags_may_be_started_in_any_order) {
