@@ -29,7 +29,7 @@ Descriptor draw_descriptor(Input& input, PeerId self) {
     }
   }
   d.in_place = (flags & 8) != 0 && d.kind == OpKind::all_reduce;
-  d.on_device = (flags & 4) != 0 && d.kind != OpKind::exchange;
+  d.on_device = (flags & 4) != 0;
   d.fail_on_loss = (flags & 16) != 0;
   d.has_data = (flags & 32) != 0 && !has_blocks(d.kind) && d.kind != OpKind::exchange && d.kind != OpKind::transfer;
   d.blocks = has_blocks(d.kind) && d.count > 0 ? 1 + input.below(4) : 0;
