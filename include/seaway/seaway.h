@@ -718,14 +718,15 @@ SEAWAY_API seaway_status seaway_next_event(seaway_comm* comm, seaway_event* even
  * buffers of a call on one) `stream` is a cudaStream_t of that GPU, NULL its legacy default stream. What is to be done is put into that
  * stream, as a kernel of the caller's own would be: it sees what was put in before, and what is put in later sees its result.
  * seaway_outer_step and seaway_lincomb do not wait: OK says that it is in the stream, the buffers stay as they are until it is done,
- * and what fails then is the stream's to tell. seaway_sqnorm and seaway_hash wait until they have their number; their thread keeps a
- * MiB of the host's memory, pinned, for the next.
+ * and what fails then is the stream's to tell. seaway_sqnorm and seaway_hash wait until they have their number, which they compute in
+ * a stream of their own; their thread keeps that, and a MiB of the host's memory, pinned, for the next. While the stream is captured
+ * the first two become a part of the graph; the other two are NO_DEVICE, and nothing becomes of the capture.
  *
  * There is no text. INVALID, of every function here: a pointer is NULL, a buffer is not valid (of a dtype or device that there is not,
  * NULL with elements, above 2^50 bytes, on a GPU not aligned), is SEAWAY_CUDA and memory of the host's, or lies elsewhere than another
  * one of the call; stream is not NULL and the buffers are the host's. Mend the call. NO_DEVICE: a buffer is SEAWAY_CUDA, and there is
  * no libseaway_cuda.so, no driver or no GPU: give memory of the host's, or install them. Or the GPU failed, or the stream is not that
- * GPU's: what was to be written is undefined; start the process anew. Vectors without elements are no error, wherever they lie. */
+ * GPU's (or is captured): what was to be written is undefined; start the process anew. Vectors without elements are no error, wherever they lie. */
 
 /* One step of an outer optimizer, by element:
  *

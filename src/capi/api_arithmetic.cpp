@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 
 #include "base/dtype.h"
 #include "capi/entry.h"
+#include "capi/request.h"
 #include "capi/request_parts.h"
 #include "device/queue.h"
 #include "hash/hash.h"
@@ -94,11 +96,16 @@ runtime::DeviceTensors& tensors_of_this_thread() {
   return tensors;
 }
 
-// `ask` asks what lies on a device, and waits.
+// `ask` asks what lies on a device, and waits. In a stream of the library's, behind a mark of the caller's: a stream that is being
+// captured has none, and a graph would write its answer again whenever it runs.
 template <class Ask>
 seaway_status ask_device(int device, void* stream, const Ask& ask) {
+  std::shared_ptr<device::Mark> mark;
+  if (mark_stream(device, stream, mark).status != Status::ok) {
+    return SEAWAY_NO_DEVICE;
+  }
   runtime::DeviceTensors& tensors = tensors_of_this_thread();
-  std::string problem = tensors.borrow(device, stream);
+  std::string problem = tensors.follow(device, *mark);
   problem = problem.empty() ? ask(tensors) : std::move(problem);
   return problem.empty() ? SEAWAY_OK : SEAWAY_NO_DEVICE;
 }

@@ -31,40 +31,18 @@ std::string DeviceTensors::follow(int device, const device::Mark& mark) {
     if (!problem.empty()) {
       return problem;
     }
-    use(std::move(queue), device);
+    queue_ = std::move(queue);
+    device_ = device;
+    is_failed_ = false;
   }
-  pin();
-  queue_->follow(mark);
-  return "";
-}
-
-std::string DeviceTensors::borrow(int device, void* stream) {
-  std::string problem;
-  const SeawayDeviceTable* const table = device::table(problem);
-  auto queue = table == nullptr ? nullptr : device::Queue::borrow(*table, device, stream, problem);
-  if (queue) {
-    use(std::move(queue), device::kHost);  // none that `follow` goes on with
-    pin();
-  }
-  return problem;
-}
-
-void DeviceTensors::use(std::unique_ptr<device::Queue> queue, int device) {
-  queue_ = std::move(queue);
-  if (is_failed_) {  // and was not waited for in a stream of the caller's: what is there may still write. Giving it back waits
-    digests_.reset();
-  }
-  device_ = device;
-  is_failed_ = false;
-}
-
-void DeviceTensors::pin() {
   if (!digests_) {
     digests_.reset(static_cast<std::byte*>(device::allocate(kPinnedBytes)));
     if (!digests_) {
       throw std::bad_alloc();
     }
   }
+  queue_->follow(mark);
+  return "";
 }
 
 std::string DeviceTensors::hash(std::span<const std::span<const std::byte>> leaves, Hash128* hashes) {

@@ -17,8 +17,6 @@ class DeviceTensors {
  public:
   // What is done from now on waits for `mark`. "" or what is wrong, here and below.
   std::string follow(int device, const device::Mark& mark);
-  // It is done in a stream of the caller's; null: the default one.
-  std::string borrow(int device, void* stream);
   std::string hash(std::span<const std::span<const std::byte>> leaves, Hash128* hashes);
   // The squared norm of f32.
   std::string sqnorm(const void* x, std::uint64_t count, double& norm);
@@ -26,10 +24,8 @@ class DeviceTensors {
   std::string wait() { return failed(queue_->wait()) ? problem_ : ""; }  // for what was copied
 
  private:
-  // A queue that has failed does nothing more: the next sync has another.
+  // A queue that has failed does nothing more: the next call has another.
   bool failed(std::string problem);
-  void use(std::unique_ptr<device::Queue> queue, int device);
-  void pin();
 
   struct Free {
     void operator()(std::byte* memory) const { device::deallocate(memory); }

@@ -122,6 +122,29 @@ CASE(arithmetic_is_in_the_order_of_the_stream) {
   free(z.here.data);
 }
 
+/* A graph would write the answer again, whenever it runs. */
+CASE(nothing_is_asked_in_a_stream_that_is_captured) {
+  void* const stream = fake_stream_open();
+  struct pair x = make_pair(MANY, SEAWAY_F32, 0), y = make_pair(MANY, SEAWAY_F32, 0);
+  const double twice = 2;
+  double sum = 7;
+  uint64_t digest[2] = {7, 8};
+  const size_t crossed = fake_device_crossed();
+  fake_stream_is_captured(stream, 1);
+  CHECK_STATUS(SEAWAY_NO_DEVICE, seaway_sqnorm(&sum, &x.there, stream));
+  CHECK_STATUS(SEAWAY_NO_DEVICE, seaway_hash(digest, &x.there, stream));
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&y.there, &x.there, &twice, 1, stream));
+  fake_stream_is_captured(stream, 0);
+  CHECK(fake_device_crossed() == crossed);
+  CHECK(sum == 7 && digest[0] == 7 && digest[1] == 8);
+  CHECK_STATUS(SEAWAY_OK, seaway_lincomb(&x.here, &x.here, &twice, 1, NULL));
+  CHECK_STATUS(SEAWAY_OK, seaway_sqnorm(&sum, &y.there, stream));
+  CHECK(memcmp(y.view, x.here.data, MANY * sizeof(float)) == 0);
+  fake_stream_close(stream);
+  free(x.here.data);
+  free(y.here.data);
+}
+
 /* Without a stream: the default one. */
 CASE(arithmetic_in_the_default_stream) {
   struct pair x = make_pair(1000, SEAWAY_F32, 0), y = make_pair(1000, SEAWAY_F32, 1);

@@ -104,6 +104,7 @@ class Worker {
     put([this] { over_ = true; });
     thread_.join();
   }
+  std::atomic<bool> is_captured = false;
   void put(std::function<void()> what) {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(what));
@@ -346,7 +347,10 @@ int mark_worker(Worker& worker, void** mark) {
 
 int mark(void* queue, void** mark) { return mark_worker(*static_cast<Queue*>(queue)->worker, mark); }
 
-int mark_stream(int /*device*/, void* stream, void** mark) { return mark_worker(worker_of(stream), mark); }
+int mark_stream(int /*device*/, void* stream, void** mark) {
+  Worker& worker = worker_of(stream);
+  return worker.is_captured ? kFailed : mark_worker(worker, mark);
+}
 
 int follow(void* queue, void* mark) {
   static_cast<Queue*>(queue)->worker->put([shared = *static_cast<SharedMark*>(mark)] { shared->wait(); });
@@ -426,6 +430,8 @@ void* fake_device_view(const void* memory) { return view_of(memory); }
 void* fake_stream_open(void) { return new Worker; }
 
 void fake_stream_close(void* stream) { delete static_cast<Worker*>(stream); }
+
+void fake_stream_is_captured(void* stream, int captured) { worker_of(stream).is_captured = captured != 0; }
 
 void fake_stream_fill(void* stream, float* memory, std::size_t count, float value, double seconds) {
   worker_of(stream).put([=] {

@@ -19,6 +19,8 @@ void* fake_device_view(const void* memory);
 void* fake_stream_open(void);
 void fake_stream_close(void* stream); /* waits */
 void fake_stream_fill(void* stream, float* memory, size_t count, float value, double seconds);
+/* As while a graph is captured: no mark can be made there. */
+void fake_stream_is_captured(void* stream, int captured);
 /* What is put in from now on runs once what this gives has been released. */
 void* fake_stream_hold(void* stream);
 void fake_stream_release(void* held);
