@@ -726,7 +726,8 @@ SEAWAY_API seaway_status seaway_next_event(seaway_comm* comm, seaway_event* even
  * NULL with elements, above 2^50 bytes, on a GPU not aligned), is SEAWAY_CUDA and memory of the host's, or lies elsewhere than another
  * one of the call; stream is not NULL and the buffers are the host's. Mend the call. NO_DEVICE: a buffer is SEAWAY_CUDA, and there is
  * no libseaway_cuda.so, no driver or no GPU: give memory of the host's, or install them. Or the GPU failed, or the stream is not that
- * GPU's (or is captured): what was to be written is undefined; start the process anew. Vectors without elements are no error, wherever they lie. */
+ * GPU's (or is captured): what was to be written is undefined; after a failure start the process anew. Vectors without elements are no
+ * error, wherever they lie. */
 
 /* One step of an outer optimizer, by element:
  *

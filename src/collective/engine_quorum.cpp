@@ -300,7 +300,7 @@ OpHandle Engine::post_held(Op& op, const Descriptor& descriptor, Time now) {
   touch(op.key);
   if (same) {
     op.descriptor = descriptor;
-    op.encodings.resize(travels_as_copy(descriptor) ? op.plan.chunks : 0);  // only now is it known where its input lies
+    op.encodings.resize(travels_as_copy(descriptor) ? op.own_parts() : 0);  // only now is it known where its input lies
   }
   if (op.open()) {
     join_running(op, now);

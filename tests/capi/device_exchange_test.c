@@ -62,3 +62,39 @@ CASE(an_exchange_between_devices_and_hosts) {
   each(&c, exchange, NULL);
   cluster_stop(&c);
 }
+
+/* Member 0 only sends, member 2 only receives, both on a GPU; member 1 does neither. Then the other way round, with an empty share. */
+static void one_way(struct member* member) {
+  const uint64_t* const peers = member->argument;
+  float* const there = fake_device_allocate(UNIT * sizeof(float));
+  float* const seen = fake_device_view(there);
+  int turn;
+  size_t at;
+  for (turn = 0; turn < 2; ++turn) {
+    const int from = turn == 0 ? 0 : 2, to = 2 - from;
+    seaway_share shares[2] = {{0, {there, UNIT, SEAWAY_F32, SEAWAY_CUDA}}, {0, {NULL, 0, SEAWAY_F32, SEAWAY_CUDA}}};
+    shares[0].peer = peers[member->index == from ? to : from];
+    shares[1].peer = peers[1];
+    for (at = 0; at < UNIT; ++at) {
+      seen[at] = member->index == from ? (float)(at + 1) : 0;
+    }
+    CHECK_OK(member->comm, seaway_exchange(member->comm, NULL, shares, member->index == to ? 2 : 0, shares,
+                                           member->index == from ? 2 : 0, SEAWAY_F32, NULL));
+    for (at = 0; at < UNIT && seen[at] == (member->index == 1 ? 0 : (float)(at + 1)); ++at) {
+    }
+    CHECK(at == UNIT);
+  }
+  CHECK_OK(member->comm, seaway_barrier(member->comm, NULL, NULL));
+}
+
+CASE(an_exchange_in_which_a_member_with_a_device_only_sends_or_only_receives) {
+  struct cluster c;
+  uint64_t peers[MEMBERS];
+  int i;
+  REQUIRE(cluster_start(&c, MEMBERS));
+  for (i = 0; i < MEMBERS; ++i) {
+    peers[i] = self_of(c.comms[i]);
+  }
+  each(&c, one_way, peers);
+  cluster_stop(&c);
+}

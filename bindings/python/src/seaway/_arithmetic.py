@@ -29,8 +29,8 @@ def _check(status: int, doing: str, wanted: str) -> None:
         raise InvalidError(wanted)
     if status == lib.SEAWAY_NO_DEVICE:
         raise NoDevice(
-            f"{doing}: an array is on a GPU, and none can be used here (that takes libseaway_cuda.so and a driver), or it has failed. "
-            "Give memory of the host's"
+            f"{doing}: an array is on a GPU, and none can be used here (seaway.device_check says why), the stream is another GPU's or is "
+            "captured, or the GPU has failed. Give memory of the host's, or mend that"
         )
     raise make_error(status, doing)
 
