@@ -213,8 +213,8 @@ void Program::post_one(std::uint32_t index) {
   op.in_place = op.kind == OpKind::all_reduce && own.one_in(2);
   op.weight = op.weighted ? static_cast<double>(own.below(4)) : 1;
   op.priority = static_cast<std::int32_t>(Random(mix({world_->options.seed, update_, index, 80})).below(3)) - 1;
-  op.on_device = op.kind != OpKind::barrier &&
-                 Random(mix({world_->options.seed, peer_->id(), update_, index, 87})).one_in(4);
+  op.on_device =
+      op.kind != OpKind::barrier && Random(mix({world_->options.seed, peer_->id(), update_, index, 87})).one_in(4);
   op.feeds_back =
       op.up != Codec::none && Random(mix({world_->options.seed, peer_->id(), update_, index, 79})).one_in(2);
   if (tail) {
