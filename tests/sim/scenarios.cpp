@@ -392,6 +392,9 @@ void seed_26493(bool verbose) { seed(26493, verbose); }
 // A member connects to a master that stands still, just before another one starts.
 void seed_77669(bool verbose) { seed(77669, verbose); }
 
+// A new master asks for a promise while the CANCEL of an older one waits for its record. With all that a seed draws now.
+void seed_6739(bool verbose) { run_world(Options::draw(6739), verbose); }
+
 // EPOCH carries a final decision longer than the base of its generation.
 void seed_7252(bool verbose) { seed(7252, verbose); }
 
@@ -431,6 +434,7 @@ std::vector<Scenario> scenarios_here() {
       {"seed 25626: a promise that was shown in HELLO is cancelled, too", seed_25626},
       {"seed 26493: an incarnation is a member once", seed_26493},
       {"seed 77669: whoever has lost its master is back before it is taken for lost", seed_77669},
+      {"seed 6739: a member is asked for a promise after the CANCEL of an older one", seed_6739},
       {"seed 7646: two runs, one after the other, without a store", seed_7646},
   };
 }
