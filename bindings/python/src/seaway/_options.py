@@ -86,8 +86,7 @@ def add_quorum(options: Any, quorum: int | None, grace: float) -> Any:
 
 def add_stream(options: Any, pieces: Any, count: int, x: Array | Sequence[Array]) -> Any:
     """The options with the stream on which x, so many buffers, was written, if it is on a device."""
-    # Of what is empty the library does not ask where it lies, and refuses a stream of nothing on a device.
-    if count == 0 or pieces[0].device == lib.SEAWAY_HOST or not any(pieces[i].count for i in range(count)):
+    if count == 0 or pieces[0].device == lib.SEAWAY_HOST:
         return options
     stream = stream_of(x[0] if isinstance(x, (list, tuple)) else x)
     if stream == 0:
