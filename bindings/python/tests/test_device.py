@@ -18,6 +18,19 @@ from conftest import join
 FAKE = pathlib.Path(__file__).parents[3] / "build/dev/tests/libseaway_fake_device.so"
 
 
+needs_fake = pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+
+
+def run(*arguments: str) -> str:
+    """What Python prints with these arguments and the fake device, in a process of its own: the library looks for a device once."""
+    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
 class OnDevice:
     """Somebody's array class, as CuPy's."""
 
@@ -106,13 +119,9 @@ _PROGRAM = textwrap.dedent(
 )
 
 
-@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+@needs_fake
 def test_arrays_on_a_device_and_on_the_host() -> None:
-    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
+    run("-c", _PROGRAM)
 
 
 _ARITHMETIC = textwrap.dedent(
@@ -170,13 +179,9 @@ _ARITHMETIC = textwrap.dedent(
 )
 
 
-@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+@needs_fake
 def test_arithmetic_on_a_device() -> None:
-    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", _ARITHMETIC], env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
+    run("-c", _ARITHMETIC)
 
 
 _EVICTED = textwrap.dedent(
@@ -224,25 +229,14 @@ _EVICTED = textwrap.dedent(
 )
 
 
-@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+@needs_fake
 def test_whoever_is_evicted_while_the_device_is_at_work_hears_of_it(tmp_path: pathlib.Path) -> None:
     program = shutil.which("seaway", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]))
     assert program is not None
-    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", _EVICTED, str(tmp_path / "run"), program],
-        env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "may hold a part of the result" in done.stdout
+    assert "may hold a part of the result" in run("-c", _EVICTED, str(tmp_path / "run"), program)
 
 
-@pytest.mark.skipif(not FAKE.exists(), reason="build/dev has no fake device: script/build dev")
+@needs_fake
 def test_torch_tensors_on_a_device_are_taken_where_they_are() -> None:
     pytest.importorskip("torch")
-    environment = {**os.environ, "SEAWAY_CUDA_LIBRARY": str(FAKE), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "torch_device.py"],
-        env=environment, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
+    run("torch_device.py")
