@@ -108,7 +108,7 @@ void Sync::again(const std::string& why) {
 
 void Sync::queue(Step step, Descriptor descriptor, std::span<std::byte> bytes) {
   step_ = step;
-  queued_ = SyncOp{next_id_++, step, descriptor, bytes, {}};
+  queued_ = SyncOp{next_id_++, step, std::move(descriptor), bytes, {}};
 }
 
 std::optional<SyncOp> Sync::next() {
