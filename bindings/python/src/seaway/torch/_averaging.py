@@ -1,8 +1,9 @@
 """Gradients, averaged over the replicas: after backward in one op for each dtype, or during it in several. Those of a step are a
 transaction: committed in all lanes of all replicas over the same contributors, or in none.
 
-Both post the same list on every member, whatever a member's graph used: of a parameter without a gradient zeros. With each op
-travels a flag for each parameter, so that one which no replica used has no gradient afterwards either, as in a single process.
+Both post the same list on every member, whatever a member's graph used: of a parameter without a gradient zeros. Beside them
+travels a byte for each parameter, in an op of its own, so that one which no replica used has no gradient afterwards either, as in a
+single process.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from seaway._options import Codec
 from seaway.torch._buffers import local
 from seaway.torch._errors import invalid
 from seaway.torch._lane import Lane, digest
-from seaway.torch._staging import moved, place_of
 from seaway.torch._transaction import StepTransaction
 from seaway.torch._work import Work
 
@@ -43,46 +44,37 @@ class Average:
     """The mean of some parameters' gradients, under way."""
 
     def __init__(
-        self, lane: Lane, named: list[tuple[str, Tensor]], weight: float, transaction: StepTransaction
+        self, lane: Lane, named: list[tuple[str, Tensor]], weight: float, codec: Codec, transaction: StepTransaction
     ) -> None:
-        self._missing: list[tuple[Tensor, Tensor, Tensor]] = []
-        tensors: list[Tensor] = []
-        names: list[str] = []
-        flags: dict[torch.dtype, list[float]] = {}
-        places: list[tuple[Tensor, Tensor, torch.dtype, int]] = []
-        shapes: list[object] = []
-        for name, parameter in named:
+        gradients: list[Tensor] = []
+        self._unused: list[tuple[int, Tensor, Tensor]] = []
+        self._used = torch.zeros(len(named), dtype=torch.uint8)
+        for i, (_, parameter) in enumerate(named):
             grad = parameter.grad
-            used = grad is not None
             if grad is None:
                 grad = torch.zeros_like(parameter, requires_grad=False)
-            row = flags.setdefault(grad.dtype, [])
-            if not used:
-                places.append((parameter, grad, grad.dtype, len(row)))
-            row.append(float(used))
-            tensors.append(grad)
-            names.append(name)
-            shapes += [name, tuple(grad.shape), grad.dtype]
-        for dtype, row in flags.items():
-            place = place_of(grad for grad in tensors if grad.dtype == dtype)
-            tensors.append(moved(torch.tensor(row, dtype=dtype), place))
-            names.append(f"(flags of {dtype})")
-        rows = {flag.dtype: flag for flag in tensors[len(named) :]}
-        self._missing = [(parameter, grad, rows[dtype][i]) for parameter, grad, dtype, i in places]
-        self.work: Work = lane._reduce(tensors, "avg", weight, 0, digest(*shapes), None, "record", names, transaction)
+                self._unused.append((i, parameter, grad))
+            elif weight > 0:
+                self._used[i] = 1
+            gradients.append(grad)
+        shapes = [part for (name, _), grad in zip(named, gradients, strict=True) for part in (name, tuple(grad.shape), grad.dtype)]
+        names = [name for name, _ in named]
+        self.work: Work = lane._reduce(
+            gradients, "avg", weight, 0, digest(*shapes), None, "record", names, codec, transaction, marks=self._used
+        )
 
     def wait(self) -> bool:
         """Until the gradients are the means; whether they are."""
         self.work.wait()
         if not self.work.is_success():
             return False
-        for parameter, grad, flag in self._missing:
-            if flag.item() > 0:
+        for i, parameter, grad in self._unused:
+            if self._used[i] > 0:
                 parameter.grad = grad
         return True
 
 
-def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) -> bool:
+def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0, codec: Codec = None) -> bool:
     """Averages the gradients of params over all replicas, in place: one op for each dtype among them, after backward, all in one
     transaction with those of the other lanes. Every rank of every replica calls it at the same point of its step.
 
@@ -94,6 +86,9 @@ def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) ->
             are told what each had.
         lane: the lane.
         weight: of this replica's gradients: its number of tokens, where replicas have different batches.
+        codec: how gradients of float32 travel, those of other dtypes do as they are: None, "bf16", "q8" (.252 of the bytes) or "q4",
+            or a pair, for contributions and for means; the same on every rank of every replica. What it rounds away is lost, and
+            all replicas have the same bits with it.
 
     Returns:
         Whether it worked here. False: the gradients are as they were, `lane.error()` says why, and `step` lets all ranks of the
@@ -101,7 +96,7 @@ def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) ->
     """
     named = _listed(params)
     transaction = lane._begin()
-    average = Average(lane, named, weight, transaction) if named else None
+    average = Average(lane, named, weight, codec, transaction) if named else None
     transaction.close()
     return average.wait() if average is not None else True
 
@@ -109,8 +104,9 @@ def average_gradients(params: Parameters, lane: Lane, *, weight: float = 1.0) ->
 class Overlap:
     """What `overlap_gradients` gives: hooks on a module's parameters."""
 
-    def __init__(self, module: nn.Module, lane: Lane, bucket_bytes: int) -> None:
+    def __init__(self, module: nn.Module, lane: Lane, bucket_bytes: int, codec: Codec) -> None:
         self._lane = lane
+        self._codec = codec
         self._weight = 1.0
         self._transaction: StepTransaction | None = None
         self._buckets = _buckets(list(module.named_parameters()), bucket_bytes)
@@ -174,7 +170,7 @@ class Overlap:
         """What is ready, in the order of the buckets: ops of a transaction match by their order, and graphs may differ."""
         while len(self._averages) < len(self._buckets) and self._left[len(self._averages)] == 0:
             bucket = self._buckets[len(self._averages)]
-            self._averages.append(Average(self._lane, bucket, self._weight, transaction))
+            self._averages.append(Average(self._lane, bucket, self._weight, self._codec, transaction))
 
 
 def _buckets(named: list[tuple[str, Tensor]], bucket_bytes: int) -> list[list[tuple[str, Tensor]]]:
@@ -192,7 +188,7 @@ def _buckets(named: list[tuple[str, Tensor]], bucket_bytes: int) -> list[list[tu
     return buckets
 
 
-def overlap_gradients(module: nn.Module, lane: Lane, *, bucket_bytes: int = 4 << 20) -> Overlap:
+def overlap_gradients(module: nn.Module, lane: Lane, *, bucket_bytes: int = 4 << 20, codec: Codec = None) -> Overlap:
     """Averages a module's gradients as `average_gradients` does, but while backward goes on. After `fully_shard`, once:
 
         overlap = overlap_gradients(model, lane)
@@ -210,8 +206,9 @@ def overlap_gradients(module: nn.Module, lane: Lane, *, bucket_bytes: int = 4 <<
         module: with the same parameters on every member, in the same order.
         lane: the lane.
         bucket_bytes: parameters of so many bytes of this rank are one op. What a link carries in a round trip is a good size.
+        codec: as in `average_gradients`.
 
     Returns:
         Its handle: `arm`, `wait`, `remove`.
     """
-    return Overlap(module, lane, bucket_bytes)
+    return Overlap(module, lane, bucket_bytes, codec)

@@ -43,8 +43,10 @@ class DiLoCo:
         group: the process group of the replica's lanes (those that FSDP2 shards over); None: one lane.
         outer_lr, momentum, nesterov: of the outer optimizer; the same on every member.
         codec, tag: as in `Communicator.all_reduce`; the same on every member.
+        error_feedback: what the codec loses of this lane's contribution is added to its next one; each replica chooses for itself.
 
-    Raises InvalidError for parameters that are no floating-point numbers.
+    Raises InvalidError for parameters that are no floating-point numbers, and for error_feedback without a codec or with parameters
+    of float64.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class DiLoCo:
         momentum: float = 0.9,
         nesterov: bool = True,
         codec: Codec = None,
+        error_feedback: bool = False,
         tag: int = 0,
     ) -> None:
         self._params = list(params)
@@ -81,6 +84,7 @@ class DiLoCo:
             nesterov=nesterov,
             tag=tag,
             codec=codec,
+            error_feedback=error_feedback,
         )
         self._error: Error | None = None
         self._result: Result | None = None

@@ -28,6 +28,7 @@ from seaway import _digest
 from seaway._communicator import Communicator
 from seaway._errors import Error
 from seaway._operation import Operation
+from seaway._options import Codec
 from seaway._view import Member, View
 from seaway.torch._buffers import as_bytes
 from seaway.torch._completion import Completion
@@ -155,6 +156,7 @@ class Lane:
         timeout: float | None = None,
         on_error: str = "raise",
         names: Sequence[str] | None = None,
+        codec: Codec = None,
     ) -> Work:
         """Starts to reduce tensors over all members, in place, and returns at once. Those of one dtype are one op with one
         commit. They are the library's until the Work is over.
@@ -173,13 +175,14 @@ class Lane:
             on_error: "raise": `Work.wait` raises. "record": it does not, the tensors are as they were, and the error waits in
                 `error()`: for what runs inside of backward, where one rank must not raise alone.
             names: of the tensors, for the words of an error: when members differ, it shows what each had called.
+            codec: how tensors of float32 travel, as in `Communicator.all_reduce`; the same on all members.
 
         Raises:
             SeawayError: with on_error="raise", when the call is wrong or could not be started; the others wait in that op
                 until this rank starts it, or leaves.
         """
         _check_tag(tag)
-        return self._reduce(list(tensors), op, weight, tag, layout, timeout, on_error, names)
+        return self._reduce(list(tensors), op, weight, tag, layout, timeout, on_error, names, codec)
 
     def broadcast(
         self,
@@ -316,8 +319,11 @@ class Lane:
         timeout: float | None,
         on_error: str,
         names: Sequence[str] | None,
+        codec: Codec = None,
         transaction: StepTransaction | None = None,
+        marks: Tensor | None = None,
     ) -> Work:
+        """marks: bytes, of which everybody gets the maximum of all members in an op of the same call."""
         described = ", ".join(names) if names is not None else ", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors)
         started: list[Operation] = []
         prepared: list[Prepared] = []
@@ -325,20 +331,23 @@ class Lane:
         def start() -> None:
             ready = self._prepare(tensors, names)
             prepared.append(ready)
-            for pieces in ready.by_dtype:
-                # A weight always, as members must agree whether there is one.
-                weighs = weight if op == "avg" else None
-                number = self._layout(layout, op)
+            # A weight always, as members must agree whether there is one.
+            weighs = weight if op == "avg" else None
+            calls = [(pieces, op, weighs, codec if pieces[0].dtype == torch.float32 else None) for pieces in ready.by_dtype]
+            if marks is not None:
+                calls.append(([marks], "max", None, None))
+            for pieces, how, weighs, travels in calls:
                 started.append(
                     self.comm.all_reduce_async(
                         pieces,
-                        op=op,
+                        op=how,
                         tag=tag,
                         weight=weighs,
                         on_loss=self.on_loss,
-                        layout=number,
+                        layout=self._layout(layout, how),
                         timeout=timeout or self._timeout,
                         transaction=None if transaction is None else transaction.opened(),
+                        codec=travels,
                     )
                 )
 

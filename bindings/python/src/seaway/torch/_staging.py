@@ -94,11 +94,6 @@ def copied(x: Tensor, place: torch.device) -> Tensor:
     return copy.copy_(x, non_blocking=True)
 
 
-def moved(x: Tensor, place: torch.device) -> Tensor:
-    """x, at a place."""
-    return x if x.device == place else copied(x, place)
-
-
 def put(target: Tensor, value: Tensor) -> None:
     """Copies value into target. For a device: when it returns, it is there for every stream."""
     with torch.no_grad():
