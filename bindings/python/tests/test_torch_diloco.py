@@ -82,11 +82,39 @@ def test_plain_parameters_of_16_bits_and_a_checkpoint(master: seaway.Master) -> 
         assert values == theta == [1 - 0.25 * 1.5] * 7
 
 
-def test_arguments(solo: seaway.Communicator) -> None:
+def test_a_round_is_made_without_a_replica_that_is_late_and_its_work_counts_in_the_next(master: seaway.Master) -> None:
+    def body(comm: seaway.Communicator) -> tuple[int, float, float]:
+        param = torch.zeros(1000, dtype=torch.bfloat16)
+        outer = seaway.torch.DiLoCo(
+            [param], comm, outer_lr=1.0, momentum=0.0, nesterov=False, waiting=seaway.training.NO_WAIT
+        )
+        outer.sync()
+        if comm.rank == 0:
+            for _ in range(3):
+                param -= 1
+                assert outer.step() and [c.peer for c in outer.result.contributors] == [comm.view.me]
+                outer.sync()
+            comm.barrier(tag=1)
+            comm.barrier(tag=2)
+            assert outer.step()  # the fourth was made by the other; this is the fifth
+        else:
+            comm.barrier(tag=1)
+            param -= 50
+            assert outer.step() and [c.peer for c in outer.result.contributors] == [comm.view.me]
+            comm.barrier(tag=2)
+        return outer.round, outer.state_dict()["theta"][0].item(), param[0].item()
+
+    assert cluster(master, 2, body) == [(5, -53.0, -53.0), (4, -53.0, -53.0)]
+
+
+def test_arguments(solo: seaway.Communicator, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(seaway.InvalidError, match="int64"):
         seaway.torch.DiLoCo([torch.zeros(2, dtype=torch.int64)], solo)
     with pytest.raises(TypeError, match="Communicator"):
         seaway.torch.DiLoCo([torch.zeros(2)], 5)
+    with monkeypatch.context() as patched, pytest.raises(seaway.InvalidError, match="quorum"):
+        patched.setattr(torch.distributed, "get_world_size", lambda group: 2)
+        seaway.torch.DiLoCo([torch.zeros(2)], solo, object(), waiting=seaway.training.NO_WAIT)
     param = torch.zeros(2)
     outer = seaway.torch.DiLoCo([param], solo)
     param.data = torch.zeros(3)

@@ -17,6 +17,7 @@ from seaway._result import Result
 from seaway._view import View
 from seaway.torch._buffers import local
 from seaway.torch._replica import Replica, communicator_of
+from seaway.training import EVERYBODY, Waiting
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -44,9 +45,11 @@ class DiLoCo:
         outer_lr, momentum, nesterov: of the outer optimizer; the same on every member.
         codec, tag: as in `Communicator.all_reduce`; the same on every member.
         error_feedback: what the codec loses of this lane's contribution is added to its next one; each replica chooses for itself.
+        waiting: when a round goes on without replicas that are not there yet, for example `seaway.training.WAIT_FOR_ALL`, as in
+            `seaway.training.DiLoCo`. For replicas of one lane: what several lanes do together is everybody's.
 
-    Raises InvalidError for parameters that are no floating-point numbers, and for error_feedback without a codec or with parameters
-    of float64.
+    Raises InvalidError for parameters that are no floating-point numbers, for error_feedback without a codec or with parameters
+    of float64, and for a quorum with several lanes.
     """
 
     def __init__(
@@ -61,7 +64,11 @@ class DiLoCo:
         codec: Codec = None,
         error_feedback: bool = False,
         tag: int = 0,
+        waiting: Waiting = EVERYBODY,
     ) -> None:
+        several = group is not None and dist.get_world_size(group) > 1
+        if several and waiting.quorum is not None:
+            raise InvalidError("waiting has a quorum, and this replica several lanes, whose rounds are everybody's; give EVERYBODY")
         self._params = list(params)
         shards = [local(param.detach()) for param in self._params]
         for i, shard in enumerate(shards):
@@ -75,7 +82,7 @@ class DiLoCo:
         self._lane = lane
         self._replica = Replica(comm, group)
         # Alone, a replica decides as its only lane does.
-        member: Any = self._replica if group is not None and dist.get_world_size(group) > 1 else comm
+        member: Any = self._replica if several else comm
         self._outer = training.DiLoCo(
             member,
             [copy.numpy() for copy in self._copies],
@@ -85,6 +92,7 @@ class DiLoCo:
             tag=tag,
             codec=codec,
             error_feedback=error_feedback,
+            waiting=waiting,
         )
         self._error: Error | None = None
         self._result: Result | None = None
@@ -121,7 +129,9 @@ class DiLoCo:
         return view
 
     def step(self, weight: float | None = None) -> bool:
-        """Ends the round: the mean of what the replicas have learned, an outer step, and the parameters are theta.
+        """Ends the round: the mean of what the replicas have learned, an outer step, and the parameters are theta. With `waiting` a
+        round may be made without this replica: its work is offered to the next ones at once, with a `sync` before each, until one
+        has it.
 
         Args:
             weight: of this replica, for example its tokens; all members give one, or none does.
