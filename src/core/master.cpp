@@ -69,9 +69,9 @@ void Master::State::settle() {
     // What a reply has just made durable is said first, so that a RESOLVE is not swallowed by what follows from it.
     for (const auto rule :
          {&State::announce, &State::drop_strangers, &State::drop_pending, &State::forget_recovered_edges,
-          &State::depart, &State::adopt_run, &State::raise_round, &State::decide, &State::refuse_unlinked, &State::form,
-          &State::close_ask, &State::open_ask, &State::write, &State::announce, &State::tell_evicted, &State::introduce,
-          &State::tell_waiting, &State::answer_door}) {
+          &State::depart, &State::adopt_run, &State::raise_round, &State::decide, &State::refuse_rivals,
+          &State::refuse_unlinked, &State::form, &State::close_ask, &State::open_ask, &State::write, &State::announce,
+          &State::tell_evicted, &State::introduce, &State::tell_waiting, &State::answer_door}) {
       changed = (this->*rule)() || changed;
     }
   }

@@ -232,7 +232,7 @@ void Master::State::doubt_the_store(const std::string& finding) {
 
 // --- JOIN -----------------------------------------------------------------------------------------------------------
 
-std::string Master::State::why_refused(const Connection& connection, const wire::Join& join) {
+std::string Master::State::why_refused(const wire::Join& join) const {
   if (join.lanes == 0 || join.lane >= join.lanes) {
     return "lane " + std::to_string(join.lane) + " of " + std::to_string(join.lanes) +
            " lanes: lanes are counted from 0, and there is at least one";
@@ -240,12 +240,6 @@ std::string Master::State::why_refused(const Connection& connection, const wire:
   if (const std::uint16_t lanes = lanes_of_run(); lanes != 0 && lanes != join.lanes) {
     return "every replica of this run has " + std::to_string(lanes) + " lanes, this one says " +
            std::to_string(join.lanes);
-  }
-  for (const auto& [id, m] : members) {
-    if (m.info.replica == join.replica && m.info.lane == join.lane && m.info.uuid != connection.uuid) {
-      return "replica " + std::to_string(join.replica) + ", lane " + std::to_string(join.lane) + " is taken by " +
-             words_for(m.info);
-    }
   }
   if (members.size() >= kMaxMembers) {
     return "the run is full: " + std::to_string(kMaxMembers) + " peers";
@@ -305,7 +299,7 @@ void Master::State::on_join(ConnId conn, const wire::Join& join) {
     return;
   }
   drop_earlier_incarnation(connection, join);
-  if (const std::string reason = why_refused(connection, join); !reason.empty()) {
+  if (const std::string reason = why_refused(join); !reason.empty()) {
     log("refused " + (join.name.empty() ? "a peer" : join.name) + ": " + reason);
     refuse(conn, reason);
     return;
@@ -324,6 +318,7 @@ void Master::State::on_join(ConnId conn, const wire::Join& join) {
   m.lanes = join.lanes;
   m.min_world = std::max<std::uint32_t>(join.min_world, 1);
   m.arrival = ++arrivals;
+  m.joined = now;
   m.conn = conn;
   m.heard = now;
   members.emplace(connection.peer, std::move(m));

@@ -12,6 +12,8 @@
 // | is not linked to a member `forming` after INTRODUCE   | REFUSED, naming the member and its addresses           |
 // | is not linked to another pending one for as long      | REFUSED is the one that lacks more links; tie: the     |
 // |                                                       | younger                                                |
+// | has the replica and lane of an earlier one            | waits until that one is lost: mostly it was this one's |
+// |                                                       | life before. Heard `suspect` after JOIN: REFUSED       |
 //
 // There is one forming clock for each pair, so that nobody is refused for having met someone who died: the clock of a
 // peer that is gone goes with it, and stands still while the other end is suspect or not connected.
@@ -45,11 +47,14 @@ std::map<std::uint32_t, std::vector<PeerId>> Master::State::complete_replicas() 
   std::map<std::uint32_t, std::vector<PeerId>> complete;
   for (const auto& [id, m] : members) {
     if (m.standing == Standing::pending && m.conn) {
-      lanes[m.info.replica][m.info.lane] = id;
+      PeerId& first = lanes[m.info.replica][m.info.lane];
+      first = first == kNoPeer || m.arrival < members.at(first).arrival ? id : first;
     }
   }
   for (const wire::MemberInfo& info : run.roster) {
-    lanes.erase(info.replica);  // an earlier incarnation is still a member
+    if (lanes.erase(info.replica) > 0) {  // an earlier incarnation is still a member
+      SEAWAY_MARK("newcomer waits for its life before");
+    }
   }
   for (const auto& [replica, by_lane] : lanes) {
     if (by_lane.size() == members.at(by_lane.begin()->second).lanes) {
@@ -130,6 +135,28 @@ std::vector<std::uint32_t> Master::State::admissible() const {
 }
 
 // --- Forming --------------------------------------------------------------------------------------------------------
+
+// Not at once: it may be the first one's next life, and what is heard of that one just now was said before it died.
+bool Master::State::refuse_rivals() {
+  for (const auto& [id, newcomer] : members) {
+    if (newcomer.standing != Standing::pending) {
+      continue;
+    }
+    for (const auto& [other, first] : members) {
+      const bool same_place = first.info.replica == newcomer.info.replica && first.info.lane == newcomer.info.lane;
+      const bool lives_on =
+          first.conn && MUTANT(place_taken_at_once, first.heard >= newcomer.joined + config.ladder.suspect, true);
+      if (same_place && first.arrival < newcomer.arrival && lives_on) {
+        const std::string reason = "replica " + std::to_string(newcomer.info.replica) + ", lane " +
+                                   std::to_string(newcomer.info.lane) + " is taken by " + words_for(first.info);
+        log("refused " + words_for(newcomer.info) + ": " + reason);
+        erase(id, reason);
+        return true;
+      }
+    }
+  }
+  return false;
+}
 
 bool Master::State::refuse_unlinked() {
   for (auto& [id, m] : members) {

@@ -66,6 +66,7 @@ struct Member {
   wire::MemberInfo info;
   Standing standing = Standing::pending;
   std::uint64_t arrival = 0;  // order of the first JOIN
+  Time joined = 0;            // when that came
   std::uint16_t lanes = 1;    // of its JOIN
   std::uint32_t min_world = 1;
 
@@ -201,7 +202,7 @@ struct Master::State {
   bool compare_epochs(ConnId conn, const wire::Hello& hello);
   void doubt_the_store(const std::string& finding);
   void on_join(ConnId conn, const wire::Join& join);
-  std::string why_refused(const Connection& connection, const wire::Join& join);
+  std::string why_refused(const wire::Join& join) const;
   void drop_earlier_incarnation(const Connection& connection, const wire::Join& join);
   void on_message(Member& m, const wire::Report& report);
   void on_message(Member& m, const wire::Linked& linked);
@@ -230,6 +231,7 @@ struct Master::State {
   bool raise_round();
   bool decide();
   // master_join.cpp
+  bool refuse_rivals();
   bool refuse_unlinked();
   bool open_ask();
   bool close_ask();  // answers or cancels

@@ -10,7 +10,6 @@ import logging
 import multiprocessing
 import os
 import threading
-import time
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple, NoReturn
 
@@ -25,7 +24,6 @@ from seaway.torch import Lane, average_gradients, step as optimizer_step, sync_t
 
 SITE_IS_OVER = 3
 WIDTH = 64
-SUCCEEDS_WITHIN = 10.0  # seconds
 
 
 class Place(NamedTuple):
@@ -84,16 +82,9 @@ def train(comm: seaway.Communicator, place: Place, said: Connection) -> NoReturn
 
 
 def join(place: Place) -> seaway.Communicator:
-    end = time.monotonic() + SUCCEEDS_WITHIN
-    while True:
-        try:
-            return seaway.Communicator(
-                place.join, listen="127.0.0.1:0", replica=place.site, lane=place.lane, lanes=place.lanes, min_world=place.min_world
-            )
-        except seaway.JoinRefused:  # the site's life before this one ended just now, and is a member still
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.1)
+    return seaway.Communicator(
+        place.join, listen="127.0.0.1:0", replica=place.site, lane=place.lane, lanes=place.lanes, min_world=place.min_world
+    )
 
 
 def end_with_parent() -> NoReturn:

@@ -228,6 +228,9 @@ void PeerProcess::perform(const core::PeerEffect& effect) {
     over_ = true;
   } else if (const auto* refused = std::get_if<core::JoinRefused>(&effect)) {
     world_->tell("peer h" + std::to_string(site_->host) + " is refused: " + refused->reason);
+    if (refused->reason.find("is taken by") != std::string::npos) {  // a machine has one life at a time
+      throw Violation("promise 8: h" + std::to_string(site_->host) + " comes back and is refused: " + refused->reason);
+    }
     over_ = true;
   } else if (std::holds_alternative<core::JoinAnew>(effect)) {
     world_->tell("peer h" + std::to_string(site_->host) + " joins anew");

@@ -61,6 +61,9 @@ void World::start_peer(Site& site) {
   if (site.process) {
     graveyard_.push_back(std::move(site.process));  // events may still name it
   }
+  if (Random(options.seed ^ 0x1d ^ site.replica).one_in(2)) {  // nobody has given it one for all its lives
+    site.uuid.high = options.seed + 1 + (static_cast<std::uint64_t>(site.lives) << 40);
+  }
   const PeerId id = random.next() | 1;
   site.process = std::make_unique<PeerProcess>(*this, site, id, random.next());
   tell("h" + std::to_string(site.host) + " starts (replica " + std::to_string(site.replica) + ", lane " +

@@ -249,3 +249,37 @@ def test_the_master_as_a_program() -> None:
     command = [sys.executable, "-m", "seaway.master", "--listen", "nowhere"]
     refused: Any = subprocess.run(command, capture_output=True, text=True, timeout=BOUND)
     assert refused.returncode in (1, 2) and "nowhere" in refused.stderr
+
+
+LIVES = """
+import sys, seaway
+comm = seaway.Communicator(sys.argv[1], listen="127.0.0.1:0", min_world=2, replica=7)
+print("joined", flush=True)
+while True:
+    comm.update()
+"""
+
+
+def test_who_is_started_again_at_once_waits_for_its_own_place(master: seaway.Master) -> None:
+    command = [sys.executable, "-c", LIVES, master.join]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            with join(master, min_world=2) as comm:
+                assert process.stdout is not None and process.stdout.readline() == "joined\n"
+                os.kill(process.pid, signal.SIGKILL)
+                again = Thread(lambda: join(master, replica=7))
+                while again.is_alive():
+                    comm.update(BOUND)
+                with again.result() as successor:
+                    assert 7 in [member.replica for member in successor.members]
+                    assert comm.update(BOUND).world_size == successor.world_size == 2
+        finally:
+            process.kill()
+
+
+def test_a_place_that_somebody_has_is_refused(master: seaway.Master) -> None:
+    with join(master, replica=7) as comm:
+        rival = Thread(lambda: join(master, replica=7))
+        with pytest.raises(seaway.JoinRefused, match="replica 7, lane 0 is taken by"):
+            rival.result()
+        assert comm.update(BOUND).world_size == 1

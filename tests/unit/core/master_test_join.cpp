@@ -160,9 +160,13 @@ TEST_CASE("before epoch 1 the younger of two that do not reach each other is ref
 TEST_CASE("what JOIN is refused for") {
   Formed run;
   Actor& newcomer = run.actor(c);
-  SUBCASE("its replica and lane are taken") {
+  SUBCASE("its replica and lane are taken, by one that lives on") {
     newcomer.replica = static_cast<std::uint32_t>(a);
     run.arrive(c);
+    CHECK(run.last<wire::Waiting>(c).reason.find("an earlier incarnation of this replica") == 0);
+    run.pass(run.config.ladder.suspect - kMillisecond);
+    CHECK_FALSE(run.heard<wire::Refused>(c));
+    run.pass(run.config.ladder.heartbeat + kMillisecond);
     CHECK(run.last<wire::Refused>(c).reason.find("is taken by a") != std::string::npos);
   }
   SUBCASE("another number of lanes") {

@@ -239,6 +239,40 @@ struct TwoLanes : Script {
   }
 };
 
+TEST_CASE("who is started again at once, with another uuid, waits until its life before is lost") {
+  Formed run;
+  run.actor(d).replica = static_cast<std::uint32_t>(a);
+  SUBCASE("that closed its connections") {
+    run.actors.at(a).alive = false;
+    run.disconnect(a);
+    run.say(b, wire::Lost{a, wire::LostKind::closed});
+    run.say(c, wire::Lost{a, wire::LostKind::closed});
+    run.arrive(d);
+    REQUIRE(run.roster() == std::set<PeerId>{a, b, c});
+    run.pass(run.config.ladder.dead_grace);
+  }
+  SUBCASE("that is silent; the last that was heard of it comes after the JOIN") {
+    run.arrive(d);
+    run.actors.at(a).alive = false;
+    run.pass(run.config.ladder.evict + run.config.ladder.heartbeat);
+  }
+  CHECK_FALSE(run.heard<wire::Refused>(d));
+  CHECK(run.roster() == std::set<PeerId>{b, c, d});
+}
+
+TEST_CASE("of two newcomers with one place the first is admitted, and the other one refused") {
+  Script run(true, 2);
+  run.start();
+  for (const PeerId id : {d, c, b}) {  // their ids are in another order
+    run.actor(id).replica = id == b ? 11 : 10;
+    run.arrive(id);
+  }
+  CHECK(run.roster() == std::set<PeerId>{b, d});
+  run.pass(run.config.ladder.suspect + run.config.ladder.heartbeat);
+  CHECK(run.last<wire::Refused>(c).reason.find("is taken by d") != std::string::npos);
+  CHECK(run.roster() == std::set<PeerId>{b, d});
+}
+
 TEST_CASE("a replica is evicted with all its lanes when one is lost") {
   TwoLanes run;
   run.lose(c + 16);
