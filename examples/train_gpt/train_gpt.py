@@ -80,7 +80,7 @@ def average(trainer: Trainer, comm: seaway.Communicator) -> str:
         trainer.told(at.view, view, at.step, at.caught_up)
         step, view = at.step, at.view
         loss = trainer.backward(step, comm.view.member(view.rank).replica)
-        seaway.torch.average_gradients(model.named_parameters(), lane)
+        seaway.torch.average_gradients(model.named_parameters(), lane, codec=options.codec)
         # Not made where a lane has no average: all replicas make it again, then.
         if seaway.torch.step(optimizer, lane, trainer.group):
             trainer.scheduler.step()
@@ -125,7 +125,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fsdp", action="store_true", help="under torchrun: its ranks are one replica, sharded by FSDP2")
     parser.add_argument("--diloco", action="store_true", help="DiLoCo instead of averaging gradients in each step")
     parser.add_argument("--inner-steps", type=int, default=25, help="of DiLoCo")
-    parser.add_argument("--codec", default=None, help="of DiLoCo: q8, q4 or bf16")
+    parser.add_argument("--codec", default=None, help="how gradients, or what DiLoCo learned, travel: bf16, q8 or q4")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--min-world", type=int, default=1, help="begin with so many replicas")
     parser.add_argument("--end-world", type=int, default=1, help="go on after --steps until there are so many replicas")
