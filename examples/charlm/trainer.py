@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One peer of the demo: trains the character model with DiLoCo and says what it does, a JSON object per line, on stdout.
 
-    trainer.py --master HOST:PORT --name alice --shard 0
+    SEAWAY_JOIN=... trainer.py --name alice --shard 0
 
 The part that matters is `train`; it is what a program of your own looks like.
 """

@@ -71,6 +71,7 @@ int list() {
 
 int run_campaign(Options options) {
   const std::string folder = new_folder();
+  const std::string self = program_itself();  // in a chroot its name is another one once there are mounts of my own
   bool is_good = true;
   {
     Lab lab(folder);
@@ -85,7 +86,7 @@ int run_campaign(Options options) {
     std::printf("seed %llu, %u trainers%s, %s; who does not go on within %.0f s hangs\n",
                 static_cast<unsigned long long>(options.seed), world, at_sites.c_str(),
                 options.is_plaintext ? "in plaintext" : "encrypted", patience());
-    Run run(lab, {.self = program_itself(),
+    Run run(lab, {.self = self,
                   .folder = folder,
                   .seed = options.seed,
                   .bytes = options.mib << 20,
