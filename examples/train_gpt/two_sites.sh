@@ -17,7 +17,7 @@ if [[ -z ${TWO_SITES_OUTPUT:-} ]]; then # the outside: make the sites, then judg
   mkdir -p "$output"
   TWO_SITES_OUTPUT=$(cd "$output" && pwd)
   export TWO_SITES_OUTPUT
-  rm -f "$TWO_SITES_OUTPUT"/*.{jsonl,txt,png}
+  rm -f "$TWO_SITES_OUTPUT"/{*.jsonl,*.txt,*.png,failed}
   shift $(($# > 0))
   status=0
   if [[ -x $lab && -z ${TWO_SITES_LOOPBACK:-} ]] && "$lab" two-1gbit --quiet -- true >/dev/null 2>&1; then
@@ -43,7 +43,7 @@ kill_all() {
     kill -9 "$pid" $(ps -o pid= --ppid "$pid") 2>/dev/null || true
   done
 }
-trap 'kill_all "${pids[@]}"' EXIT
+trap '[[ $? -eq 0 ]] || touch "$output/failed"; kill_all "${pids[@]}"' EXIT
 export GLOO_SOCKET_IFNAME=lo OMP_NUM_THREADS=1
 # Waits until a file has a line like that. Long: four processes import torch on whatever machine this is.
 until_said() {
@@ -54,9 +54,9 @@ until_said() {
   echo "nothing like \"$2\" in $1" >&2
   exit 1
 }
-start() { # another port than the other site's and the last one's
-  "$python" -m torch.distributed.run --nproc-per-node 2 --master-addr 127.0.0.1 --master-port "$1" "$here/train_gpt.py" --fsdp --diloco \
-    --min-world 2 --end-world 2 --listen "$LAB_ADDRESS:0" --output "$output" --name "$LAB_SITE" "${@:2}" &
+start() {
+  "$python" -m torch.distributed.run --standalone --local-addr 127.0.0.1 --nproc-per-node 2 "$here/train_gpt.py" --fsdp --diloco \
+    --min-world 2 --end-world 2 --listen "$LAB_ADDRESS:0" --output "$output" --name "$LAB_SITE" "$@" &
   pids+=($!)
 }
 
@@ -69,17 +69,21 @@ SEAWAY_JOIN=$(sed -n 's/^join string: //p' "$output/master.txt")
 export SEAWAY_JOIN
 if [[ $LAB_SITE == a ]]; then
   export SEAWAY_REPLICA=0
-  start $((20000 + $$ % 10000)) "$@"
+  start "$@"
   trainer=${pids[-1]}
+  while kill -0 "$trainer" 2>/dev/null; do # without the other site it would go on for ever
+    [[ ! -e $output/failed ]] || exit 1
+    sleep 0.2
+  done
   wait "$trainer"
 else
   export SEAWAY_REPLICA=1
-  start $((30000 + $$ % 10000)) "$@"
+  start "$@"
   until_said "$output/b-0.jsonl" '"event": "step"'
   kill_all "${pids[-1]}"
   wait "${pids[-1]}" 2>/dev/null || true
   echo "site b is killed"
   until_said "$output/a-0.jsonl" '"event": "lost a replica"'
-  start $((40000 + $$ % 10000)) "$@"
+  start "$@"
   wait "${pids[-1]}"
 fi
