@@ -59,6 +59,8 @@ def test_without_a_device_its_arrays_are_refused(master: seaway.Master) -> None:
             comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, "<c8"))
         with pytest.raises(seaway.InvalidError, match="not contiguous"):
             comm.all_reduce(OnDevice(ctypes.addressof(memory), 8, strides=(8,)))
+        with pytest.raises(seaway.NoDevice):  # contiguous: of one element nobody steps on
+            comm.all_reduce(OnDevice(ctypes.addressof(memory), 1, strides=(8,)))
         with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
             comm.sync_state({"x": OnDevice(ctypes.addressof(memory), 16)})
         x = OnDevice(ctypes.addressof(memory), 16)
@@ -70,6 +72,13 @@ def test_without_a_device_its_arrays_are_refused(master: seaway.Master) -> None:
         ):
             with pytest.raises(seaway.NoDevice, match="Give memory of the host's"):
                 call()
+
+
+def test_the_default_stream_has_two_names() -> None:
+    x = OnDevice(0, 1)
+    for named, address in ((None, None), (1, 0), (2, 2), (0x70, 0x70)):
+        x.__cuda_array_interface__["stream"] = named
+        assert seaway._buffers._stream_of(x) == address
 
 
 _PROGRAM = textwrap.dedent(
@@ -163,9 +172,16 @@ _ARITHMETIC = textwrap.dedent(
         assert all((seen == host).all() for (_, seen), host in zip(there, right))
         assert digest == seaway.hash(right[2]) and norm == seaway.sqnorm(right[2])
 
+    # Of None there is nothing to wait for, whatever the others say.
+    others = allocated(here[0], fake.fake_stream_open())[0]
+    seaway.lincomb(others, [(1.0, x)])
+    master = seaway.Master()
+    alone = seaway.Communicator(master.join, listen="127.0.0.1:0")
+    alone.all_reduce([x, others])
     for wrong, words in (
-        (lambda: seaway.lincomb(z, [(1, allocated(here[0], stream)[0])]), "several CUDA streams"),
-        (lambda: seaway.outer_step(x, y, allocated(here[0], stream)[0]), "several CUDA streams"),
+        (lambda: seaway.lincomb(others, [(1, allocated(here[0], stream)[0])]), "several CUDA streams"),
+        (lambda: seaway.outer_step(others, y, allocated(here[0], stream)[0]), "several CUDA streams"),
+        (lambda: alone.all_reduce([x, others, allocated(here[0], stream)[0]]), "several CUDA streams"),
         (lambda: seaway.lincomb(z, [(1, here[0])]), "on one GPU"),
         (lambda: seaway.lincomb(z, [(1, x)] * 257), "at most 256"),
         (lambda: seaway.sqnorm(OnDevice(x.__cuda_array_interface__["data"][0], 10, "<f8")), "float32"),

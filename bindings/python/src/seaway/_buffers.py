@@ -96,10 +96,13 @@ def _cuda_interface(x: Any, name: str, writable: bool) -> tuple[Any, int, int, A
         raise InvalidError(f"{name} has the type {interface['typestr']!r}; seaway reduces {_LIST}, in native byte order")
     count, expected = 1, []
     for length in reversed(interface["shape"]):
-        expected.append(count * size)
+        expected.append((length, count * size))
         count *= length
     strides = interface.get("strides")
-    if strides is not None and count > 0 and tuple(strides) != tuple(reversed(expected)):
+    # Where a length is 1 nobody steps.
+    if strides is not None and count > 0 and any(
+        length > 1 and stride != wanted for stride, (length, wanted) in zip(reversed(strides), expected, strict=True)
+    ):
         raise _not_contiguous(name)
     address, read_only = interface["data"]
     if writable and read_only:
@@ -107,20 +110,23 @@ def _cuda_interface(x: Any, name: str, writable: bool) -> tuple[Any, int, int, A
     return _cast("void *", address), count, code, x, lib.SEAWAY_CUDA
 
 
-def stream_of(x: Any) -> int:
+def _stream_of(x: Any) -> int | None:
     """The CUDA stream on which x, on a device, was written, as an address: torch's current one, or that which its interface names.
-    0: the legacy default stream, or no device."""
+    0: the legacy default stream. None: there is nothing to wait for."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        return int(torch.cuda.current_stream(x.device).cuda_stream) if x.is_cuda else 0
+        return int(torch.cuda.current_stream(x.device).cuda_stream) if x.is_cuda else None
     interface = getattr(x, "__cuda_array_interface__", None)
-    return int(interface.get("stream") or 0) if isinstance(interface, dict) else 0
+    stream = interface.get("stream") if isinstance(interface, dict) else None
+    # The interface's 1 is the legacy default stream, which CUDA itself and torch call 0.
+    return None if stream is None else 0 if stream == 1 else int(stream)
 
 
 def common_stream(described: Iterable[tuple[Array, Any]], names: str) -> Any:
     """The one stream on which those of these arrays that are on a device were written, as a pointer; NULL: the default stream, or none
     is. Each array comes with its seaway_buffer; `names` is what the caller knows them by."""
-    streams = {stream_of(x) for x, buffer in described if buffer[0].device != lib.SEAWAY_HOST and buffer[0].count}
+    streams = {_stream_of(x) for x, buffer in described if buffer[0].device != lib.SEAWAY_HOST and buffer[0].count}
+    streams.discard(None)
     if len(streams) > 1:
         raise InvalidError(f"{names} were written on several CUDA streams; synchronize them, and use one")
     return _cast("void *", streams.pop() if streams else 0)

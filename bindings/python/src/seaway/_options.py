@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seaway._buffers import Array, buffers, stream_of
+from seaway._buffers import Array, buffers, common_stream
 from seaway._errors import InvalidError
 from seaway._library import NULL, ffi, lib
 from seaway._transaction import Transaction, handle_of
@@ -88,12 +88,13 @@ def add_stream(options: Any, pieces: Any, count: int, x: Array | Sequence[Array]
     """The options with the stream on which x, so many buffers, was written, if it is on a device."""
     if count == 0 or pieces[0].device == lib.SEAWAY_HOST:
         return options
-    stream = stream_of(x[0] if isinstance(x, (list, tuple)) else x)
-    if stream == 0:
+    arrays = x if isinstance(x, (list, tuple)) else [x]
+    stream = common_stream(((each, pieces + i) for i, each in enumerate(arrays)), "the arrays")
+    if stream == NULL:
         return options
     if options == NULL:
         options = _new_options()
-    options.stream = ffi.cast("void *", stream)
+    options.stream = stream
     return options
 
 
