@@ -85,7 +85,7 @@ class Memory {
   void unstage(Block block) { spare_stages_.push_back(std::move(block)); }
 
  private:
-  // Comes into being when it is first named, and of a large one only those pages that are touched.
+  // Comes into being when it is first named, and of a large one only those pages that are touched, unless it is pinned.
   struct Own {
     std::uint64_t bytes = 0;
     Block block;
