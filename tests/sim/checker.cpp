@@ -304,28 +304,29 @@ void Checker::check_cause(const PlannedOp& planned, const Descriptor& descriptor
   constexpr Duration kTold = 20 * kSecond;
   const bool recently = lost_at_ >= first_post_.at(planned) - kTold;
   bool source_lost = collective::has_source(descriptor.kind) && somebody_lost_;
+  // An exchange may name who was lost long ago: whoever was there when its generation began.
+  const auto is_lost = [&](const collective::Share& share) {
+    return std::ranges::find(newest_roster_, share.peer, &wire::MemberInfo::id) == newest_roster_.end();
+  };
+  const auto name_lost = [&](const auto& posts) {
+    return std::ranges::any_of(posts, [&](const auto& post) {
+      return std::ranges::any_of(post.second.sends, is_lost) || std::ranges::any_of(post.second.receives, is_lost);
+    });
+  };
+  bool names_lost = name_lost(posted_.at(planned));
   bool lanes_differ = false;
   if (in_transactions_.contains(planned)) {
-    // Its lanes have different ops under one index only where a scenario says so: any broadcast of it may have lost its source.
+    // Its lanes have different ops under one index only where a scenario says so: any broadcast of it may have lost its source,
+    // any exchange may name who was lost.
     for (const auto& [other, posts] : posted_) {
       const bool is_its = other.update == planned.update && in_transactions_.contains(other);
       source_lost = source_lost || (is_its && somebody_lost_ && collective::has_source(posts.begin()->second.kind));
+      names_lost = names_lost || (is_its && name_lost(posts));
     }
     // A state sync is of one lane: its members may stand otherwise than those of another.
     lanes_differ = world_->options.stateful && world_->options.lanes > 1;
   }
-  // An exchange may name who was lost long ago: whoever was there when its generation began.
-  const auto names_lost = [&](const auto& post) {
-    return std::ranges::any_of(post.second.sends,
-                               [&](const collective::Share& share) {
-                                 return std::ranges::find(newest_roster_, share.peer, &wire::MemberInfo::id) ==
-                                        newest_roster_.end();
-                               }) ||
-           std::ranges::any_of(post.second.receives, [&](const collective::Share& share) {
-             return std::ranges::find(newest_roster_, share.peer, &wire::MemberInfo::id) == newest_roster_.end();
-           });
-  };
-  const bool asked = descriptor.fail_on_loss && (recently || std::ranges::any_of(posted_.at(planned), names_lost));
+  const bool asked = descriptor.fail_on_loss && (recently || names_lost);
   const PlannedOp unit = unit_of(planned);
   if (!may_fail_.contains(unit) && !flipped_.contains(unit) && !source_lost && !asked && !lanes_differ) {
     throw Violation("promise 5: op " + text_of(result.op) + " is " + name_of(result.outcome) +
