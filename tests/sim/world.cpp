@@ -61,7 +61,8 @@ void World::start_peer(Site& site) {
   if (site.process) {
     graveyard_.push_back(std::move(site.process));  // events may still name it
   }
-  if (Random(options.seed ^ 0x1d ^ site.replica).one_in(2)) {  // nobody has given it one for all its lives
+  // Nobody has given it one for all its lives. Not where an older copy of the record comes up: docs/RELIABILITY.md, "Known".
+  if (!options.kinds.contains(Fault::store_old) && Random(options.seed ^ 0x1d ^ site.replica).one_in(2)) {
     site.uuid.high = options.seed + 1 + (static_cast<std::uint64_t>(site.lives) << 40);
   }
   const PeerId id = random.next() | 1;
